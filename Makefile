@@ -1,0 +1,53 @@
+# `make demo` and `make test` are all a newcomer needs: each sets up .venv first if it is missing or out of date.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+
+.PHONY: help install demo test lint format bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+install: $(INSTALLED) ## Set up .venv with the pinned packages and this project
+
+# setuptools is pinned in the lock as well, so the project is built with it and nothing unpinned is fetched.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@echo "Setting up .venv (a few minutes and about 6 GB the first time)"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(INSTALLED) ## Learn, extract and score on generated pictures, from scratch, in about 8 minutes
+	$(BIN)/python examples/demo.py
+
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/python -m pytest --color=no $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## Check style, formatting, types and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Put the code into the form that lint asks for
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## Time what must be fast
+	$(BIN)/python -m pytest --color=no --benchmark-enable --benchmark-only $(PYTEST_ARGS)
+
+lock: ## Resolve requirements.lock again, keeping its pins where they still fit (LOCK_ARGS=--upgrade renews them)
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install --quiet uv
+	build/uv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		$(LOCK_ARGS) --output-file requirements.lock
+
+clean: ## Remove what was built, except .venv
+	rm -rf build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
