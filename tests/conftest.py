@@ -78,7 +78,7 @@ def write_pictures(tmp_path: Path) -> WritePictures:
 
 @pytest.fixture
 def two_folders(rng: np.random.Generator, write_pictures: WritePictures) -> tuple[Path, Path]:
-    """WITH and WITHOUT: eight 32 x 32 grey PNG pictures each; WITH has a white 8 x 8 block at rows and columns 12..19."""
+    """WITH and WITHOUT: eight 32 x 32 grey PNGs each; WITH has a white 8 x 8 block at rows and columns 12..19."""
     halves = []
     for name in ("with", "without"):
         pictures = {}
