@@ -45,8 +45,7 @@ def read(path: Path) -> NDArray[np.generic]:
 
 def grey(picture_HW: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Show an 8-bit grey picture or mask as it is."""
-    bgr: NDArray[np.uint8] = np.repeat(picture_HW.astype(np.uint8)[..., None], 3, axis=-1)
-    return bgr
+    return np.stack([picture_HW.astype(np.uint8)] * 3, axis=-1)
 
 
 def red_and_blue(map_HW: NDArray[np.generic], limit: float) -> NDArray[np.uint8]:
@@ -54,7 +53,8 @@ def red_and_blue(map_HW: NDArray[np.generic], limit: float) -> NDArray[np.uint8]
     strength_HW = np.clip(map_HW.astype(np.float64) / limit, -1, 1)
     fading_HW = 1 - np.abs(strength_HW)
     bgr = np.stack([np.where(strength_HW > 0, fading_HW, 1), fading_HW, np.where(strength_HW < 0, fading_HW, 1)], -1)
-    return np.rint(255 * bgr).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(255 * bgr).astype(np.uint8)
+    return pixels
 
 
 def sheet(folder: Path, *, with_pictures: int = 6, without_pictures: int = 2) -> NDArray[np.uint8]:
