@@ -1,0 +1,142 @@
+"""`Detections`: the objects of one picture, found or true, whatever file they came from or go to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from detect.masks import Box, Mask
+
+DEFAULT_CATEGORY = "object"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Instance:
+    """One object: its mask, or a box where nobody knows the mask.
+
+    Coordinates are pixel edges (see `detect.masks`). What is not given is derived: the boxes from the mask, the
+    axis-aligned box from the oriented one.
+
+    Raises
+    ------
+    ValueError
+        No shape is given, a number is not finite, a size is negative, or the score is not within 0..1.
+    """
+
+    mask: Mask | None = None
+    """Pixels of the object."""
+    box: Box | None = None
+    """Axis-aligned box (left, top, width, height) as given from outside; None: derived."""
+    corners_42: NDArray[np.float64] | None = None
+    """Corners (x, y) of the oriented box as given from outside; None: derived."""
+    score: float | None = None
+    """Confidence in 0..1; None for truth."""
+    category: str = DEFAULT_CATEGORY
+    difficult: bool = False
+    """DOTA's mark for objects that need not be found."""
+    crowd: bool = False
+    """COCO's `iscrowd`: a region of many objects."""
+
+    def __post_init__(self) -> None:
+        if self.mask is None and self.box is None and self.corners_42 is None:
+            raise ValueError("an object needs a mask, a box or an oriented box")
+        if self.box is not None and not (all(map(math.isfinite, self.box)) and min(self.box[2:]) >= 0):
+            raise ValueError(f"box {list(self.box)} is not (x, y, width >= 0, height >= 0) in finite numbers")
+        if self.corners_42 is not None and not all(map(math.isfinite, self.corners_42.ravel())):
+            raise ValueError(f"oriented box {self.corners_42.ravel().tolist()} holds numbers that are not finite")
+        if self.score is not None and not 0 <= self.score <= 1:
+            raise ValueError(f"score {self.score} is not within 0..1")
+
+    @cached_property
+    def bbox(self) -> Box:
+        """Axis-aligned box: left, top, width, height in pixels, at pixel edges."""
+        if self.box is not None:
+            return self.box
+        if self.mask is not None:
+            return self.mask.box
+        assert self.corners_42 is not None
+        (left, top), (right, bottom) = self.corners_42.min(axis=0).tolist(), self.corners_42.max(axis=0).tolist()
+        return left, top, right - left, bottom - top
+
+    @cached_property
+    def obb(self) -> NDArray[np.float64]:
+        """Oriented box, 4 x 2 corners (x, y): as given, else the least rectangle around the mask, else the box."""
+        if self.corners_42 is not None:
+            return self.corners_42
+        if self.mask is not None:
+            from detect.masks import oriented_boxes
+
+            return oriented_boxes([self.mask]).reshape(4, 2)
+        import numpy as np
+
+        x, y, width, height = self.bbox
+        return np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], float)
+
+    @cached_property
+    def area(self) -> float:
+        """Mask pixels; without a mask, the area of the oriented box."""
+        if self.mask is not None:
+            return float(self.mask.area)
+        corners: list[list[float]] = self.obb.tolist()
+        return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(corners, corners[1:] + corners[:1], strict=True))) / 2
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Centre (x, y) of the axis-aligned box."""
+        x, y, width, height = self.bbox
+        return x + width / 2, y + height / 2
+
+    def pixels(self, height: int, width: int) -> Mask | None:
+        """The mask; without one, the pixels that pycocotools gives the oriented box. None where there are none."""
+        if self.mask is not None:
+            return self.mask
+        from detect.masks import mask_of_polygons
+
+        return mask_of_polygons([self.obb], height, width)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detections:
+    """The objects of one picture.
+
+    Raises
+    ------
+    ValueError
+        The picture has no size, or a mask reaches outside the picture.
+    """
+
+    name: str
+    """File name relative to its folder, with forward slashes."""
+    height: int
+    width: int
+    instances: tuple[Instance, ...] = ()
+    model: Mapping[str, float] = field(default_factory=dict)
+    """Scores of the model for this picture, see `detect.scores.model`."""
+
+    def __post_init__(self) -> None:
+        if self.height <= 0 or self.width <= 0:
+            raise ValueError(f"{self.name}: {self.width} x {self.height} is no picture size")
+        for instance in self.instances:
+            mask = instance.mask
+            if mask is not None:
+                rows, columns = mask.crop_HW.shape
+                if mask.x < 0 or mask.y < 0 or mask.y + rows > self.height or mask.x + columns > self.width:
+                    raise ValueError(f"{self.name}: a mask reaches outside the {self.width} x {self.height} picture")
+
+    def union_mask(self) -> NDArray[np.bool_]:
+        """All objects as one mask, height x width; objects without a mask are painted as their oriented box."""
+        import numpy as np
+
+        canvas_HW = np.zeros((self.height, self.width), bool)
+        for instance in self.instances:
+            mask = instance.pixels(self.height, self.width)
+            if mask is not None:
+                mask.paint(canvas_HW)
+        return canvas_HW

@@ -1,0 +1,269 @@
+"""From a map to objects: smoothing, threshold, clean-up, components, scores. Each step is usable alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.detections import DEFAULT_CATEGORY, Detections, Instance
+from detect.masks import Mask
+
+ScoreRule = Literal["peak", "mean", "mass"]
+
+
+class PictureMap(Protocol):
+    """A map and the picture it belongs to, as `distmap` gives them; anything with these attributes will do."""
+
+    @property
+    def name(self) -> str:
+        """File name of the picture relative to its folder, with forward slashes."""
+
+    @property
+    def map_HW(self) -> NDArray[np.float32]:  # noqa: N802
+        """The map at the picture's size, + = only in WITH."""
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Scores of the model for this picture, passed on as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionConfig:
+    """How a map becomes objects. Lengths in pixels, areas in pixels, thresholds in the map's own unit.
+
+    Raises
+    ------
+    ValueError
+        A value outside its range.
+    """
+
+    threshold: float
+    """An object has a pixel where the smoothed map is at least this; > 0."""
+    low_threshold: float | None = None
+    """Hysteresis: an object reaches as far as the smoothed map is at least this; None: as `threshold`."""
+    smoothing: float = 0.0
+    """Standard deviation of the Gaussian put on the map first; 0: none."""
+    close_radius: float = 0.0
+    """Radius of the disk that closes gaps; 0: none."""
+    open_radius: float = 0.0
+    """Radius of the disk that removes what is thinner than the disk; 0: none."""
+    max_hole: int = 0
+    """Holes of at most this area are filled."""
+    connectivity: Literal[4, 8] = 8
+    """Whether pixels that touch by a corner are connected (8) or not (4)."""
+    min_area: int = 1
+    """Smaller objects are dropped."""
+    max_area: int | None = None
+    """Larger objects are dropped; None: no limit."""
+    drop_border: bool = False
+    """Drop objects that touch the picture's border."""
+    split_distance: float = 0.0
+    """Touching objects are split where their centres are at least this far apart; 0: never."""
+    score: ScoreRule = "peak"
+    """What orders the objects, see `score`."""
+    category: str = DEFAULT_CATEGORY
+
+    def __post_init__(self) -> None:
+        low = self.threshold if self.low_threshold is None else self.low_threshold
+        if not 0 < low <= self.threshold < float("inf"):
+            raise ValueError(f"threshold {self.threshold}, low threshold {low}: need 0 < low threshold <= threshold")
+        for name in ("smoothing", "close_radius", "open_radius", "max_hole", "min_area", "split_distance"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 0")
+        if self.max_area is not None and self.max_area < self.min_area:
+            raise ValueError(f"max_area {self.max_area} is less than min_area {self.min_area}")
+        if self.connectivity not in (4, 8):
+            raise ValueError(f"connectivity is {self.connectivity}, it must be 4 or 8")
+
+
+def extract(maps: Iterable[PictureMap], config: ExtractionConfig) -> Iterator[Detections]:
+    """Objects of each map, one picture at a time.
+
+    Raises
+    ------
+    ValueError
+        Two pictures have one name, or a map is not H x W of finite numbers.
+    """
+    seen: set[str] = set()
+    for item in maps:
+        if item.name in seen:
+            raise ValueError(f"{item.name}: two pictures have this name, give the one folder that holds both")
+        seen.add(item.name)
+        try:
+            instances = find_objects(item.map_HW, config)
+        except ValueError as error:
+            raise ValueError(f"{item.name}: {error}") from None
+        height, width = item.map_HW.shape
+        yield Detections(name=item.name, height=height, width=width, instances=instances, model=dict(item.scores))
+
+
+def find_objects(map_HW: NDArray[np.floating[Any]], config: ExtractionConfig) -> tuple[Instance, ...]:
+    """Objects of one map, the surest first.
+
+    The order of the steps: `smooth`, threshold (low), `close_gaps`, `open_thin`, `fill_holes`, components, hysteresis
+    (components without a pixel at the high threshold go), splitting, border and area, scores.
+
+    Raises
+    ------
+    ValueError
+        The map is not H x W of finite numbers.
+    """
+    smooth_HW = smooth(map_HW, config.smoothing)
+    low = config.threshold if config.low_threshold is None else config.low_threshold
+    found_HW = smooth_HW >= low
+    if config.close_radius or config.open_radius:
+        found_HW = open_thin(close_gaps(found_HW, config.close_radius), config.open_radius)
+    if config.max_hole:
+        found_HW = fill_holes(found_HW, config.max_hole)
+    instances = []
+    for mask in components(found_HW, config.connectivity):
+        if mask.crop_HW.size < config.min_area or _window(smooth_HW, mask)[mask.crop_HW].max() < config.threshold:
+            continue
+        for part in split_touching(mask, config.split_distance):
+            area = part.area
+            if area < config.min_area or (config.max_area is not None and area > config.max_area):
+                continue
+            if config.drop_border and _on_border(part, *found_HW.shape):
+                continue
+            values = _window(smooth_HW, part)[part.crop_HW]
+            rating = score(values, config.threshold, config.score)
+            instances.append(Instance(mask=part, score=rating, category=config.category))
+    instances.sort(key=lambda instance: -(instance.score or 0.0))
+    return tuple(instances)
+
+
+def _window(array_HW: NDArray[Any], mask: Mask) -> NDArray[Any]:
+    height, width = mask.crop_HW.shape
+    return array_HW[mask.y : mask.y + height, mask.x : mask.x + width]
+
+
+def _on_border(mask: Mask, height: int, width: int) -> bool:
+    rows, columns = mask.crop_HW.shape
+    return mask.x == 0 or mask.y == 0 or mask.y + rows == height or mask.x + columns == width
+
+
+def smooth(map_HW: NDArray[np.floating[Any]], sigma: float) -> NDArray[np.float32]:
+    """Gaussian smoothing of a map.
+
+    Parameters
+    ----------
+    map_HW
+        Any floating dtype, finite.
+    sigma
+        Standard deviation in pixels; 0 leaves the map as it is. The kernel ends at 4 sigma and the map is mirrored at
+        its border, edge pixel included (as `scipy.ndimage.gaussian_filter` does unless told otherwise).
+    """
+    values_HW = np.ascontiguousarray(map_HW, np.float32)
+    if values_HW.ndim != 2 or values_HW.size == 0:
+        raise ValueError(f"a map is height x width, this one has shape {values_HW.shape}")
+    if not np.isfinite(values_HW).all():
+        raise ValueError("the map holds values that are not finite")
+    if sigma <= 0:
+        return values_HW
+    size = 2 * int(4 * sigma + 0.5) + 1
+    return np.asarray(cv2.GaussianBlur(values_HW, (size, size), sigma, borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def close_gaps(mask_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Morphological closing with a disk of `radius` pixels: gaps narrower than the disk are filled."""
+    return _morphology(mask_HW, cv2.MORPH_CLOSE, radius)
+
+
+def open_thin(mask_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Morphological opening with a disk of `radius` pixels: what is thinner than the disk is removed."""
+    return _morphology(mask_HW, cv2.MORPH_OPEN, radius)
+
+
+def _morphology(mask_HW: NDArray[np.bool_], operation: int, radius: float) -> NDArray[np.bool_]:
+    if radius <= 0:
+        return mask_HW
+    reach = np.arange(-int(radius), int(radius) + 1)
+    disk = (reach[:, None] ** 2 + reach**2 <= radius**2).astype(np.uint8)
+    # A frame of background lets the closing reach past the border and come back.
+    frame = 2 * int(radius)
+    framed = np.pad(mask_HW, frame).view(np.uint8)
+    result = np.asarray(cv2.morphologyEx(framed, operation, disk)).view(bool)
+    return result[frame : frame + mask_HW.shape[0], frame : frame + mask_HW.shape[1]]
+
+
+def fill_holes(mask_HW: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:
+    """Fill holes of at most `max_area` pixels. A hole is background enclosed by the mask, not open to the border."""
+    outside_HW = np.logical_not(mask_HW).view(np.uint8)
+    _, labels_HW, stats, _ = cv2.connectedComponentsWithStats(outside_HW, connectivity=4)
+    left, top, width, height, area = stats.T
+    enclosed = (left > 0) & (top > 0) & (left + width < mask_HW.shape[1]) & (top + height < mask_HW.shape[0])
+    fill = enclosed & (area <= max_area)
+    fill[0] = False
+    return np.asarray(mask_HW | fill[labels_HW], bool)
+
+
+def components(mask_HW: NDArray[np.bool_], connectivity: Literal[4, 8] = 8) -> list[Mask]:
+    """Connected parts of a mask, in the order in which their pixels come row by row."""
+    pixels_HW = np.ascontiguousarray(mask_HW, bool).view(np.uint8)
+    count, labels_HW, stats, _ = cv2.connectedComponentsWithStats(pixels_HW, connectivity=connectivity)
+    return [
+        Mask(x=x, y=y, crop_HW=labels_HW[y : y + height, x : x + width] == label)
+        for label, (x, y, width, height, _) in enumerate(stats[1:count].tolist(), start=1)
+    ]
+
+
+def split_touching(mask: Mask, distance: float) -> list[Mask]:
+    """Split an object at its necks, as where cars stand in a row: watershed of the distance to the object's edge.
+
+    Parameters
+    ----------
+    distance
+        The least distance in pixels between the centres of two parts; 0 gives the object back.
+    """
+    if distance <= 0 or max(mask.crop_HW.shape) <= distance:
+        return [mask]
+    from skimage.feature import peak_local_max
+    from skimage.segmentation import watershed
+
+    framed = np.pad(mask.crop_HW, 1)
+    depth_HW = cv2.distanceTransform(framed.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # The spine of a long bar is a plateau with a centre every `distance` pixels; smoothing leaves its middle only.
+    depth_HW = np.where(framed, cv2.GaussianBlur(depth_HW, (0, 0), max(1.0, distance / 4)), 0)
+    least = max(1, round(distance))
+    centres = peak_local_max(depth_HW, min_distance=least, exclude_border=False)  # type: ignore[no-untyped-call]
+    if len(centres) < 2:
+        return [mask]
+    seeds_HW = np.zeros(framed.shape, np.int32)
+    seeds_HW[tuple(centres.T)] = np.arange(1, len(centres) + 1)
+    labels_HW = watershed(-depth_HW, seeds_HW, mask=framed)[1:-1, 1:-1]  # type: ignore[no-untyped-call]
+    parts = []
+    for label in range(1, len(centres) + 1):
+        part = Mask.of(labels_HW == label)
+        if part is not None:
+            parts.append(Mask(x=mask.x + part.x, y=mask.y + part.y, crop_HW=part.crop_HW))
+    return parts
+
+
+def score(values: NDArray[np.floating[Any]], threshold: float, rule: ScoreRule = "peak") -> float:
+    """Confidence of an object in 0..1: s / (s + threshold), so what just reaches the threshold has 0.5.
+
+    Parameters
+    ----------
+    values
+        The smoothed map at the object's pixels.
+    threshold
+        The threshold that made it an object; > 0.
+    rule
+        What s is: the greatest value ("peak"), the mean ("mean"), or the sum over the square root of the area ("mass"),
+        which puts a large faint object above a small one that is as faint.
+    """
+    if rule == "peak":
+        strength = float(values.max())
+    elif rule == "mean":
+        strength = float(values.mean(dtype=np.float64))
+    elif rule == "mass":
+        strength = float(values.sum(dtype=np.float64)) / values.size**0.5
+    else:
+        raise ValueError(f"score {rule!r} is none of peak, mean, mass")
+    strength = max(strength, 0.0)
+    return strength / (strength + threshold)

@@ -1,0 +1,278 @@
+"""COCO JSON: polygons with several parts, RLE where an object has holes, scores, oriented boxes; and result lists."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detect.detections import DEFAULT_CATEGORY, Detections, Instance
+from detect.files import whole_file
+from detect.masks import Mask, mask_of_polygons, mask_of_run_lengths, outlines, run_lengths
+
+Sizes = Mapping[str, tuple[int, int]]
+"""Height and width of pictures, by name."""
+
+
+def write(path: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = ()) -> None:
+    """Write COCO JSON that pycocotools loads unchanged.
+
+    Parameters
+    ----------
+    categories
+        Names that the file lists even where no object has them.
+    """
+    content = document(pictures, categories=categories)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+
+
+def write_results(path: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = ()) -> None:
+    """Write COCO's results list (image_id, category_id, bbox, segmentation, score); ids as `write` numbers them."""
+    wanted = ("image_id", "category_id", "bbox", "segmentation", "score")
+    annotations = document(pictures, categories=categories)["annotations"]
+    results = [{"score": 1.0} | {key: item[key] for key in wanted if item.get(key) != []} for item in annotations]
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(results, allow_nan=False), encoding="utf-8")
+
+
+def document(pictures: Iterable[Detections], *, categories: Sequence[str] = ()) -> dict[str, Any]:
+    """The content of a COCO JSON file as Python objects. Image ids count from 1 in the order given."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    names: list[str] = []
+    for image_id, picture in enumerate(pictures, start=1):
+        image = {"id": image_id, "file_name": picture.name, "width": picture.width, "height": picture.height}
+        images.append(image | ({"model": dict(picture.model)} if picture.model else {}))
+        shapes = _segmentations(picture)
+        for instance, shape in zip(picture.instances, shapes, strict=True):
+            names.append(instance.category)
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id} | _annotation(instance, shape))
+    listed = sorted({*names, *categories}) or [DEFAULT_CATEGORY]
+    ids = {name: index for index, name in enumerate(listed, start=1)}
+    for annotation, name in zip(annotations, names, strict=True):
+        annotation["category_id"] = ids[name]
+    return {
+        "info": {"description": "objects found by detect"},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": index, "name": name, "supercategory": ""} for name, index in ids.items()],
+    }
+
+
+def _annotation(instance: Instance, segmentation: Any) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"obb": _plain(instance.obb.ravel().tolist())}
+    if instance.difficult:
+        attributes["difficult"] = 1
+    annotation = {
+        "category_id": 0,
+        "bbox": _plain(instance.bbox),
+        "area": _plain([instance.area])[0],
+        "segmentation": segmentation,
+        "iscrowd": int(instance.crowd),
+        "attributes": attributes,
+    }
+    return annotation if instance.score is None else annotation | {"score": instance.score}
+
+
+def _segmentations(picture: Detections) -> list[Any]:
+    """For each object: polygons; RLE where it has holes or is a crowd; an empty list where it has no mask."""
+    from pycocotools import mask as coco
+
+    masks = [instance.mask for instance in picture.instances if instance.mask is not None]
+    polygons = iter(outlines(masks))
+    result: list[Any] = []
+    for instance in picture.instances:
+        if instance.mask is None:
+            result.append([])
+            continue
+        parts = next(polygons)
+        if instance.crowd or any(len(part) > 1 for part in parts):
+            counts = run_lengths(instance.mask, picture.height, picture.width)
+            size = [picture.height, picture.width]
+            rle = coco.frPyObjects({"size": size, "counts": counts}, picture.height, picture.width)
+            result.append({"size": size, "counts": rle["counts"].decode("ascii")})
+        else:
+            result.append([part[0].astype(int).ravel().tolist() for part in parts])
+    return result
+
+
+def _plain(values: Iterable[float]) -> list[float]:
+    # 12 for 12.0: shorter files, same numbers.
+    return [int(value) if value == int(value) else value for value in values]
+
+
+def read(path: Path, *, sizes: Sizes | None = None) -> list[Detections]:
+    """Read COCO JSON.
+
+    Parameters
+    ----------
+    sizes
+        Height and width of the pictures, for a file that does not say them.
+
+    Raises
+    ------
+    ValueError
+        Not COCO JSON, or an image or annotation that makes no sense; names the file and the id.
+    """
+    content = _load(path)
+    if isinstance(content, list):
+        raise ValueError(f"{path}: a results list has no pictures; read it together with the COCO file of the pictures")
+    return _parse(path, content, sizes or {})
+
+
+def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
+    images = _section(path, content, "images")
+    annotations = _section(path, content, "annotations")
+    categories: dict[Any, str] = {}
+    for item in _section(path, content, "categories"):
+        categories[_key(path, "category", item, "id")] = str(_key(path, "category", item, "name"))
+    pictures: dict[Any, tuple[dict[str, Any], int, int]] = {}
+    names: set[str] = set()
+    for image in images:
+        image_id, name = _key(path, "image", image, "id"), str(_key(path, "image", image, "file_name"))
+        if image_id in pictures or name in names:
+            raise ValueError(f"{path}: image {image_id} ({name}) is there twice")
+        names.add(name)
+        height, width = (
+            image.get(key, size) for key, size in zip(("height", "width"), sizes.get(name, (0, 0)), strict=True)
+        )
+        if not (_is_count(height) and _is_count(width)):
+            raise ValueError(f"{path}: image {image_id} ({name}) has width {width} and height {height}")
+        pictures[image_id] = (image, int(height), int(width))
+    found: dict[Any, list[Instance]] = {image_id: [] for image_id in pictures}
+    for annotation in annotations:
+        place = f"{path}: annotation {annotation.get('id', '?')}"
+        image_id = _key(path, "annotation", annotation, "image_id")
+        if image_id not in pictures:
+            raise ValueError(f"{place}: no image has the id {image_id}")
+        _, height, width = pictures[image_id]
+        found[image_id].append(_instance(place, annotation, categories, height, width))
+    return [
+        Detections(
+            name=str(image["file_name"]).replace("\\", "/"),
+            height=height,
+            width=width,
+            instances=tuple(found[image_id]),
+            model=_numbers(image.get("model")),
+        )
+        for image_id, (image, height, width) in pictures.items()
+    ]
+
+
+def read_results(path: Path, pictures: Path) -> list[Detections]:
+    """Read COCO's results list together with the COCO JSON that numbers its pictures and categories."""
+    results = _load(path)
+    reference = _load(pictures)
+    if not isinstance(results, list):
+        raise ValueError(f"{path}: holds no list of results")
+    if not isinstance(reference, dict):
+        raise ValueError(f"{pictures}: holds no COCO images")
+    return _parse(path, reference | {"annotations": results}, {})
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except IsADirectoryError:
+        raise ValueError(f"{path}: is a folder, expected a COCO JSON file") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+
+
+def _section(path: Path, content: Any, name: str) -> list[dict[str, Any]]:
+    if not isinstance(content, dict) or not isinstance(content.get(name), list):
+        raise ValueError(f"{path}: not COCO JSON, it has no list {name!r}")
+    section: list[dict[str, Any]] = content[name]
+    if not all(isinstance(item, dict) for item in section):
+        raise ValueError(f"{path}: {name!r} must hold objects only")
+    return section
+
+
+def _key(path: Path, kind: str, item: dict[str, Any], key: str) -> Any:
+    value = item.get(key)
+    if value is None or isinstance(value, (list, dict)):
+        raise ValueError(f"{path}: {kind} {item.get('id', '?')} has no {key!r}")
+    return value
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0 and value == int(value)
+
+
+def _numbers(values: Any) -> dict[str, float]:
+    if not isinstance(values, dict):
+        return {}
+    return {key: float(value) for key, value in values.items() if isinstance(value, (int, float))}
+
+
+def _floats(place: str, name: str, values: Any) -> list[float]:
+    if not isinstance(values, list) or not all(isinstance(value, (int, float)) for value in values):
+        raise ValueError(f"{place}: {name} {values!r} is no list of numbers")
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"{place}: {name} {values} holds numbers that are not finite")
+    return [float(value) for value in values]
+
+
+def _instance(
+    place: str, annotation: dict[str, Any], categories: Mapping[Any, str], height: int, width: int
+) -> Instance:
+    category_id = annotation.get("category_id")
+    if category_id not in categories:
+        raise ValueError(f"{place}: no category has the id {category_id}")
+    attributes = annotation.get("attributes")
+    attributes = attributes if isinstance(attributes, dict) else {}
+    box = None
+    if annotation.get("bbox"):
+        values = _floats(place, "bbox", annotation["bbox"])
+        if len(values) != 4 or min(values[2:]) < 0:
+            raise ValueError(f"{place}: bbox {values} is not [x, y, width >= 0, height >= 0]")
+        box = (values[0], values[1], values[2], values[3])
+    corners = None
+    if attributes.get("obb"):
+        corners = np.array(_floats(place, "attributes.obb", attributes["obb"]))
+        if corners.size != 8:
+            raise ValueError(f"{place}: attributes.obb has {corners.size} numbers, expected 8")
+        corners = corners.reshape(4, 2)
+    mask = _mask(place, annotation.get("segmentation"), height, width)
+    if mask is None and box is None and corners is None:
+        raise ValueError(f"{place}: has no bbox and no segmentation with a pixel inside the picture")
+    score = annotation.get("score")
+    if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
+        raise ValueError(f"{place}: score {score!r} is not within 0..1")
+    return Instance(
+        mask=mask,
+        box=box,
+        corners_42=corners,
+        score=None if score is None else float(score),
+        category=categories[category_id],
+        difficult=bool(attributes.get("difficult", False)),
+        crowd=bool(annotation.get("iscrowd", 0)),
+    )
+
+
+def _mask(place: str, segmentation: Any, height: int, width: int) -> Mask | None:
+    if not segmentation:
+        return None
+    if isinstance(segmentation, dict):
+        size, counts = segmentation.get("size"), segmentation.get("counts")
+        if size != [height, width]:
+            raise ValueError(f"{place}: RLE size {size} differs from the picture's [{height}, {width}]")
+        if not isinstance(counts, (str, list)):
+            raise ValueError(f"{place}: RLE counts must be text or a list of numbers")
+        try:
+            return mask_of_run_lengths(segmentation)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{place}: {error}") from None
+    if not isinstance(segmentation, list):
+        raise ValueError(f"{place}: segmentation must be polygons or RLE")
+    rings = [_floats(place, "polygon", ring) for ring in segmentation]
+    for ring in rings:
+        if len(ring) < 6 or len(ring) % 2:
+            raise ValueError(f"{place}: a polygon has {len(ring)} numbers, expected x y pairs of 3 corners or more")
+    return mask_of_polygons(rings, height, width)

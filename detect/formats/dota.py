@@ -1,0 +1,102 @@
+"""DOTA ``labelTxt``: a text file a picture, a line an object: ``x1 y1 x2 y2 x3 y3 x4 y4 category difficult``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from detect.detections import Detections, Instance
+from detect.files import files_under, match_names, whole_folder, without_suffix
+
+_HEADERS = ("imagesource:", "gsd:", "acquisition dates:")
+
+
+def write(folder: Path, pictures: Iterable[Detections]) -> None:
+    """Write ``<picture's path without suffix>.txt`` for every picture, empty where it has no object.
+
+    Corners are printed so that they read back as the same numbers. DOTA has no place for masks and scores; spaces in a
+    category become ``-``.
+    """
+    with whole_folder(folder) as temporary:
+        for picture in pictures:
+            file = temporary / f"{without_suffix(picture.name)}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(f"{_line(instance)}\n" for instance in picture.instances), encoding="utf-8")
+
+
+def _line(instance: Instance) -> str:
+    return f"{corner_text(instance)} {category_text(instance.category)} {int(instance.difficult)}"
+
+
+def corner_text(instance: Instance) -> str:
+    """The oriented box as eight numbers, the shortest that read back as the same."""
+    return " ".join(f"{value:.0f}" if value == int(value) else repr(value) for value in instance.obb.ravel().tolist())
+
+
+def category_text(category: str) -> str:
+    """The category as one word."""
+    return "-".join(category.split())
+
+
+def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:
+    """Read a labelTxt folder.
+
+    Parameters
+    ----------
+    sizes
+        Height and width of the pictures, by name. Label files are matched by path without suffix, then by stem.
+    partial
+        Whether label files without a picture are left out; otherwise they are an error.
+
+    Returns
+    -------
+    The pictures that have a label file, in the order of `sizes`. The last field may be missing (not difficult) or any
+    whole number (difficult unless 0).
+
+    Raises
+    ------
+    ValueError
+        A line that is none of the format's; names the file and the line.
+    """
+    files = {file.relative_to(folder).as_posix(): file for file in files_under(folder, {".txt"})}
+    if not files:
+        raise ValueError(f"{folder}: no labelTxt file (*.txt) in this folder")
+    found = match_names(sizes, files)
+    missing = sorted(set(files.values()) - set(found.values()))
+    if missing and not partial:
+        raise ValueError(f"{missing[0]}: no picture has this name, so its size is not known")
+    return [
+        Detections(name=name, height=sizes[name][0], width=sizes[name][1], instances=tuple(_objects(found[name])))
+        for name in sizes
+        if name in found
+    ]
+
+
+def _objects(file: Path) -> list[Instance]:
+    instances = []
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{file}: is not UTF-8 text") from None
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        if not fields or line.lower().startswith(_HEADERS):
+            continue
+        instances.append(_object(f"{file}: line {number}", fields))
+    return instances
+
+
+def _object(place: str, fields: list[str]) -> Instance:
+    if len(fields) not in (9, 10):
+        raise ValueError(f"{place}: {len(fields)} fields, expected 8 numbers, a category and 0 or 1 for difficult")
+    try:
+        numbers = [float(field) for field in fields[:8]]
+        difficult = int(fields[9]) if len(fields) == 10 else 0
+    except ValueError:
+        raise ValueError(f"{place}: {' '.join(fields)!r} is not 8 numbers, a category and 0 or 1") from None
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{place}: holds numbers that are not finite")
+    return Instance(corners_42=np.array(numbers).reshape(4, 2), category=fields[8], difficult=difficult != 0)

@@ -1,0 +1,81 @@
+"""Mask pictures: one 0/255 PNG a picture; what is not 0 belongs to an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.detections import Detections, Instance
+from detect.extraction import components
+from detect.files import (
+    PICTURE_SUFFIXES,
+    files_under,
+    match_names,
+    read_picture,
+    whole_folder,
+    without_suffix,
+    write_mask,
+)
+
+
+def write(folder: Path, pictures: Iterable[Detections]) -> None:
+    """Write ``<picture's path without suffix>.png`` for every picture, black where it has no object."""
+    with whole_folder(folder) as temporary:
+        for picture in pictures:
+            write_mask(temporary / f"{without_suffix(picture.name)}.png", picture.union_mask())
+
+
+def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:
+    """Read a folder of masks; objects are the 8-connected components.
+
+    Parameters
+    ----------
+    sizes
+        Height and width of the pictures, by name. Masks are matched by path without suffix, then by stem.
+    partial
+        Whether masks without a picture are left out; otherwise they are an error.
+
+    Returns
+    -------
+    The pictures that have a mask, in the order of `sizes`.
+    """
+    files = mask_files(folder)
+    found = match_names(sizes, files)
+    missing = sorted(set(files.values()) - set(found.values()))
+    if missing and not partial:
+        raise ValueError(f"{missing[0]}: no picture has this name")
+    return [objects(name, sizes[name], found[name], read_mask(found[name])) for name in sizes if name in found]
+
+
+def mask_files(folder: Path) -> dict[str, Path]:
+    """Mask pictures below a folder, by posix path relative to it."""
+    return {file.relative_to(folder).as_posix(): file for file in files_under(folder, PICTURE_SUFFIXES)}
+
+
+def read_mask(file: Path) -> NDArray[Any]:
+    """Read a mask picture of any depth, H x W; of several bands the greatest counts, alpha does not."""
+    mask = read_picture(file)
+    if mask.ndim == 3:
+        mask = mask[..., : {2: 1, 4: 3}.get(mask.shape[2], mask.shape[2])].max(axis=2)
+    if not np.isfinite(mask).all():
+        raise ValueError(f"{file}: the mask holds values that are not finite")
+    return mask
+
+
+def objects(name: str, size: tuple[int, int], file: Path, mask_HW: NDArray[Any]) -> Detections:
+    """The components of a mask as the objects of picture `name`.
+
+    Raises
+    ------
+    ValueError
+        The mask's size is not the picture's.
+    """
+    if mask_HW.shape != tuple(size):
+        height, width = mask_HW.shape
+        raise ValueError(f"{file}: is {width} x {height}, but its picture {name} is {size[1]} x {size[0]}")
+    instances = tuple(Instance(mask=mask) for mask in components(mask_HW != 0))
+    return Detections(name=name, height=size[0], width=size[1], instances=instances)

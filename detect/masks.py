@@ -1,0 +1,206 @@
+"""One object's pixels, and their exact outlines, boxes and run lengths.
+
+Conventions, everywhere in `detect`: coordinates are pixel edges, so the pixel in column 3 spans x from 3 to 4, and a
+block of w x h pixels whose first pixel is (x, y) has the box (x, y, w, h) and the half-open range
+[x, x + w) x [y, y + h).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, width, height in pixels, at pixel edges."""
+
+Ring: TypeAlias = NDArray[np.float64]
+"""N x 2 corners (x, y) at pixel edges, not closed."""
+
+Polygon: TypeAlias = list[Ring]
+"""The outer ring, then the holes."""
+
+# pycocotools rasterises polygons on a grid this many times finer than the pixels.
+_COCO_GRID = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, slots=True)
+class Mask:
+    """Pixels of one object: the crop that holds them all, and where it lies in the picture.
+
+    The crop is tight (each of its sides holds a pixel), so `box` needs no search, and thousands of small objects on a
+    large picture cost their own pixels only.
+    """
+
+    x: int
+    y: int
+    crop_HW: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, mask_HW: ArrayLike) -> Mask | None:
+        """The object of the pixels that are not 0, or None where there are none."""
+        pixels_HW = np.asarray(mask_HW) != 0
+        rows, columns = np.flatnonzero(pixels_HW.any(axis=1)), np.flatnonzero(pixels_HW.any(axis=0))
+        if rows.size == 0:
+            return None
+        top, left = int(rows[0]), int(columns[0])
+        return cls(x=left, y=top, crop_HW=pixels_HW[top : rows[-1] + 1, left : columns[-1] + 1].copy())
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return int(np.count_nonzero(self.crop_HW))
+
+    @property
+    def box(self) -> Box:
+        """Exact bounding box."""
+        height, width = self.crop_HW.shape
+        return float(self.x), float(self.y), float(width), float(height)
+
+    def paint(self, canvas_HW: NDArray[Any], value: Any = True) -> None:
+        """Set this object's pixels of `canvas_HW` (a picture-sized array) to `value`, in place."""
+        height, width = self.crop_HW.shape
+        canvas_HW[self.y : self.y + height, self.x : self.x + width][self.crop_HW] = value
+
+
+def outlines(masks: Sequence[Mask]) -> list[list[Polygon]]:
+    """Polygons along the pixel edges of each mask: one polygon for each part, holes included.
+
+    Pixels that touch by a corner only are parts of their own, which keeps every ring simple. Rasterising the polygons
+    (pycocotools) gives the mask back exactly. GDAL's polygonizer does the work, once for all masks on a packed canvas,
+    since a call for each mask costs more than its pixels.
+    """
+    from rasterio.features import shapes
+
+    if not masks:
+        return []
+    offsets, height, width = _pack([mask.crop_HW.shape for mask in masks])
+    canvas_HW = np.zeros((height, width), np.int32)
+    for index, (mask, (top, left)) in enumerate(zip(masks, offsets, strict=True), start=1):
+        rows, columns = mask.crop_HW.shape
+        canvas_HW[top : top + rows, left : left + columns][mask.crop_HW] = index
+    result: list[list[Polygon]] = [[] for _ in masks]
+    for geometry, value in shapes(canvas_HW, mask=canvas_HW > 0, connectivity=4):
+        index = int(value) - 1
+        shift = np.array([masks[index].x - offsets[index][1], masks[index].y - offsets[index][0]], float)
+        result[index].append([np.asarray(ring[:-1], float) + shift for ring in geometry["coordinates"]])
+    return result
+
+
+def _pack(shapes: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, int]], int, int]:
+    """Places (top, left) for crops on shelves, one pixel apart, and the canvas' height and width."""
+    limit = max(2048, *(shape[1] for shape in shapes))
+    places: list[tuple[int, int]] = []
+    top = left = shelf = width = 0
+    for rows, columns in shapes:
+        if left and left + columns > limit:
+            top, left, shelf = top + shelf + 1, 0, 0
+        places.append((top, left))
+        left += columns + 1
+        shelf, width = max(shelf, rows), max(width, left)
+    return places, top + shelf, width
+
+
+def oriented_boxes(masks: Sequence[Mask]) -> NDArray[np.float64]:
+    """Rectangle of least area around each mask's pixel edges (not pixel centres).
+
+    Returns
+    -------
+    N x 4 x 2 corners (x, y), clockwise on the screen, the one nearest the top left of the picture first.
+    """
+    import shapely
+
+    if not masks:
+        return np.zeros((0, 4, 2))
+    corners = [_edge_corners(mask) for mask in masks]
+    owner = np.repeat(np.arange(len(masks)), [len(points) for points in corners])
+    points = np.asarray(shapely.points(np.concatenate(corners)))
+    rings = shapely.get_coordinates(shapely.oriented_envelope(shapely.multipoints(points, indices=owner)))
+    rings = rings.reshape(len(masks), 5, 2)[:, :4]
+    # The rectangle is found around the origin, where floating point is finest, and moved into place.
+    boxes: NDArray[np.float64] = order_corners(rings) + np.array([[mask.x, mask.y] for mask in masks], float)[:, None]
+    return boxes
+
+
+def _edge_corners(mask: Mask) -> NDArray[np.float64]:
+    # The convex hull needs only the outermost pixel edges of every row.
+    crop_HW = mask.crop_HW
+    rows = np.flatnonzero(crop_HW.any(axis=1))
+    first = crop_HW[rows].argmax(axis=1)
+    last = crop_HW.shape[1] - crop_HW[rows, ::-1].argmax(axis=1)
+    x = np.concatenate([first, last, first, last])
+    y = np.concatenate([rows, rows, rows + 1, rows + 1])
+    return np.column_stack([x, y]).astype(float)
+
+
+def order_corners(corners_N42: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Four corners each, put clockwise on the screen (y down), the one with the least x + y first."""
+    x, y = corners_N42[..., 0], corners_N42[..., 1]
+    turning = np.sum(x * np.roll(y, -1, axis=-1) - np.roll(x, -1, axis=-1) * y, axis=-1)
+    ordered = np.where((turning < 0)[..., None, None], corners_N42[..., ::-1, :], corners_N42)
+    first = np.argmin(np.round(ordered.sum(axis=-1), 6), axis=-1)
+    index = (first[..., None] + np.arange(4)) % 4
+    return np.asarray(np.take_along_axis(ordered, index[..., None], axis=-2))
+
+
+def mask_of_polygons(rings: Sequence[ArrayLike], height: int, width: int) -> Mask | None:
+    """Pixels that pycocotools gives polygons in a picture of `height` x `width`; None where there are none.
+
+    Parameters
+    ----------
+    rings
+        Outer rings, each N x 2 or flat (x, y, x, y, ...), N >= 3; the result is their union.
+    """
+    from pycocotools import mask as coco
+
+    # Rasterised in a window around the polygons. Each corner is first snapped to the grid that pycocotools works on,
+    # with its own rounding (truncation of 5 x + 0.5), so that moving the window cannot change a pixel.
+    snapped = [np.trunc(np.asarray(ring, float).reshape(-1, 2) * _COCO_GRID + 0.5) for ring in rings]
+    corners = np.concatenate(snapped) / _COCO_GRID
+    left, top = (max(0, int(value)) for value in np.floor(corners.min(axis=0)) - 1)
+    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 1
+    right, bottom = min(width, int(right)), min(height, int(bottom))
+    if right <= left or bottom <= top:
+        return None
+    moved = []
+    for ring in snapped:
+        grid = ring - np.array([left, top]) * _COCO_GRID
+        # Truncation goes towards 0, so a negative grid point needs its own offset to come out as itself.
+        moved.append((np.where(grid < 0, grid - 0.9, grid) / _COCO_GRID).ravel().tolist())
+    rle = coco.merge(coco.frPyObjects(moved, bottom - top, right - left))
+    found = Mask.of(coco.decode(rle))
+    return None if found is None else Mask(x=found.x + left, y=found.y + top, crop_HW=found.crop_HW)
+
+
+def run_lengths(mask: Mask, height: int, width: int) -> list[int]:
+    """COCO's uncompressed run lengths of a mask in its picture: column by column, zeros first."""
+    column, row = np.nonzero(np.diff(np.pad(mask.crop_HW.T, ((0, 0), (1, 1))).astype(np.int8)))
+    edges = (mask.x + column) * height + mask.y + row
+    starts, ends = edges[0::2], edges[1::2]
+    # A run to the foot of one column goes on at the head of the next.
+    apart = starts[1:] != ends[:-1]
+    edges = np.column_stack([starts[np.append(True, apart)], ends[np.append(apart, True)]]).ravel()
+    counts: list[int] = np.diff(edges, prepend=0, append=height * width).tolist()
+    return counts
+
+
+def mask_of_run_lengths(rle: dict[str, Any]) -> Mask | None:
+    """Pixels of a COCO RLE (`size`, `counts` as a list, text or bytes); None where there are none.
+
+    Raises
+    ------
+    ValueError
+        The counts do not add up to the size.
+    """
+    from pycocotools import mask as coco
+
+    height, width = rle["size"]
+    counts = rle["counts"]
+    if isinstance(counts, list):
+        if sum(counts) != height * width or min(counts, default=0) < 0:
+            raise ValueError(f"RLE counts add up to {sum(counts)}, not to {height} x {width}")
+        rle = coco.frPyObjects(rle, height, width)
+    return Mask.of(coco.decode(rle))
