@@ -230,7 +230,8 @@ def _write(sample: Sample, half: Path, class_name: str, stem: str, *, truth: boo
 
 def _write_picture(path: Path, picture_HW: NDArray[np.uint8] | NDArray[np.float32]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), picture_HW):
+    uncompressed = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_NONE]  # any program reads it
+    if not cv2.imwrite(str(path), picture_HW, uncompressed if path.suffix == ".tif" else []):
         raise OSError(f"cannot write {path}")
 
 
