@@ -62,7 +62,7 @@ def sheet(folder: Path, *, with_pictures: int = 6, without_pictures: int = 2) ->
     test = folder / "data" / "test"
     pictures = sorted((test / "with").iterdir())[:with_pictures]
     pictures += sorted((test / "without").iterdir())[:without_pictures]
-    maps = [read(folder / "maps" / f"{path.stem}.tif") for path in pictures]
+    maps = [read(folder / "maps" / f"{path.stem}.tiff") for path in pictures]
     limit = max(float(np.abs(map_HW).max()) for map_HW in maps) or 1.0
     rows = {
         "picture": [grey(read(path)) for path in pictures],
