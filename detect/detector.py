@@ -81,7 +81,7 @@ class Detector:
         high = self.threshold if threshold is None else threshold
         if false_alarm is not None:
             high = self.threshold_at(false_alarm)
-        low = None if self.low_threshold is None else high * self.low_threshold / self.threshold
+        low = None if self.low_threshold is None else high * (self.low_threshold / self.threshold)
         return ExtractionConfig(
             threshold=high,
             low_threshold=low,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -129,15 +130,12 @@ def read_picture(path: Path) -> NDArray[Any]:
     """
     import cv2
     import numpy as np
-    import tifffile
 
     if path.suffix.lower() in {".tif", ".tiff"}:
-        try:
-            picture = np.asarray(tifffile.imread(path)).squeeze()
-        except (tifffile.TiffFileError, ValueError, KeyError, IndexError) as error:
-            raise ValueError(f"{path}: not a readable TIFF ({error})") from None
-        if picture.ndim == 3 and picture.shape[0] < min(picture.shape[1:]):  # planar bands first
-            picture = np.moveaxis(picture, 0, -1)
+        with _open_raster(path) as source:
+            picture: NDArray[Any] = np.moveaxis(source.read(), 0, -1)
+        if picture.shape[2] == 1:
+            picture = picture[..., 0]
     else:
         content = np.frombuffer(path.read_bytes(), np.uint8)
         decoded = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
@@ -146,9 +144,22 @@ def read_picture(path: Path) -> NDArray[Any]:
         picture = np.asarray(decoded)
         if picture.ndim == 3 and picture.shape[2] >= 3:
             picture = picture[..., [2, 1, 0, *range(3, picture.shape[2])]]
-    if picture.ndim not in (2, 3) or 0 in picture.shape:
-        raise ValueError(f"{path}: has shape {picture.shape}, expected height x width or height x width x bands")
     return picture
+
+
+@contextmanager
+def _open_raster(path: Path) -> Iterator[Any]:
+    """Open a TIFF with GDAL, which reads every compression and layout of bands."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(path) as source:
+                yield source
+        except RasterioError as error:
+            raise ValueError(f"{path}: not a readable TIFF ({error})") from None
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -156,8 +167,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     from PIL import Image, UnidentifiedImageError
 
     if path.suffix.lower() in {".tif", ".tiff"}:
-        height, width = read_picture(path).shape[:2]
-        return height, width
+        with _open_raster(path) as source:
+            return int(source.height), int(source.width)
     try:
         with Image.open(path) as picture:
             width, height = picture.size
@@ -190,7 +201,7 @@ def write_map(path: Path, map_HW: NDArray[np.floating[Any]]) -> None:
     import tifffile
 
     with whole_file(path) as temporary:
-        tifffile.imwrite(temporary, map_HW.astype(np.float32), compression="zlib", predictor=True)
+        tifffile.imwrite(temporary, map_HW.astype(np.float32), compression="zlib")
 
 
 def read_map(path: Path) -> NDArray[np.float32]:

@@ -184,7 +184,7 @@ def run_lengths(mask: Mask, height: int, width: int) -> list[int]:
     apart = starts[1:] != ends[:-1]
     edges = np.column_stack([starts[np.append(True, apart)], ends[np.append(apart, True)]]).ravel()
     counts: list[int] = np.diff(edges, prepend=0, append=height * width).tolist()
-    return counts
+    return counts if counts[-1] else counts[:-1]
 
 
 def mask_of_run_lengths(rle: dict[str, Any]) -> Mask | None:

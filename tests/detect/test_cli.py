@@ -1,0 +1,201 @@
+"""The command line: what it prints, writes and returns, with a stub in place of a trained run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+
+from detect.cli import main
+from detect.detector import Detector
+from detect.files import read_map
+from detect.formats import coco
+
+Command = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class StubMap:
+    name: str
+    map_HW: NDArray[np.float32]
+    scores: dict[str, float] = field(default_factory=lambda: {"residual": 0.25})
+
+
+@dataclass(frozen=True)
+class StubModel:
+    """Maps a grey picture to its brightness."""
+
+    def maps(self, sources: list[Path]) -> Iterator[StubMap]:
+        for source in sources:
+            for file in sorted(source.rglob("*.png")):
+                grey = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+                if grey is None:
+                    raise ValueError(f"{file}: not a picture")
+                yield StubMap(file.relative_to(source).as_posix(), (grey / 255).astype(np.float32))
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Command:
+    import distmap
+
+    monkeypatch.setattr(distmap, "load", lambda run, device="auto": StubModel(), raising=False)
+
+    def call(*arguments: object) -> Result:
+        return CliRunner().invoke(main, [str(item) for item in arguments])
+
+    return call
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    Detector(threshold=0.5, false_alarm=0.01, rates=(0.1, 0.001), thresholds=(0.2, 0.8)).write(
+        tmp_path / "run" / "detector.json"
+    )
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Two pictures; the first holds a block of 200 at (3, 2), 5 x 4, and one of 100 at (12, 12), 3 x 3."""
+    first = np.zeros((20, 24), np.uint8)
+    first[2:6, 3:8] = 200
+    first[12:15, 12:15] = 100
+    for name, picture in (("sub/one ä.png", first), ("two.png", np.zeros((8, 9), np.uint8))):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), picture)
+    return tmp_path / "images"
+
+
+def failed(result: Result) -> str:
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_extract_writes_what_was_asked_for(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    out, maps, masks = tmp_path / "out" / "a.json", tmp_path / "maps", tmp_path / "masks"
+    result = command("extract", run, images, "--out", out, "--maps", maps, "--masks", masks, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["objects"] == 1
+    pictures = coco.read(out)
+    assert [picture.name for picture in pictures] == ["sub/one ä.png", "two.png"]
+    assert [item.bbox for item in pictures[0].instances] == [(3, 2, 5, 4)]
+    assert pictures[0].model == {"residual": 0.25}
+    assert read_map(maps / "sub" / "one ä.tiff")[3, 4] == pytest.approx(200 / 255)
+    painted = cv2.imdecode(np.fromfile(masks / "sub" / "one ä.png", np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.unique(np.asarray(painted)).tolist() == [0, 255]
+    assert not np.asarray(cv2.imread(str(masks / "two.png"), cv2.IMREAD_UNCHANGED)).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "objects"),
+    [
+        (["--threshold", "0.3"], 2),
+        (["--threshold", "0.3", "--min-area", "10"], 1),
+        (["--false-alarm", "0.1"], 2),
+        (["--false-alarm", "0.001"], 0),
+    ],
+)
+def test_thresholds_and_areas(
+    command: Command, run: Path, images: Path, tmp_path: Path, options: list[str], objects: int
+) -> None:
+    result = command("extract", run, images, "--out", tmp_path / "a.json", "--json", *options)
+    assert json.loads(result.stdout)["objects"] == objects
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--threshold", "high"], "--threshold high: give auto or a number"),
+        (["--threshold", "-1"], "threshold -1.0"),
+        (["--threshold", "0.4", "--false-alarm", "0.01"], "not both"),
+        (["--false-alarm", "0.9"], "reaches from 0.001 to 0.1"),
+        (["--min-area", "-3"], "--min-area"),
+        (["--no-such-option"], "No such option"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    command: Command, run: Path, images: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    assert message in failed(command("extract", run, images, "--out", tmp_path / "a.json", *options))
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_a_broken_picture_leaves_nothing_behind(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    (images / "z.png").write_bytes(b"no picture")
+    before = set(tmp_path.rglob("*"))
+    out, maps, masks = tmp_path / "a.json", tmp_path / "maps", tmp_path / "masks"
+    assert "z.png" in failed(command("extract", run, images, "--out", out, "--maps", maps, "--masks", masks))
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_is_no_run(command: Command, images: Path, tmp_path: Path) -> None:
+    assert "detector.json: not there" in failed(command("extract", tmp_path, images, "--out", tmp_path / "a.json"))
+
+
+def test_one_name_twice_asks_for_the_common_folder(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    assert "two pictures have this name" in failed(
+        command("extract", run, images, images, "--out", tmp_path / "a.json")
+    )
+
+
+def test_evaluate_prints_one_object_or_a_table(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    out, maps, masks = tmp_path / "a.json", tmp_path / "maps", tmp_path / "masks"
+    assert command("extract", run, images, "--out", out, "--maps", maps, "--masks", masks).exit_code == 0
+    result = command("evaluate", out, masks, "--maps", maps, "--json")
+    scores: dict[str, Any] = json.loads(result.stdout)
+    assert scores["pixel_ap"] == 1
+    assert scores["ap50"] == pytest.approx(1)
+    assert scores["pictures"] == 2
+    table = command("evaluate", out, masks)
+    assert table.exit_code == 0
+    assert "dice" in table.stdout
+    assert "pixel_ap" not in table.stdout
+
+
+def test_evaluate_names_what_is_wrong(command: Command, tmp_path: Path) -> None:
+    assert "no.json" in failed(command("evaluate", tmp_path / "no.json", tmp_path))
+    (tmp_path / "a.json").write_text("[]")
+    assert "a.json: a results list has no pictures" in failed(command("evaluate", tmp_path / "a.json", tmp_path))
+
+
+def test_stopping_gives_130(command: Command, run: Path, images: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    def stopped(self: StubModel, sources: list[Path]) -> Iterator[StubMap]:
+        yield from ()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StubModel, "maps", stopped)
+    assert command("extract", run, images, "--out", tmp_path / "a.json").exit_code == 130
+
+
+def test_help_needs_no_heavy_library() -> None:
+    code = (
+        "import sys, detect, detect.cli\n"
+        "from click.testing import CliRunner\n"
+        "assert CliRunner().invoke(detect.cli.main, ['--help']).exit_code == 0\n"
+        "print([name for name in ('torch', 'numpy', 'cv2', 'scipy', 'skimage', 'shapely') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_the_names_of_the_package_are_there() -> None:
+    import detect
+
+    for name in detect.__all__:
+        assert getattr(detect, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = detect.nothing

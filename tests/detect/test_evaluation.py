@@ -1,0 +1,191 @@
+"""`evaluate` as a whole: values worked out by hand, and pycocotools on the same files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from detect.detections import Detections, Instance
+from detect.evaluation import evaluate, group_of
+from detect.extraction import ExtractionConfig, find_objects
+from detect.files import write_map
+from detect.formats import coco, dota, masks
+from detect.masks import Mask
+
+Picture = NDArray[np.float32]
+
+
+def block(x: int, y: int, width: int, height: int, score: float | None = None) -> Instance:
+    return Instance(mask=Mask(x=x, y=y, crop_HW=np.ones((height, width), bool)), score=score)
+
+
+def noisy_set(
+    rng: np.random.Generator, count: int = 6
+) -> tuple[list[Detections], list[Detections], dict[str, Picture]]:
+    """Found objects, true objects and maps of pictures that hold 0 to 3 blocks and faint noise."""
+    found, true, maps = [], [], {}
+    for index in range(count):
+        name = f"p{index % 2}_{index}.png"
+        blocks = [
+            block(*(int(v) for v in rng.integers(0, 40, 2)), *(int(v) for v in rng.integers(4, 12, 2)))
+            for _ in range(index % 4)
+        ]
+        truth = Detections(name=name, height=56, width=60, instances=tuple(blocks))
+        map_HW = truth.union_mask() * rng.uniform(0.3, 1, (56, 60)) + rng.random((56, 60)) ** 2 * 0.6
+        maps[name] = np.asarray(cv2.GaussianBlur(map_HW, (0, 0), 1), np.float32)
+        instances = find_objects(maps[name], ExtractionConfig(threshold=0.45))
+        found.append(Detections(name=name, height=56, width=60, instances=instances))
+        true.append(truth)
+    return found, true, maps
+
+
+def save(folder: Path, found: list[Detections], true: list[Detections], maps: dict[str, Picture]) -> None:
+    coco.write(folder / "found.json", found)
+    masks.write(folder / "masks", true)
+    for name, map_HW in maps.items():
+        write_map(folder / "maps" / Path(name).with_suffix(".tiff"), map_HW)
+
+
+def test_pixel_scores_equal_scikit_learn_over_all_pictures(tmp_path: Path, rng: np.random.Generator) -> None:
+    found, true, maps = noisy_set(rng)
+    save(tmp_path, found, true, maps)
+    scores = evaluate(tmp_path / "found.json", tmp_path / "masks", maps=tmp_path / "maps", group=r"^(p\d)_")
+    truth = np.concatenate([picture.union_mask().ravel() for picture in true])
+    values = np.concatenate([maps[picture.name].ravel() for picture in true])
+    painted = np.concatenate([picture.union_mask().ravel() for picture in found])
+    assert scores.pixel_ap == pytest.approx(average_precision_score(truth, values))
+    assert scores.pixel_auroc == pytest.approx(roc_auc_score(truth, values))
+    assert scores.dice == pytest.approx(2 * (truth & painted).sum() / (truth.sum() + painted.sum()))
+    assert scores.iou == pytest.approx((truth & painted).sum() / (truth | painted).sum())
+    assert scores.locality == pytest.approx(
+        values[~truth & np.repeat([picture.instances != () for picture in true], 56 * 60)].mean() / values[truth].mean()
+    )
+    assert scores.dice_oracle is not None
+    assert scores.dice is not None
+    assert scores.dice_oracle >= scores.dice
+    correlations = [
+        np.corrcoef(maps[picture.name].ravel(), picture.union_mask().ravel())[0, 1]
+        for picture in true
+        if picture.instances
+    ]
+    assert scores.ncc == pytest.approx(np.mean(correlations))
+    assert set(scores.dice_groups) == {"p0", "p1"}
+    values_of_groups = [value for value in scores.dice_groups.values() if value is not None]
+    assert scores.dice_per_group == pytest.approx(np.mean(values_of_groups))
+    peaks = [maps[picture.name].max() for picture in true]
+    assert scores.image_auroc == pytest.approx(roc_auc_score([picture.instances != () for picture in true], peaks))
+
+
+def test_object_scores_equal_pycocotools_on_the_written_files(tmp_path: Path, rng: np.random.Generator) -> None:
+    found, true, maps = noisy_set(rng, 12)
+    save(tmp_path, found, true, maps)
+    [truths] = [[*evaluate_truth(tmp_path / "masks", found)]]
+    coco.write(tmp_path / "truth.json", truths)
+    by_masks = evaluate(tmp_path / "found.json", tmp_path / "masks")
+    by_coco = evaluate(tmp_path / "found.json", tmp_path / "truth.json")
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(COCO(str(tmp_path / "truth.json")), COCO(str(tmp_path / "found.json")), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    for scores in (by_masks, by_coco):
+        assert scores.ap == evaluation.stats[0]
+        assert scores.ap50 == evaluation.stats[1]
+        assert 0 < (scores.ap or 0) < 1
+
+
+def evaluate_truth(folder: Path, pictures: list[Detections]) -> list[Detections]:
+    return masks.read(folder, sizes={picture.name: (picture.height, picture.width) for picture in pictures})
+
+
+def test_a_perfect_result_scores_one(tmp_path: Path) -> None:
+    true = [
+        Detections(name="a.png", height=20, width=20, instances=(block(1, 1, 5, 4), block(10, 9, 6, 6))),
+        Detections(name="b.png", height=20, width=20),
+    ]
+    found = [
+        Detections(name="a.png", height=20, width=20, instances=(block(1, 1, 5, 4, 0.9), block(10, 9, 6, 6, 0.6))),
+        Detections(name="b.png", height=20, width=20),
+    ]
+    save(tmp_path, found, true, {picture.name: picture.union_mask().astype(np.float32) for picture in true})
+    scores = evaluate(tmp_path / "found.json", tmp_path / "masks", maps=tmp_path / "maps").to_dict()
+    ones = ("pixel_ap", "pixel_auroc", "dice", "dice_oracle", "iou", "ap", "ap50", "ap25", "ap_dota", "centre_f1")
+    assert {name: scores[name] for name in ones} == dict.fromkeys(ones, 1.0)
+    assert scores["ncc"] == pytest.approx(1)
+    assert scores["image_auroc"] == 1
+    assert scores["count_mae"] == 0
+    assert scores["locality"] == 0
+    assert scores["psnr"] is None
+
+
+def test_pictures_without_truth_are_left_out_and_counted(tmp_path: Path) -> None:
+    pictures = [Detections(name=f"{name}.png", height=9, width=9, instances=(block(1, 1, 3, 3, 1.0),)) for name in "ab"]
+    save(tmp_path, pictures, pictures[:1], {})
+    scores = evaluate(tmp_path / "found.json", tmp_path / "masks")
+    assert (scores.pictures, scores.pictures_without_truth) == (1, 1)
+    assert scores.dice == 1
+    assert scores.pixel_ap is None
+
+
+def test_boxes_as_truth_score_pixels_against_filled_boxes(tmp_path: Path) -> None:
+    item = Instance(corners_42=np.array([[2.0, 2], [6, 2], [6, 8], [2, 8]]), category="car")
+    dota.write(tmp_path / "labels", [Detections(name="a.png", height=12, width=12, instances=(item,))])
+    found = [Detections(name="a.png", height=12, width=12, instances=(block(2, 2, 4, 2, 0.9),))]
+    scores = evaluate(found, tmp_path / "labels")
+    assert (scores.truth, scores.pixel_truth, scores.categories) == ("dota", "boxes", "ignored")
+    assert scores.dice == pytest.approx(2 * 8 / (8 + 24))
+    assert scores.centre_f1 == 1
+    assert scores.ap25 == pytest.approx(1)
+    assert scores.ap50 == 0
+    other = evaluate(found, tmp_path / "labels", categories=["bus"])
+    assert other.objects_true == 0
+    assert other.ap50 is None
+
+
+def test_model_scores_come_from_the_annotations(tmp_path: Path) -> None:
+    model = {"psnr_with": 40.0, "psnr_without": 20.0, "flips_to_with": 0, "flips_to_without": 1, "residual": 0.1}
+    true = [Detections(name="a.png", height=9, width=9, instances=(block(1, 1, 3, 3),))]
+    found = [Detections(name="a.png", height=9, width=9, model=model)]
+    save(tmp_path, found, true, {})
+    scores = evaluate(tmp_path / "found.json", tmp_path / "masks")
+    assert (scores.psnr, scores.flip_rate, scores.residual) == (40, 1, 0.1)
+
+
+def test_nothing_anywhere_gives_null_and_no_nan(tmp_path: Path) -> None:
+    empty = [Detections(name="a.png", height=9, width=9)]
+    save(tmp_path, empty, empty, {"a.png": np.zeros((9, 9), np.float32)})
+    scores = evaluate(tmp_path / "found.json", tmp_path / "masks", maps=tmp_path / "maps", group="a").to_dict()
+    json.dumps(scores, allow_nan=False)
+    assert scores["pixel_ap"] is None
+    assert scores["dice"] is None
+    assert scores["dice_per_group"] is None
+    assert scores["ap50"] is None
+    assert scores["count_mae"] == 0
+
+
+def test_maps_must_be_there_and_fit(tmp_path: Path) -> None:
+    pictures = [Detections(name="a.png", height=9, width=9, instances=(block(1, 1, 3, 3, 1.0),))]
+    save(tmp_path, pictures, pictures, {"b.png": np.zeros((9, 9), np.float32)})
+    with pytest.raises(ValueError, match=r"a\.png: has no map in .*maps \(1 of 1"):
+        evaluate(tmp_path / "found.json", tmp_path / "masks", maps=tmp_path / "maps")
+    with pytest.raises(ValueError, match=r"a\.png: its map is 8 x 9, the picture 9 x 9"):
+        evaluate(tmp_path / "found.json", tmp_path / "masks", maps={"a.png": np.zeros((9, 8), np.float32)})
+
+
+def test_groups_come_from_the_stem() -> None:
+    assert group_of("with/TCGA_07_13.png", r"^(.*)_\d+$") == "TCGA_07"
+    assert group_of("scene3/tile1.png", r"^scene\d") == "scene3"
+    with pytest.raises(ValueError, match=r"a\.png: --group 'x' does not match"):
+        group_of("a.png", "x")
+    with pytest.raises(ValueError, match="is no regular expression"):
+        group_of("a.png", "(")

@@ -1,0 +1,220 @@
+"""From map to objects: every step against a hand-worked case or the library that defines it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+import scipy.ndimage
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from skimage.filters import apply_hysteresis_threshold
+
+from detect.detections import Detections, Instance
+from detect.extraction import (
+    ExtractionConfig,
+    close_gaps,
+    components,
+    extract,
+    fill_holes,
+    find_objects,
+    open_thin,
+    score,
+    smooth,
+    split_touching,
+)
+from detect.masks import Mask
+
+masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=15))
+
+
+@dataclass(frozen=True)
+class PictureMap:
+    name: str
+    map_HW: NDArray[np.float32]
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def a_map() -> NDArray[np.float32]:
+    """Two blocks on nothing: 3 x 2 of 0.9 at (4, 5), 6 x 1 of 0.6 at (10, 12)."""
+    map_HW = np.zeros((20, 24), np.float32)
+    map_HW[5:7, 4:7] = 0.9
+    map_HW[12, 10:16] = 0.6
+    return map_HW
+
+
+def test_blocks_become_objects_with_exact_boxes() -> None:
+    objects = find_objects(a_map(), ExtractionConfig(threshold=0.5, category="car"))
+    assert [item.bbox for item in objects] == [(4, 5, 3, 2), (10, 12, 6, 1)]
+    assert [item.area for item in objects] == [6, 6]
+    assert [item.category for item in objects] == ["car", "car"]
+    assert objects[0].score == pytest.approx(0.9 / 1.4)
+    assert objects[1].score == pytest.approx(0.6 / 1.1)
+
+
+def test_the_threshold_itself_belongs_to_the_object() -> None:
+    map_HW = np.full((2, 2), 0.5, np.float32)
+    assert len(find_objects(map_HW, ExtractionConfig(threshold=0.5))) == 1
+    assert not find_objects(map_HW, ExtractionConfig(threshold=0.5001))
+
+
+def test_an_empty_map_has_no_object() -> None:
+    assert find_objects(np.zeros((5, 5), np.float32), ExtractionConfig(threshold=0.1)) == ()
+
+
+def test_area_limits_and_border() -> None:
+    map_HW = np.zeros((10, 10), np.float32)
+    map_HW[0, 0] = map_HW[4:6, 4:6] = map_HW[8, 1:9] = 1
+    areas = [item.area for item in find_objects(map_HW, ExtractionConfig(threshold=0.5, min_area=2, max_area=7))]
+    assert areas == [4]
+    boxes = [item.bbox for item in find_objects(map_HW, ExtractionConfig(threshold=0.5, drop_border=True))]
+    assert boxes == [(4, 4, 2, 2), (1, 8, 8, 1)]
+
+
+@given(hnp.arrays(np.float32, (9, 9), elements=st.floats(0, 1, width=32)))
+def test_hysteresis_is_that_of_scikit_image(map_HW: NDArray[np.float32]) -> None:
+    config = ExtractionConfig(threshold=0.75, low_threshold=0.5, connectivity=4)
+    found = Detections(name="a", height=9, width=9, instances=find_objects(map_HW, config)).union_mask()
+    # scikit-image compares with >, we with >=.
+    just_below = np.nextafter([0.5, 0.75], 0)
+    expected = apply_hysteresis_threshold(map_HW, *just_below)  # type: ignore[no-untyped-call]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.3])
+def test_smoothing_is_that_of_scipy(rng: np.random.Generator, sigma: float) -> None:
+    map_HW = rng.random((31, 17), dtype=np.float32)
+    np.testing.assert_allclose(smooth(map_HW, sigma), scipy.ndimage.gaussian_filter(map_HW, sigma), atol=2e-6)
+
+
+@given(masks, st.sampled_from([4, 8]))
+def test_components_are_those_of_scipy(mask: NDArray[np.bool_], connectivity: int) -> None:
+    structure = scipy.ndimage.generate_binary_structure(2, 1 if connectivity == 4 else 2)
+    labels, count = scipy.ndimage.label(mask, structure)
+    found = components(mask, 4 if connectivity == 4 else 8)
+    assert len(found) == count
+    canvas = np.zeros(mask.shape, int)
+    for part in found:
+        part.paint(
+            canvas, labels[part.y :, part.x :][: part.crop_HW.shape[0], : part.crop_HW.shape[1]][part.crop_HW][0]
+        )
+    np.testing.assert_array_equal(canvas, labels)
+
+
+@given(masks)
+def test_filling_all_holes_is_that_of_scipy(mask: NDArray[np.bool_]) -> None:
+    np.testing.assert_array_equal(fill_holes(mask, mask.size), scipy.ndimage.binary_fill_holes(mask))
+
+
+def test_large_holes_stay() -> None:
+    mask = np.ones((9, 9), bool)
+    mask[1, 1] = mask[4:7, 4:7] = False
+    filled = fill_holes(mask, 4)
+    assert filled[1, 1]
+    assert not filled[5, 5]
+
+
+def test_closing_joins_and_opening_cuts() -> None:
+    mask = np.zeros((11, 20), bool)
+    mask[3:8, 3:8] = mask[3:8, 9:14] = True
+    assert len(components(close_gaps(mask, 1))) == 1
+    bridged = np.zeros((11, 20), bool)
+    bridged[3:8, 3:8] = bridged[3:8, 11:16] = bridged[5, 8:11] = True
+    assert len(components(bridged)) == 1
+    assert len(components(open_thin(bridged, 1))) == 2
+    np.testing.assert_array_equal(open_thin(mask, 0), mask)
+
+
+def test_closing_keeps_what_touches_the_border() -> None:
+    mask = np.zeros((8, 8), bool)
+    mask[0:2, 3:6] = True
+    np.testing.assert_array_equal(close_gaps(mask, 2), mask)
+
+
+def test_two_disks_that_touch_are_split_at_the_neck() -> None:
+    y, x = np.mgrid[:40, :70]
+    picture = ((x - 20) ** 2 + (y - 20) ** 2 <= 14**2) | ((x - 46) ** 2 + (y - 20) ** 2 <= 14**2)
+    [mask] = components(picture)
+    assert split_touching(mask, 0) == [mask]
+    parts = sorted(split_touching(mask, 15), key=lambda part: part.x)
+    assert [part.area for part in parts] == pytest.approx([mask.area / 2] * 2, rel=0.05)
+    assert parts[0].x + parts[0].crop_HW.shape[1] == pytest.approx(33, abs=1.5)
+    canvas = np.zeros(picture.shape, bool)
+    for part in parts:
+        part.paint(canvas)
+    np.testing.assert_array_equal(canvas, picture)
+
+
+def test_one_bar_is_not_split() -> None:
+    mask = Mask(x=3, y=4, crop_HW=np.ones((12, 30), bool))
+    assert len(split_touching(mask, 10)) == 1
+
+
+def test_scores_lie_between_half_and_one_and_order_by_their_rule() -> None:
+    small, large = np.array([0.8]), np.full(100, 0.6)
+    assert score(np.array([0.5]), 0.5) == 0.5
+    assert score(small, 0.5) > score(large, 0.5)
+    assert score(small, 0.5, "mean") > score(large, 0.5, "mean")
+    assert score(small, 0.5, "mass") < score(large, 0.5, "mass") == pytest.approx(6 / 6.5)
+
+
+def test_pictures_keep_name_size_and_model_scores() -> None:
+    [picture] = extract([PictureMap("sub/a b.png", a_map(), {"residual": 0.1})], ExtractionConfig(threshold=0.5))
+    assert (picture.name, picture.height, picture.width) == ("sub/a b.png", 20, 24)
+    assert picture.model == {"residual": 0.1}
+    assert picture.union_mask().sum() == 12
+
+
+def test_two_pictures_of_one_name_are_refused() -> None:
+    maps = [PictureMap("a.png", a_map()), PictureMap("a.png", a_map())]
+    with pytest.raises(ValueError, match=r"a\.png: two pictures have this name"):
+        list(extract(maps, ExtractionConfig(threshold=0.5)))
+
+
+def test_a_map_that_is_not_finite_is_refused() -> None:
+    map_HW = a_map()
+    map_HW[0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"b\.png: the map holds values that are not finite"):
+        list(extract([PictureMap("b.png", map_HW)], ExtractionConfig(threshold=0.5)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"threshold": 0.0}, "threshold 0.0"),
+        ({"threshold": float("nan")}, "threshold nan"),
+        ({"threshold": 0.5, "low_threshold": 0.6}, "low threshold 0.6"),
+        ({"threshold": 0.5, "smoothing": -1}, "smoothing is -1"),
+        ({"threshold": 0.5, "min_area": 5, "max_area": 4}, "max_area 4"),
+        ({"threshold": 0.5, "connectivity": 6}, "connectivity is 6"),
+    ],
+)
+def test_settings_outside_their_range_are_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ExtractionConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_an_object_needs_a_shape_and_sound_numbers() -> None:
+    with pytest.raises(ValueError, match="needs a mask, a box"):
+        Instance()
+    with pytest.raises(ValueError, match="width >= 0"):
+        Instance(box=(0, 0, -1, 2))
+    with pytest.raises(ValueError, match=r"score 1\.5"):
+        Instance(box=(0, 0, 1, 2), score=1.5)
+    with pytest.raises(ValueError, match="outside the 4 x 3 picture"):
+        Detections(
+            name="a", height=3, width=4, instances=(Instance(mask=Mask(x=3, y=2, crop_HW=np.ones((2, 1), bool))),)
+        )
+
+
+def test_shapes_derive_from_each_other() -> None:
+    boxed = Instance(box=(1, 2, 3, 4))
+    assert boxed.obb.tolist() == [[1, 2], [4, 2], [4, 6], [1, 6]]
+    assert boxed.area == 12
+    turned = Instance(corners_42=np.array([[2.0, 0], [4, 2], [2, 4], [0, 2]]))
+    assert turned.area == 8
+    assert list(turned.bbox) == [0, 0, 4, 4]
+    assert list(turned.centre) == [2, 2]
