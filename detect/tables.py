@@ -46,8 +46,7 @@ def score_table(scores: Evaluation) -> Table:
         value = getattr(scores, name)
         if value is None:
             continue
-        note = f"{text} (truth: filled boxes)" if kind == "pixels" and scores.pixel_truth == "boxes" else text
-        table.add_row(kind if kind != family else "", name, f"{value:.4f}", note)
+        table.add_row(kind if kind != family else "", name, f"{value:.4f}", text)
         family = kind
     return table
 
@@ -56,4 +55,6 @@ def _title(scores: Evaluation) -> str:
     text = f"{scores.pictures} pictures, {scores.objects_found} objects found, {scores.objects_true} true"
     if scores.pictures_without_truth:
         text += f"; {scores.pictures_without_truth} pictures without truth left out"
+    if scores.pixel_truth == "boxes":
+        text += "; pixels scored against filled boxes"
     return text + ("; categories ignored" if scores.categories == "ignored" else "")
