@@ -1,0 +1,28 @@
+"""Learn from two folders of pictures what tells them apart, and write a map of it for every picture."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distmap.config import Config
+    from distmap.fitting import fit
+    from distmap.model import DistinctionModel, PictureMap, load
+
+__all__ = ["Config", "DistinctionModel", "PictureMap", "fit", "load"]
+
+_HOMES = {
+    "Config": "distmap.config",
+    "DistinctionModel": "distmap.model",
+    "PictureMap": "distmap.model",
+    "fit": "distmap.fitting",
+    "load": "distmap.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the package must stay cheap: numpy and torch come with the first use.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,114 @@
+"""A threshold without labels: from maps of kept-out pictures that hold nothing.
+
+``RUN/detector.json`` is the contract with whatever turns maps into objects; its fields are those of ``Detector``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from distmap.files import write_text
+from distmap.images import Array
+
+DETECTOR = "detector.json"
+RATES = tuple(float(rate) for rate in np.round(np.geomspace(0.2, 1e-5, 44), 8))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """How maps of a run become objects.
+
+    ``threshold``: a pixel is taken where map >= threshold; ``low_threshold``: grown into down to this value.
+    ``false_alarm``: at most this share of the pixels of kept-out pictures WITHOUT is taken; ``rates`` and
+    ``thresholds``: the same for other rates. ``pictures``: how many such pictures there were. ``smoothing``: further
+    smoothing of the maps, sigma in pixels of the picture; ``open_radius``, ``close_radius``, ``min_area``: morphology
+    and the smallest object, in pixels.
+    """
+
+    threshold: float
+    low_threshold: float
+    false_alarm: float
+    rates: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    pictures: int
+    smoothing: float = 0.0
+    open_radius: float = 0.0
+    close_radius: float = 0.0
+    min_area: int = 1
+    unit: str = "pixel"
+    kept_out_scores: dict[str, float] = field(default_factory=dict)
+    """``psnr`` (dB), ``residual`` and ``flip_rate`` on the kept-out pictures; see ``DistinctionModel.explain``."""
+
+
+def threshold_for(values: Array, rate: float) -> float:
+    """The smallest threshold > 0 that at most a share ``rate`` of ``values`` reaches (value >= threshold).
+
+    Raises
+    ------
+    ValueError
+        There are no values, or the rate is not between 0 and 1.
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"false alarm rate {rate}: must lie between 0 and 1")
+    if values.size == 0:
+        raise ValueError("no map to calibrate on")
+    allowed = int(rate * values.size)
+    highest_refused = np.partition(values.ravel(), values.size - 1 - allowed)[values.size - 1 - allowed]
+    return float(np.nextafter(np.float32(max(highest_refused, 0)), np.float32(np.inf)))
+
+
+def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], false_alarm: float) -> Detector:
+    """Threshold from maps (H x W each) of kept-out pictures of both folders, pooled over their pixels.
+
+    Pictures WITHOUT hold nothing, so the share of their pixels that a threshold takes is its false-alarm rate. Among
+    the rates up to ``false_alarm`` the one is chosen whose Dice promises to be best: of the share W of pixels taken in
+    pictures WITH, about the share N taken in pictures WITHOUT is false, so W - N is true, and the whole truth is about
+    the largest W - N over all rates. No label of a pixel is used.
+    """
+    empty = np.empty(0, np.float32)
+    nothing = np.concatenate([map_HW.ravel() for map_HW in without_maps] or [empty])
+    something = np.concatenate([map_HW.ravel() for map_HW in with_maps] or [empty])
+    thresholds = np.array([threshold_for(nothing, rate) for rate in RATES])
+    rate, threshold = false_alarm, threshold_for(nothing, false_alarm)
+    if something.size:
+        taken_with, taken_without = (
+            1 - np.searchsorted(np.sort(values), thresholds, side="left") / values.size
+            for values in (something, nothing)
+        )
+        excess = taken_with - taken_without
+        promise = 2 * excess / np.maximum(taken_with + taken_without + excess.max(), 1e-12)
+        allowed = np.array(RATES) <= false_alarm
+        best = int(np.argmax(np.where(allowed, promise, -np.inf)))
+        if allowed.any() and promise[best] > 0:
+            rate, threshold = RATES[best], float(thresholds[best])
+    return Detector(
+        threshold=threshold,
+        low_threshold=threshold,
+        false_alarm=rate,
+        rates=RATES,
+        thresholds=tuple(map(float, thresholds)),
+        pictures=len(without_maps),
+    )
+
+
+def explained(scores: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Means over kept-out pictures, each given as (label, its ``explain``): same-class PSNR, residual, flip rate."""
+    names = ("without", "with")
+    figures = {
+        "psnr": [score[f"psnr_{names[label]}"] for label, score in scores],
+        "residual": [score["residual"] for _, score in scores],
+        "flip_rate": [
+            score[f"flips_to_{names[1 - label]}"] for label, score in scores if f"flips_to_{names[1 - label]}" in score
+        ],
+    }
+    return {name: float(np.mean(values)) for name, values in figures.items() if values}
+
+
+def write_detector(run: Path, detector: Detector) -> None:
+    """Write ``RUN/detector.json``."""
+    write_text(run / DETECTOR, json.dumps(asdict(detector), indent=2) + "\n")

@@ -1,0 +1,142 @@
+"""The ``distmap`` command line: thin over the calls of the package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distmap.commands import CommandGroup
+
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+
+
+@click.group(cls=CommandGroup)
+@click.version_option(package_name="distmap")
+def main() -> None:
+    """Learn from two folders of pictures what tells them apart, and map it."""
+
+
+def _duration(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    from distmap.config import parse_duration
+
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"--time-limit: {error}") from error
+
+
+@main.command()
+@click.argument("with_folder", metavar="WITH", type=click.Path(path_type=Path))
+@click.argument("without_folder", metavar="WITHOUT", type=click.Path(path_type=Path))
+@click.option("--run", required=True, type=click.Path(path_type=Path), help="Folder to write the run to.")
+@click.option("--preset", default="quick", show_default=True, help="See `distmap presets`.")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="YAML file of settings, over the preset."
+)
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="One setting, such as losses.sparsity=1.")
+@click.option("--image-size", type=int, help="Side of the square that the network sees, in pixels.")
+@click.option("--time-limit", metavar="TIME", callback=_duration, help="For the whole fit: 90s, 10m, 1h30m.")
+@click.option("--steps", type=int, help="Training steps.")
+@click.option("--seed", type=int, help="The same seed gives the same run.")
+@DEVICE
+@click.option("--group", metavar="REGEX", help="Files whose REGEX group agrees (a patient, a scene) stay together.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing run.")
+def fit(
+    with_folder: Path,
+    without_folder: Path,
+    run: Path,
+    preset: str,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    image_size: int | None,
+    time_limit: float | None,
+    steps: int | None,
+    seed: int | None,
+    device: str,
+    group: str | None,
+    resume: bool,
+    overwrite: bool,
+) -> None:
+    """Learn from two folders: pictures WITH the thing and pictures WITHOUT it."""
+    if resume and overwrite:
+        raise ValueError("--resume and --overwrite: give one or the other")
+    import distmap
+    from distmap.progress import shown_progress
+
+    overrides: dict[str, Any] = {
+        key: value for key, value in (("image_size", image_size), ("seed", seed)) if value is not None
+    }
+    duration: dict[str, float | None] = {
+        key: value for key, value in (("time_limit", time_limit), ("steps", steps)) if value is not None
+    }
+    if steps is not None and time_limit is None:
+        duration["time_limit"] = None  # the preset's limit must not cut asked-for steps short
+    if duration:
+        overrides["training"] = duration
+    if group is not None:
+        overrides["data"] = {"group": group}
+    with shown_progress() as progress:
+        distmap.fit(
+            with_folder,
+            without_folder,
+            run=run,
+            preset=preset,
+            config=config_file,
+            settings=settings,
+            overrides=overrides,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+
+@main.command("map")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the maps.")
+@click.option("--preview", is_flag=True, help="Also a PNG of picture and map beside each map.")
+@DEVICE
+def map_command(run: Path, images: tuple[Path, ...], out: Path, preview: bool, device: str) -> None:
+    """Write one float32 TIFF a picture, same height and width; + is what only pictures WITH hold."""
+    import distmap
+    from distmap.mapping import write_maps
+    from distmap.progress import shown_progress
+
+    with shown_progress() as progress:
+        write_maps(distmap.load(run, device), images, out, preview=preview, progress=progress)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@AS_JSON
+def info(run: Path, as_json: bool) -> None:
+    """Say what was trained, on what, and how well it explains its kept-out pictures."""
+    from distmap.describe import describe_run, format_description
+
+    description = describe_run(run)
+    click.echo(json.dumps(description) if as_json else format_description(description))
+
+
+@main.command()
+@AS_JSON
+def presets(as_json: bool) -> None:
+    """List the presets, and every setting with the value that `quick` gives it."""
+    from dataclasses import asdict
+
+    from distmap.config import PRESETS, resolve, to_yaml
+
+    if as_json:
+        click.echo(json.dumps({name: asdict(resolve(preset=name)) for name in PRESETS}))
+        return
+    for name, (purpose, _) in PRESETS.items():
+        click.echo(f"{name:10} {purpose}")
+    click.echo("\nSettings, for --set SECTION.KEY=VALUE or --config FILE.yaml:\n")
+    click.echo(to_yaml(resolve(preset="quick")))

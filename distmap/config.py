@@ -1,0 +1,306 @@
+"""Settings of a run: frozen dataclasses, presets, YAML on disk, ``key=value`` on the command line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+Count = Annotated[int, Ge(1)]
+Weight = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Lt(1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How pictures become batches."""
+
+    group: str | None = None
+    """Regular expression; files whose first group agrees stay on one side of the train / calibration split."""
+    holdout: Annotated[float, Gt(0), Lt(1)] = 0.15
+    """Share of each folder kept out of training, for calibration."""
+    symmetry: Literal["none", "mirror", "all"] = "mirror"
+    """What leaves the label alone: nothing, left-right mirroring, or all flips and right-angle turns."""
+    batch_size: Annotated[int, Ge(2)] = 16
+    """Pictures a step, half of them of each class."""
+    cache_mb: Annotated[int, Ge(0)] = 4096
+    """Memory for decoded pictures; those beyond it are read again each time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """Shape of the branched generator."""
+
+    branches: Count = 3
+    """Sub-generators n; their outputs add up to the picture."""
+    width: Count = 32
+    """Channels at the finest level; doubled a level."""
+    max_width: Count = 128
+    depth: Count = 3
+    """Halvings of the size between the finest and the coarsest level."""
+    stride: Literal[1, 2] = 2
+    """2 works at half resolution inside: four times cheaper."""
+    slim: Count = 2
+    """A sub-generator's channels are the encoder's divided by this."""
+    style_size: Count = 32
+    mapping_width: Count = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """Shape of the discriminator, and how it is kept from learning small folders by heart."""
+
+    width: Count = 32
+    max_width: Count = 128
+    stride: Literal[1, 2] = 2
+    augment_shift: Share = 0.125
+    """Largest shift, as a share of the side, of what the discriminator sees (differentiable augmentation)."""
+    augment_contrast: Share = 0.2
+    """Largest relative change of contrast and brightness of what the discriminator sees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the loss terms; see ``distmap.losses``."""
+
+    adversary: Weight = 1.0
+    fidelity: Weight = 10.0
+    gradient: Weight = 5.0
+    focused: Weight = 5.0
+    overlap: Weight = 0.1
+    energy: Weight = 0.1
+    sparsity: Weight = 2.0
+    """L1 of branch 1 under the class that lacks the thing."""
+    locality: Weight = 1.0
+    """L1 between a picture and its repainting as the other class."""
+    r1: Weight = 1.0
+    r1_every: Count = 4
+    """R1 is computed every so many steps, weighted up by as many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How long and how fast."""
+
+    steps: Count | None = None
+    """Steps to train; None: until the time is up."""
+    time_limit: Annotated[float, Gt(0)] | None = None
+    """Seconds for the whole of ``fit``, calibration included; None: until the steps are done."""
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    discriminator_rate: Annotated[float, Gt(0)] = 1e-3
+    mapping_rate: Annotated[float, Gt(0)] = 1e-3
+    beta1: Share = 0.0
+    beta2: Annotated[float, Gt(0), Lt(1)] = 0.99
+    ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.995
+    """Decay of the weight average that is kept."""
+    cooldown: Annotated[float, Ge(0), Le(1)] = 0.3
+    """Last share of the training in which the learning rates fall linearly to a tenth."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """auto: bf16 where the device computes it natively."""
+    save_every: Annotated[float, Gt(0)] = 60.0
+    """Seconds between saved states."""
+    sample_every: Annotated[float, Gt(0)] = 60.0
+    """Seconds between sample sheets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapConfig:
+    """How maps are made, smoothed and thresholded."""
+
+    smoothing: Weight = 1.0
+    """Sigma of the Gaussian that smooths a map, in pixels of the network."""
+    halo: Share = 0.2
+    """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
+    false_alarm: Annotated[float, Gt(0), Lt(1)] = 0.01
+    """At most this share of the pixels of pictures that hold nothing may reach the threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """The classifier, trained apart, that says what class a repainted picture looks like."""
+
+    width: Count = 16
+    max_width: Count = 64
+    steps: Count = 300
+    batch_size: Annotated[int, Ge(2)] = 32
+    learning_rate: Annotated[float, Gt(0)] = 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides a run."""
+
+    preset: str = "quick"
+    image_size: Annotated[int, Ge(16)] = 64
+    """Side of the square that the network sees, in pixels."""
+    seed: Annotated[int, Ge(0)] = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    map: MapConfig = field(default_factory=MapConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+
+
+Settings = Mapping[str, Any]
+
+PRESETS: Mapping[str, tuple[str, Settings]] = {
+    "quick": ("minutes on two CPU cores", {"training": {"time_limit": 600.0}}),
+    "balanced": (
+        "one GPU, tens of minutes",
+        {
+            "image_size": 128,
+            "data": {"batch_size": 32},
+            "generator": {"width": 64, "max_width": 256, "depth": 4},
+            "discriminator": {"width": 64, "max_width": 256},
+            "training": {"time_limit": 2400.0, "learning_rate": 5e-4, "discriminator_rate": 5e-4, "ema_decay": 0.999},
+        },
+    ),
+    "paper": (
+        "256 x 256, five branches, StarGAN v2's widths and rates",
+        {
+            "image_size": 256,
+            "data": {"batch_size": 8},
+            "generator": {
+                "branches": 5,
+                "width": 64,
+                "max_width": 512,
+                "depth": 4,
+                "stride": 1,
+                "slim": 1,
+                "style_size": 64,
+                "mapping_width": 512,
+            },
+            "discriminator": {"width": 64, "max_width": 512, "stride": 1},
+            "losses": {"r1_every": 1},
+            "training": {
+                "steps": 100_000,
+                "learning_rate": 1e-4,
+                "discriminator_rate": 1e-4,
+                "mapping_rate": 1e-6,
+                "ema_decay": 0.999,
+                "cooldown": 0.0,
+            },
+        },
+    ),
+}
+
+
+def resolve(
+    *,
+    preset: str = "quick",
+    file: str | Path | None = None,
+    settings: Iterable[str] = (),
+    overrides: Settings | None = None,
+) -> Config:
+    """The configuration that results from a preset, then a YAML file, then ``key=value`` settings, then overrides.
+
+    Raises
+    ------
+    ValueError
+        An unknown preset or setting, a value of the wrong kind or out of range, a file that is not YAML.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"--preset {preset}: unknown preset; choose one of {', '.join(PRESETS)}")
+    merged = _merge({"preset": preset}, PRESETS[preset][1])
+    if file is not None:
+        merged = _merge(merged, read_yaml(Path(file)))
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"--set {setting}: give it as KEY=VALUE")
+        nested: dict[str, Any] = {}
+        inner = nested
+        *parents, last = key.strip().split(".")
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = None if value.strip().lower() in {"none", "null"} else value.strip()
+        merged = _merge(merged, nested)
+    return validate(_merge(merged, overrides or {}))
+
+
+def validate(settings: Settings) -> Config:
+    """Settings, nested by section, as a checked ``Config``; raises ValueError that names the setting at fault."""
+    from pydantic import TypeAdapter, ValidationError
+
+    known = setting_keys()
+    for key in _flatten(settings):
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            raise ValueError(
+                f"unknown setting {key!r}" + (f"; did you mean {close[0]!r}?" if close else "; see `distmap presets`")
+            )
+    try:
+        config = TypeAdapter(Config).validate_python(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"setting {key}={first['input']!r}: {first['msg']}") from error
+    coarsest = config.generator.stride * 2**config.generator.depth
+    if config.image_size % coarsest:
+        raise ValueError(
+            f"setting image_size={config.image_size}: must be a multiple of {coarsest} "
+            "(generator.stride times 2 to the power generator.depth)"
+        )
+    if config.training.steps is None and config.training.time_limit is None:
+        raise ValueError("setting training.steps=None: give --steps, --time-limit or both")
+    return config
+
+
+def setting_keys() -> list[str]:
+    """Every setting's dotted key."""
+    return list(_flatten(asdict(Config())))
+
+
+def to_yaml(config: Config) -> str:
+    """Every setting as YAML; ``validate(read_yaml(...))`` gives the same configuration back."""
+    import yaml
+
+    return yaml.safe_dump(asdict(config), sort_keys=False)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of settings, nested by section; raises ValueError where it is not that."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: must hold settings as `section: {{key: value}}`")
+    return content
+
+
+def parse_duration(text: str) -> float:
+    """``90``, ``90s``, ``10m``, ``1h30m`` -> seconds; raises ValueError for anything else."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    if not match or not any(match.groups()):
+        raise ValueError(f"{text!r} is not a duration; write 90s, 10m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if total <= 0:
+        raise ValueError(f"{text!r}: a duration must be longer than nothing")
+    return total
+
+
+def _merge(base: Settings, over: Settings) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _flatten(settings: Settings, prefix: str = "") -> Iterable[str]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"

@@ -1,0 +1,66 @@
+"""What a run is: for ``distmap info``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from distmap.calibration import DETECTOR
+from distmap.config import read_yaml, validate
+from distmap.fitting import CONFIG, METRICS, SPLIT
+from distmap.model import WEIGHTS
+
+
+def describe_run(run: Path) -> dict[str, Any]:
+    """Settings, pictures, last metrics, calibration and scores on kept-out pictures of a run.
+
+    Raises
+    ------
+    ValueError
+        The folder is not a run.
+    """
+    if not (run / CONFIG).is_file():
+        raise ValueError(f"{run}: not a run folder (no {CONFIG}); make one with `distmap fit`")
+    description: dict[str, Any] = {
+        "run": run.name,
+        "finished": (run / WEIGHTS).is_file() and (run / DETECTOR).is_file(),
+        "config": asdict(validate(read_yaml(run / CONFIG))),
+        "pictures": _counts(run / SPLIT),
+    }
+    if (run / METRICS).is_file():
+        lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
+        description["last_metrics"] = json.loads(lines[-1]) if lines else None
+    if (run / DETECTOR).is_file():
+        description["detector"] = json.loads((run / DETECTOR).read_text(encoding="utf-8"))
+    return description
+
+
+def format_description(description: dict[str, Any]) -> str:
+    """The same for people, one fact a line."""
+    config, pictures = description["config"], description["pictures"]
+    lines = [
+        f"run          {description['run']} ({'finished' if description['finished'] else 'not finished'})",
+        f"preset       {config['preset']}, {config['image_size']} x {config['image_size']}, "
+        f"{config['generator']['branches']} branches, seed {config['seed']}",
+        f"trained on   {pictures['train']['with']} pictures WITH, {pictures['train']['without']} WITHOUT",
+        f"kept out     {pictures['kept_out']['with']} pictures WITH, {pictures['kept_out']['without']} WITHOUT",
+    ]
+    metrics = description.get("last_metrics")
+    if metrics:
+        lines.append(f"last logged  step {metrics['step']} after {metrics['seconds']:.0f} s")
+    detector = description.get("detector")
+    if detector:
+        lines.append(
+            f"threshold    {detector['threshold']:.4g}, taking at most {detector['false_alarm']:.3%} of the pixels of "
+            f"{detector['pictures']} kept-out pictures WITHOUT"
+        )
+        for name, value in detector.get("kept_out_scores", {}).items():
+            lines.append(f"{name:12} {value:.4g}")
+    return "\n".join(lines)
+
+
+def _counts(path: Path) -> dict[str, dict[str, int]]:
+    split = json.loads(path.read_text(encoding="utf-8"))
+    return {side: {name: len(split[side][name]) for name in ("with", "without")} for side in ("train", "kept_out")}

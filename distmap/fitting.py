@@ -1,0 +1,352 @@
+"""``fit``: from two folders to a run. Reads, trains, judges, calibrates, and writes everything a run holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distmap.calibration import Detector, calibrate, explained, write_detector
+from distmap.config import Config, read_yaml, resolve, to_yaml, validate
+from distmap.devices import pick_device
+from distmap.files import write_text
+from distmap.folders import (
+    WITH,
+    WITHOUT,
+    LabelledPicture,
+    PictureStore,
+    Split,
+    Survey,
+    batches,
+    list_folders,
+    split_groups,
+    survey,
+)
+from distmap.model import DistinctionModel, save
+from distmap.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from distmap.training import Trainer
+
+CONFIG, SPLIT, METRICS, STATE = "config.yaml", "split.json", "metrics.jsonl", "state/latest.pt"
+TRAINING_SHARE = 0.9  # of the time limit; the rest is for the judge and the calibration
+JUDGE_SHARE = 0.95  # of the time limit, by when the judge must be done
+LOG_EVERY = 10  # steps
+CALIBRATION_PICTURES = 400  # at most so many of each class; more would hardly move the threshold
+SHEET_ROWS = 8
+
+
+def fit(
+    with_folder: str | Path,
+    without_folder: str | Path,
+    *,
+    run: str | Path,
+    preset: str = "quick",
+    config: str | Path | None = None,
+    settings: Iterable[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> DistinctionModel:
+    """Learn what tells two folders of pictures apart.
+
+    Parameters
+    ----------
+    with_folder, without_folder : pictures with the thing and without it, searched recursively.
+    run : folder to write; see INTERFACE of the README for what it holds.
+    preset, config, settings, overrides : see ``distmap.config.resolve``.
+    device : ``auto``, ``cpu`` or ``cuda``.
+    resume : go on where an interrupted run stopped; only ``training.steps`` and ``training.time_limit`` may change.
+    overwrite : replace an existing run.
+
+    Raises
+    ------
+    ValueError
+        Wrong folders, pictures, settings, or a run that exists already. Nothing has been written then.
+    KeyboardInterrupt
+        Ctrl-C; the work so far is saved, ``resume=True`` goes on from there.
+    """
+    clock = time.monotonic()
+    progress = progress or Silent()
+    run = Path(run)
+    wanted = resolve(preset=preset, file=config, settings=settings, overrides=overrides)
+    if resume:
+        wanted = _resumed(run, wanted, preset, config, settings, overrides)
+    else:
+        _check_target(run, overwrite)
+    target_device = pick_device(device)
+    progress.update("reading pictures", 0, {})
+    pictures = list_folders(Path(with_folder), Path(without_folder), wanted.data.group)
+    split = split_groups(pictures, wanted.data.holdout, wanted.seed)
+    facts = survey(split)
+    description = _describe(split, Path(with_folder), Path(without_folder))
+    if resume:
+        _check_same_pictures(run, description)
+    _prepare(run, wanted, description, overwrite=overwrite and not resume)
+    return _fit(run, wanted, split, facts, target_device, progress, clock)
+
+
+def _fit(
+    run: Path, config: Config, split: Split, facts: Survey, device: Any, progress: Progress, clock: float
+) -> DistinctionModel:
+    from distmap.judge import train_judge
+    from distmap.training import Trainer
+
+    trainer = Trainer(config, facts.scaling.bands, device)
+    spent = trainer.load_state(run / STATE) if (run / STATE).is_file() else 0.0
+    clock -= spent
+    store = PictureStore(split.train, facts.scaling, config.image_size, config.data.cache_mb)
+    shown = _few_of_each(split.kept_out, SHEET_ROWS // 2)
+
+    def snapshot() -> DistinctionModel:
+        return DistinctionModel(config, facts, trainer.average, None, device)
+
+    _train(run, trainer, store, shown, snapshot, progress, clock)
+
+    limit = config.training.time_limit
+    progress.update("training the judge", 0, {})
+    judge = train_judge(
+        store,
+        config,
+        facts.scaling.bands,
+        device,
+        lambda: limit is not None and time.monotonic() - clock > JUDGE_SHARE * limit,
+    )
+    model = DistinctionModel(config, facts, trainer.average, judge, device)
+    detector = _calibrated(model, split, progress)
+    save(run, facts, trainer.average, judge)
+    write_detector(run, detector)
+    progress.say(
+        f"{run}: {trainer.steps} steps, threshold {detector.threshold:.4g} takes at most {detector.false_alarm:.3%} "
+        f"of the pixels of {detector.pictures} kept-out pictures WITHOUT"
+    )
+    return model
+
+
+def _train(
+    run: Path,
+    trainer: Trainer,
+    store: PictureStore,
+    shown: list[LabelledPicture],
+    snapshot: Any,
+    progress: Progress,
+    clock: float,
+) -> None:
+    """The loop: until the steps are done or the time is up, with logs, sample sheets and saved states on the way."""
+    import torch
+
+    config = trainer.config
+    settings = config.training
+    recorder = Recorder(run, trainer.steps)
+    saved = sampled = time.monotonic()
+    stream = batches(store, config.data, config.data.batch_size, config.seed, trainer.steps)
+    with stop_on_interrupt() as stopping, recorder:
+        while True:
+            seconds = time.monotonic() - clock
+            share = _share_done(trainer.steps, seconds, config)
+            if share >= 1 or stopping.is_set():
+                break
+            pictures, labels = next(stream)
+            terms = trainer.step(torch.from_numpy(pictures), torch.from_numpy(labels), share)
+            if trainer.steps % LOG_EVERY == 0:
+                figures = {name: float(value) for name, value in terms.items()}
+                recorder.record(trainer.steps, seconds, figures)
+                progress.update("training", share, {"step": trainer.steps} | figures)
+            now = time.monotonic()
+            if now - saved >= settings.save_every:
+                trainer.save_state(run / STATE, now - clock)
+                saved = now
+            if now - sampled >= settings.sample_every:
+                _sample(run, snapshot(), shown, trainer.steps)
+                sampled = time.monotonic()
+        trainer.save_state(run / STATE, time.monotonic() - clock)
+        _sample(run, snapshot(), shown, trainer.steps)
+    stream.close()
+    if stopping.is_set():
+        progress.say(f"stopped after {trainer.steps} steps; go on with the same command and --resume")
+        raise KeyboardInterrupt
+
+
+def _share_done(steps: int, seconds: float, config: Config) -> float:
+    settings = config.training
+    shares = [0.0]
+    if settings.steps is not None:
+        shares.append(steps / settings.steps)
+    if settings.time_limit is not None:
+        shares.append(seconds / (TRAINING_SHARE * settings.time_limit))
+    return max(shares)
+
+
+def _calibrated(model: DistinctionModel, split: Split, progress: Progress) -> Detector:
+    chosen = _few_of_each(split.kept_out, CALIBRATION_PICTURES)
+    maps: dict[int, list[Any]] = {WITH: [], WITHOUT: []}
+    scores = []
+    for index, (picture, result) in enumerate(
+        zip(chosen, model.map_files([picture.file for picture in chosen]), strict=True)
+    ):
+        progress.update("calibrating", index / len(chosen), {})
+        maps[picture.label].append(result.map_HW)
+        scores.append((picture.label, result.scores))
+    detector = calibrate(maps[WITHOUT], maps[WITH], model.config.map.false_alarm)
+    return replace(detector, kept_out_scores=explained(scores))
+
+
+def _few_of_each(pictures: Iterable[LabelledPicture], count: int) -> list[LabelledPicture]:
+    """At most ``count`` of each class, spread evenly over the list."""
+    few: list[LabelledPicture] = []
+    everything = list(pictures)
+    for label in (WITH, WITHOUT):
+        members = [picture for picture in everything if picture.label == label]
+        chosen = np.unique(np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int))
+        few += [members[index] for index in chosen]
+    return few
+
+
+def _sample(run: Path, model: DistinctionModel, shown: list[LabelledPicture], step: int) -> None:
+    from distmap.images import read_picture
+    from distmap.sheets import painting_row, write_sheet
+
+    rows = [painting_row(model.paint(read_picture(picture.file.path)), picture.label) for picture in shown]
+    write_sheet(run / "samples" / f"{step:07d}.png", rows)
+
+
+class Recorder:
+    """``metrics.jsonl`` and TensorBoard events; on resuming, what was logged after the resumed step is dropped."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        path = run / METRICS
+        if path.is_file():
+            kept = [line for line in path.read_text().splitlines() if _logged_step(line) <= step]
+            write_text(path, "".join(line + "\n" for line in kept))
+        self._lines = path.open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(run), purge_step=step + 1 if step else None)
+
+    def record(self, step: int, seconds: float, figures: Mapping[str, float]) -> None:
+        """Write one line and the same to TensorBoard."""
+        self._lines.write(json.dumps({"step": step, "seconds": round(seconds, 2), **figures}) + "\n")
+        self._lines.flush()
+        for name, value in figures.items():
+            self._events.add_scalar(name, value, step)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+        self._events.close()
+
+
+def _logged_step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # a line cut short by a crash
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event, so that a step ends before the work is saved; a second Ctrl-C stops at once."""
+    stopping = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopping
+        return
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        stopping.set()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stopping
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_target(run: Path, overwrite: bool) -> None:
+    if not run.exists() or (run.is_dir() and not any(run.iterdir())):
+        return
+    if not run.is_dir():
+        raise ValueError(f"--run {run}: is a file; name a folder")
+    if not (run / CONFIG).is_file():
+        raise ValueError(f"--run {run}: holds other things than a run; name a new folder")
+    if not overwrite:
+        raise ValueError(
+            f"--run {run}: exists already; use --resume to go on, --overwrite to replace it, or a new name"
+        )
+
+
+def _prepare(run: Path, config: Config, description: Mapping[str, Any], *, overwrite: bool) -> None:
+    if overwrite and run.exists():
+        shutil.rmtree(run)
+    (run / "samples").mkdir(parents=True, exist_ok=True)
+    (run / "state").mkdir(exist_ok=True)
+    write_text(run / SPLIT, json.dumps(description, indent=1) + "\n")
+    write_text(run / CONFIG, to_yaml(config))
+
+
+def _resumed(
+    run: Path,
+    wanted: Config,
+    preset: str,
+    file: str | Path | None,
+    settings: Iterable[str],
+    overrides: Mapping[str, Any] | None,
+) -> Config:
+    """The stored configuration, with the steps and the time limit asked for now; other changes are refused."""
+    if not (run / CONFIG).is_file():
+        raise ValueError(f"--run {run}: no run to resume; leave --resume out to start one")
+    stored = validate(read_yaml(run / CONFIG))
+    asked = {key.partition("=")[0].strip() for key in settings} | set(_leaves(overrides or {}))
+    duration = {"training.steps", "training.time_limit"}
+    as_stored = replace(
+        wanted, training=replace(wanted.training, steps=stored.training.steps, time_limit=stored.training.time_limit)
+    )
+    if (asked - duration or file is not None or preset != "quick") and as_stored != stored:
+        raise ValueError(f"--resume: {run / CONFIG} has other settings; only --steps and --time-limit may change")
+    if not asked & duration:
+        return stored
+    return replace(
+        stored, training=replace(stored.training, steps=wanted.training.steps, time_limit=wanted.training.time_limit)
+    )
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _describe(split: Split, with_folder: Path, without_folder: Path) -> dict[str, Any]:
+    """What was trained on what: names relative to the folders."""
+    sides: dict[str, Any] = {"folders": {"with": with_folder.name, "without": without_folder.name}}
+    for side, pictures in (("train", split.train), ("kept_out", split.kept_out)):
+        sides[side] = {
+            name: [p.file.name for p in pictures if p.label == label]
+            for name, label in (("with", WITH), ("without", WITHOUT))
+        }
+    return sides
+
+
+def _check_same_pictures(run: Path, description: Mapping[str, Any]) -> None:
+    path = run / SPLIT
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if any(before[side] != description[side] for side in ("train", "kept_out")):
+            raise ValueError(f"--resume: the folders do not hold the pictures that {path} lists; give the same folders")

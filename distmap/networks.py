@@ -1,0 +1,228 @@
+"""The networks: a generator of branches that add up to a picture, its discriminator, and the judge.
+
+The generator is StarGAN v2's, changed as arXiv 2305.02899 says: styles come from the class identity alone through a
+mapping network, n sub-generators paint n pictures that are summed, and U-net skips carry detail. One encoder serves all
+sub-generators: it sees no style, so painting both classes costs one encoding.
+
+Shape letters: B batch, N branches, C bands, H height, W width, S style size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig
+
+CLASSES = 2
+
+
+def level_widths(width: int, max_width: int, depth: int) -> list[int]:
+    """Channels from the finest level to the coarsest: doubled a level, up to ``max_width``."""
+    return [min(width * 2**level, max_width) for level in range(depth + 1)]
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation residual block; halves the size where ``down``. Without ``norm`` it is the discriminator's.
+
+    B x C_in x H x W -> B x C_out x H x W (or H/2 x W/2).
+    """
+
+    def __init__(self, bands_in: int, bands_out: int, *, down: bool, norm: bool) -> None:
+        super().__init__()
+        self.down = down
+        self.norm1 = nn.BatchNorm2d(bands_in) if norm else nn.Identity()
+        self.norm2 = nn.BatchNorm2d(bands_in) if norm else nn.Identity()
+        self.conv1 = nn.Conv2d(bands_in, bands_in, 3, padding=1)
+        self.conv2 = nn.Conv2d(bands_in, bands_out, 3, padding=1)
+        self.shortcut = nn.Conv2d(bands_in, bands_out, 1, bias=False) if bands_in != bands_out else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.leaky_relu(self.norm1(x), 0.2))
+        if self.down:
+            h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
+        h = self.conv2(F.leaky_relu(self.norm2(h), 0.2))
+        joined: Tensor = (self.shortcut(x) + h) * 2**-0.5
+        return joined
+
+
+class StyledNorm(nn.Module):
+    """Batch normalisation whose gain and bias come from the style (AdaIN with running statistics in place of the
+    picture's own: what a pixel becomes does not depend on the rest of the window).
+    """
+
+    def __init__(self, bands: int, style_size: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(bands, affine=False)
+        self.affine = nn.Linear(style_size, 2 * bands)
+
+    def forward(self, x: Tensor, style_BS: Tensor) -> Tensor:
+        gain, bias = self.affine(style_BS)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(bias, self.norm(x), 1 + gain)
+
+
+class StyledBlock(nn.Module):
+    """One decoder level: upsample, join the encoder's skip, two styled convolutions with a shortcut."""
+
+    def __init__(self, bands_in: int, bands_skip: int, bands_out: int, style_size: int) -> None:
+        super().__init__()
+        joined = bands_in + bands_skip
+        self.norm1 = StyledNorm(joined, style_size)
+        self.norm2 = StyledNorm(bands_out, style_size)
+        self.conv1 = nn.Conv2d(joined, bands_out, 3, padding=1)
+        self.conv2 = nn.Conv2d(bands_out, bands_out, 3, padding=1)
+        self.shortcut = nn.Conv2d(joined, bands_out, 1, bias=False)
+
+    def forward(self, x: Tensor, skip: Tensor, style_BS: Tensor) -> Tensor:
+        x = torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], dim=1)
+        h = self.conv1(F.leaky_relu(self.norm1(x, style_BS), 0.2))
+        h = self.conv2(F.leaky_relu(self.norm2(h, style_BS), 0.2))
+        joined: Tensor = (self.shortcut(x) + h) * 2**-0.5
+        return joined
+
+
+class MappingNetwork(nn.Module):
+    """Class identity -> style: labels B (int64) -> B x S."""
+
+    def __init__(self, style_size: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Embedding(CLASSES, width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, style_size)
+        )
+
+    def forward(self, labels_B: Tensor) -> Tensor:
+        style: Tensor = self.layers(labels_B)
+        return style
+
+
+class Encoder(nn.Module):
+    """Picture -> features, finest first. ``stride`` 2 works at half resolution inside; the first entry, at full
+    resolution, serves the heads as their last skip."""
+
+    def __init__(self, bands: int, widths: Sequence[int], stem_width: int, stride: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(bands, stem_width, 3, padding=1)
+        self.enter = nn.Conv2d(
+            stem_width, widths[0], 2 if stride == 2 else 3, stride=stride, padding=0 if stride == 2 else 1
+        )
+        self.blocks = nn.ModuleList(
+            ResidualBlock(narrow, wide, down=True, norm=True) for narrow, wide in itertools.pairwise(widths)
+        )
+        self.bottleneck = ResidualBlock(widths[-1], widths[-1], down=False, norm=True)
+
+    def forward(self, x_BCHW: Tensor) -> list[Tensor]:
+        stem = F.leaky_relu(self.stem(x_BCHW), 0.2)
+        features = [stem, self.enter(stem)]
+        for block in self.blocks:
+            features.append(block(features[-1]))
+        features[-1] = self.bottleneck(features[-1])
+        return features
+
+
+class SubGenerator(nn.Module):
+    """One branch: the encoder's features and a style -> a picture in [-1, 1]."""
+
+    def __init__(self, bands: int, widths: Sequence[int], stem_width: int, style_size: int, slim: int) -> None:
+        super().__init__()
+        slimmed = [max(width // slim, 8) for width in widths]
+        self.levels = nn.ModuleList()
+        below = widths[-1]
+        for level in reversed(range(len(widths) - 1)):
+            self.levels.append(StyledBlock(below, widths[level], slimmed[level], style_size))
+            below = slimmed[level]
+        self.head_norm = StyledNorm(below, style_size)
+        self.head = nn.Conv2d(below + stem_width, bands, 3, padding=1)
+
+    def forward(self, features: Sequence[Tensor], style_BS: Tensor) -> Tensor:
+        h = features[-1]
+        for block, skip in zip(self.levels, reversed(features[1:-1]), strict=True):
+            h = block(h, skip, style_BS)
+        h = F.leaky_relu(self.head_norm(h, style_BS), 0.2)
+        stem = features[0]
+        if h.shape[-2:] != stem.shape[-2:]:
+            h = F.interpolate(h, size=stem.shape[-2:], mode="bilinear", align_corners=False)
+        return torch.tanh(self.head(torch.cat([h, stem], dim=1)).float())
+
+
+class Generator(nn.Module):
+    """Encoder, mapping network and N sub-generators; ``paint`` gives their pictures, whose sum is the repainting."""
+
+    def __init__(self, config: GeneratorConfig, bands: int) -> None:
+        super().__init__()
+        widths = level_widths(config.width, config.max_width, config.depth)
+        stem_width = max(config.width // 4, 8)
+        self.mapping = MappingNetwork(config.style_size, config.mapping_width)
+        self.encoder = Encoder(bands, widths, stem_width, config.stride)
+        self.branches = nn.ModuleList(
+            SubGenerator(bands, widths, stem_width, config.style_size, config.slim) for _ in range(config.branches)
+        )
+
+    def encode(self, x_BCHW: Tensor) -> list[Tensor]:
+        """Features of a picture in [-1, 1]; they know no class, so they serve for both."""
+        features: list[Tensor] = self.encoder(x_BCHW)
+        return features
+
+    def paint(self, features: Sequence[Tensor], labels_B: Tensor) -> Tensor:
+        """Branches b_k(x, y), B x N x C x H x W in [-1, 1]."""
+        style = self.mapping(labels_B)
+        return torch.stack([branch(features, style) for branch in self.branches], dim=1)
+
+    def forward(self, x_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Branches under each picture's own class and under the other one, both B x N x C x H x W.
+
+        The two are painted in one pass, so that normalisation sees both classes' pictures together.
+        """
+        features = [torch.cat([level, level]) for level in self.encode(x_BCHW)]
+        both = self.paint(features, torch.cat([labels_B, 1 - labels_B]))
+        own, other = both.chunk(2)
+        return own, other
+
+
+class Discriminator(nn.Module):
+    """StarGAN v2's: residual blocks without normalisation and one real-or-fake head a class.
+
+    B x C x H x W -> B x 2 logits.
+    """
+
+    def __init__(self, config: DiscriminatorConfig, bands: int, image_size: int) -> None:
+        super().__init__()
+        depth = max(1, (image_size // config.stride // 4).bit_length() - 1)
+        widths = level_widths(config.width, config.max_width, depth)
+        self.enter = nn.Conv2d(
+            bands, widths[0], 2 + config.stride if config.stride == 2 else 3, stride=config.stride, padding=1
+        )
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(narrow, wide, down=True, norm=False) for narrow, wide in itertools.pairwise(widths))
+        )
+        self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
+        self.heads = nn.Linear(widths[-1] * 2, CLASSES)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        h = self.blocks(self.enter(x_BCHW))
+        h = F.leaky_relu(self.last(F.leaky_relu(h, 0.2)), 0.2)
+        pooled = torch.cat([h.mean(dim=(2, 3)), h.amax(dim=(2, 3))], dim=1)
+        logits: Tensor = self.heads(pooled).float()
+        return logits
+
+
+class Judge(nn.Module):
+    """A small classifier, WITHOUT against WITH, trained apart from the generator: B x C x H x W -> B x 2 logits."""
+
+    def __init__(self, config: JudgeConfig, bands: int, image_size: int) -> None:
+        super().__init__()
+        depth = max(1, (image_size // 8).bit_length() - 1)
+        widths = level_widths(config.width, config.max_width, depth)
+        self.enter = nn.Conv2d(bands, widths[0], 4, stride=2, padding=1)
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(narrow, wide, down=True, norm=True) for narrow, wide in itertools.pairwise(widths))
+        )
+        self.heads = nn.Linear(2 * widths[-1], CLASSES)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        h = F.leaky_relu(self.blocks(self.enter(x_BCHW)), 0.2)
+        logits: Tensor = self.heads(torch.cat([h.mean(dim=(2, 3)), h.amax(dim=(2, 3))], dim=1))
+        return logits

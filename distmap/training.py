@@ -1,0 +1,179 @@
+"""The training loop's inside: networks, optimisers, one step, and the state that resuming needs.
+
+The loop around it (data, clock, files) is in ``distmap.fitting``.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from distmap import losses
+from distmap.augment import augment
+from distmap.config import Config, TrainingConfig
+from distmap.devices import pick_precision
+from distmap.files import replacing
+from distmap.folders import WITHOUT
+from distmap.networks import Discriminator, Generator
+from distmap.seeding import seeded_networks, step_generator
+
+NETWORKS_STREAM, DRAWS_STREAM = 3, 4
+FINAL_RATE = 0.1  # of the learning rates, at the end of the cooldown
+
+
+class Trainer:
+    """The branched GAN in training.
+
+    ``step`` makes one discriminator and one generator update; ``average`` is the generator's exponential moving
+    average, which is what a run keeps. All draws depend on (seed, step) alone.
+    """
+
+    def __init__(self, config: Config, bands: int, device: torch.device) -> None:
+        self.config = config
+        self.steps = 0
+        self._fabric = Fabric(
+            accelerator=device.type, devices=1, precision=pick_precision(config.training.precision, device)
+        )
+        with seeded_networks(config.seed, NETWORKS_STREAM):
+            generator = Generator(config.generator, bands)
+            discriminator = Discriminator(config.discriminator, bands, config.image_size)
+        # channels_last is what the convolutions of CPUs and tensor cores compute fastest.
+        generator = generator.to(device).to(memory_format=torch.channels_last)
+        discriminator = discriminator.to(device).to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(generator).eval().requires_grad_(False)
+        settings = config.training
+        betas = (settings.beta1, settings.beta2)
+        mapping = list(generator.mapping.parameters())
+        rest = [parameter for name, parameter in generator.named_parameters() if not name.startswith("mapping.")]
+        self._generator, self._generator_optimiser = self._fabric.setup(
+            generator,
+            torch.optim.Adam(
+                [{"params": rest, "lr": settings.learning_rate}, {"params": mapping, "lr": settings.mapping_rate}],
+                betas=betas,
+            ),
+        )
+        self._discriminator, self._discriminator_optimiser = self._fabric.setup(
+            discriminator, torch.optim.Adam(discriminator.parameters(), lr=settings.discriminator_rate, betas=betas)
+        )
+
+    def step(self, x_BCHW: Tensor, labels_B: Tensor, progress: float) -> dict[str, Tensor]:
+        """One update of each network on a class-balanced batch; ``progress`` in 0..1 sets the learning rates.
+
+        Returns every loss term as weighted in its sum, detached.
+        """
+        weights = self.config.losses
+        draws = step_generator(self.config.seed, DRAWS_STREAM, self.steps)
+        x_BCHW = self._fabric.to_device(x_BCHW).contiguous(memory_format=torch.channels_last)
+        y = self._fabric.to_device(labels_B)
+        self._set_rates(rate_factor(progress, self.config.training))
+        self._generator.train()
+        own, other = self._generator(x_BCHW, y)
+        alpha = torch.rand((2, len(y), own.shape[1]), generator=draws).to(own)
+        same = losses.blend_branches(own, other, alpha[0])
+        swapped = losses.blend_branches(other, own, alpha[1])
+
+        terms = self._discriminator_step(x_BCHW, swapped.detach(), y, draws)
+
+        self._discriminator.requires_grad_(False)
+        fake_logits = self._logits(augment(swapped, self.config.discriminator, draws), 1 - y)
+        self._discriminator.requires_grad_(True)
+        branch1_without = torch.where((y == WITHOUT)[:, None, None, None], own[:, 0], other[:, 0])
+        generator_terms = {
+            "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),
+            "fidelity": weights.fidelity * losses.fidelity(same, x_BCHW),
+            "gradient": weights.gradient * losses.gradient_fidelity(same, x_BCHW),
+            "focused": weights.focused * losses.focused_fidelity(same, x_BCHW, own[:, 0]),
+            "overlap": weights.overlap * losses.overlap(own),
+            "energy": weights.energy * losses.energy_imbalance(own),
+            "sparsity": weights.sparsity * losses.sparsity(branch1_without),
+            "locality": weights.locality * losses.locality(swapped, x_BCHW),
+        }
+        self._generator_optimiser.zero_grad()
+        self._fabric.backward(torch.stack(list(generator_terms.values())).sum())
+        self._generator_optimiser.step()
+        self.steps += 1
+        self._update_average()
+        return {name: value.detach() for name, value in (terms | generator_terms).items()}
+
+    def _discriminator_step(
+        self, real_BCHW: Tensor, fake_BCHW: Tensor, y: Tensor, draws: torch.Generator
+    ) -> dict[str, Tensor]:
+        weights = self.config.losses
+        penalised = weights.r1 > 0 and self.steps % weights.r1_every == 0
+        seen = augment(real_BCHW, self.config.discriminator, draws).requires_grad_(penalised)
+        real_logits = self._logits(seen, y)
+        fake_logits = self._logits(augment(fake_BCHW, self.config.discriminator, draws), 1 - y)
+        terms = {"discriminator": losses.discriminator_logistic(real_logits, fake_logits)}
+        if penalised:
+            terms["r1"] = weights.r1 * weights.r1_every * losses.r1_penalty(real_logits, seen)
+        self._discriminator_optimiser.zero_grad()
+        self._fabric.backward(torch.stack(list(terms.values())).sum())
+        self._discriminator_optimiser.step()
+        return terms | {"margin": (real_logits.mean() - fake_logits.mean()).detach()}
+
+    def _logits(self, x_BCHW: Tensor, y: Tensor) -> Tensor:
+        """The logit of each picture's own head.
+
+        Past Fabric's wrapper, which would refuse the gradient that R1 takes of these logits.
+        """
+        with self._fabric.autocast():
+            logits: Tensor = self._discriminator.module(x_BCHW)
+        return logits.gather(1, y[:, None])[:, 0]
+
+    def _set_rates(self, factor: float) -> None:
+        settings = self.config.training
+        generator_rest, generator_mapping = self._generator_optimiser.param_groups
+        generator_rest["lr"] = settings.learning_rate * factor
+        generator_mapping["lr"] = settings.mapping_rate * factor
+        self._discriminator_optimiser.param_groups[0]["lr"] = settings.discriminator_rate * factor
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # The average follows quickly at first, or it would remember the random start.
+        decay = min(self.config.training.ema_decay, (1 + self.steps) / (10 + self.steps))
+        current = self._generator.module.state_dict()
+        for name, kept in self.average.state_dict().items():
+            if kept.is_floating_point():
+                kept.lerp_(current[name], 1 - decay)
+            else:
+                kept.copy_(current[name])
+
+    def save_state(self, path: Path, seconds: float) -> None:
+        """Write everything that going on needs, in one move; ``seconds`` is the time spent so far."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        with replacing(path) as temporary:
+            torch.save(state | {"steps": self.steps, "seconds": seconds}, temporary)
+
+    def load_state(self, path: Path) -> float:
+        """Take up a saved state; returns the seconds spent before it. Raises ValueError where it does not fit."""
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self._fabric.device, weights_only=True)
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            self.steps = int(state["steps"])
+            return float(state["seconds"])
+        except (RuntimeError, KeyError, EOFError, ValueError) as error:
+            raise ValueError(
+                f"{path}: damaged, or not made with this config.yaml; start again with --overwrite"
+            ) from error
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "generator": self._generator.module,
+            "discriminator": self._discriminator.module,
+            "average": self.average,
+            "generator_optimiser": self._generator_optimiser.optimizer,
+            "discriminator_optimiser": self._discriminator_optimiser.optimizer,
+        }
+
+
+def rate_factor(progress: float, settings: TrainingConfig) -> float:
+    """Factor on the learning rates: 1, then falling linearly to a tenth over the last ``cooldown`` of the training."""
+    if settings.cooldown == 0 or progress <= 1 - settings.cooldown:
+        return 1.0
+    return FINAL_RATE + (1 - FINAL_RATE) * max(0.0, 1 - progress) / settings.cooldown
