@@ -45,7 +45,7 @@ bench: $(INSTALLED) ## Time what must be fast
 lock: ## Resolve requirements.lock again, keeping its pins where they still fit (LOCK_ARGS=--upgrade renews them)
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install --quiet uv
-	build/uv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate \
+	build/uv/bin/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		$(LOCK_ARGS) --output-file requirements.lock
 
