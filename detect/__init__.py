@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from detect.calibration import CalibrationReport, calibrate
+    from detect.conversion import convert, read_annotations, write_annotations
     from detect.detections import Detections, Instance
     from detect.detector import Detector, read_detector
     from detect.evaluation import Evaluation, evaluate
@@ -14,31 +16,41 @@ if TYPE_CHECKING:
     from detect.truth import read_truth
 
 __all__ = [
+    "CalibrationReport",
     "Detections",
     "Detector",
     "Evaluation",
     "ExtractionConfig",
     "Instance",
     "Mask",
+    "calibrate",
+    "convert",
     "evaluate",
     "extract",
     "find_objects",
+    "read_annotations",
     "read_detector",
     "read_truth",
+    "write_annotations",
 ]
 
 _HOME = {
+    "CalibrationReport": "calibration",
     "Detections": "detections",
     "Detector": "detector",
     "Evaluation": "evaluation",
     "ExtractionConfig": "extraction",
     "Instance": "detections",
     "Mask": "masks",
+    "calibrate": "calibration",
+    "convert": "conversion",
     "evaluate": "evaluation",
     "extract": "extraction",
     "find_objects": "extraction",
+    "read_annotations": "conversion",
     "read_detector": "detector",
     "read_truth": "truth",
+    "write_annotations": "conversion",
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from detect.formats import FOLDER_FORMATS, FORMATS
 from distmap.commands import CommandGroup
 
 if TYPE_CHECKING:
-    from detect.extraction import PictureMap
+    from detect.calibration import CalibrationReport, Unit
+    from detect.detector import Detector
+    from detect.extraction import PictureMap, ThresholdRule
 
 
 @click.group(cls=CommandGroup)
@@ -24,11 +29,17 @@ def main() -> None:
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="COCO JSON to write.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write; a folder for some formats.")
+@click.option(
+    "--format", "target_format", type=click.Choice(FORMATS), default="coco", show_default=True, metavar="NAME"
+)
 @click.option("--maps", type=click.Path(path_type=Path), help="Folder for the maps, one float32 TIFF a picture.")
 @click.option("--masks", type=click.Path(path_type=Path), help="Folder for the masks, one 0/255 PNG a picture.")
 @click.option(
-    "--threshold", default="auto", show_default=True, help="Map value of an object, or auto: the calibration's."
+    "--threshold",
+    default="auto",
+    show_default=True,
+    help="Map value of an object; auto: the calibration's; otsu or triangle: from each map.",
 )
 @click.option("--false-alarm", type=float, help="Rate of false alarms to aim at, in place of the calibration's.")
 @click.option("--min-area", type=click.IntRange(min=0), help="Least area of an object in pixels.")
@@ -39,6 +50,7 @@ def extract(
     run: Path,
     images: tuple[Path, ...],
     out: Path,
+    target_format: str,
     maps: Path | None,
     masks: Path | None,
     threshold: str,
@@ -49,17 +61,18 @@ def extract(
     as_json: bool,
 ) -> None:
     """Find objects in IMAGES (files or folders) with the trained RUN: maps, masks, boxes, COCO JSON."""
+    from detect.conversion import write_annotations
     from detect.detector import read_detector
     from detect.extraction import extract as extract_objects
     from detect.files import whole_folder, without_suffix, write_map, write_mask
-    from detect.formats import coco
+    from detect.formats.geo import read_georeferences
     from detect.progress import progress
 
     detector = read_detector(run / "detector.json")
-    config = detector.config(
-        threshold=_threshold(threshold), false_alarm=false_alarm, min_area=min_area, category=category
-    )
-    _refuse_folder(out)
+    fixed = _threshold(threshold)
+    config = detector.config(threshold=fixed, false_alarm=false_alarm, min_area=min_area, category=category)
+    if out.is_dir() and target_format not in FOLDER_FORMATS:
+        raise ValueError(f"--out {out}: is a folder, give the name of a file")
 
     import distmap
 
@@ -79,27 +92,28 @@ def extract(
             if mask_folder is not None:
                 write_mask(mask_folder / f"{without_suffix(picture.name)}.png", picture.union_mask())
             pictures.append(picture)
-        coco.write(out, pictures, categories=[category])
+        places = {}
+        if target_format in ("geojson", "gpkg"):
+            for source in images:
+                places |= read_georeferences(source)
+        write_annotations(out, pictures, target_format=target_format, categories=[category], georeferences=places)
     objects = sum(len(picture.instances) for picture in pictures)
     if as_json:
         report = {"pictures": len(pictures), "objects": objects, "threshold": config.threshold, "out": str(out)}
         click.echo(json.dumps(report))
     else:
-        click.echo(f"{objects} objects in {len(pictures)} pictures at threshold {config.threshold:.4g}: {out}")
+        click.echo(f"{objects} objects in {len(pictures)} pictures at threshold {config.threshold}: {out}")
 
 
-def _threshold(text: str) -> float | None:
+def _threshold(text: str) -> float | ThresholdRule | None:
     if text == "auto":
         return None
+    if text == "otsu" or text == "triangle":
+        return text
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"--threshold {text}: give auto or a number above 0") from None
-
-
-def _refuse_folder(out: Path) -> None:
-    if out.is_dir():
-        raise ValueError(f"--out {out}: is a folder, give the name of a file")
+        raise ValueError(f"--threshold {text}: give auto, otsu, triangle or a number above 0") from None
 
 
 @main.command()
@@ -110,6 +124,9 @@ def _refuse_folder(out: Path) -> None:
     "--group", metavar="REGEX", help="Pictures whose group agrees (a patient, a scene) are one for dice_per_group."
 )
 @click.option("--category", "categories", multiple=True, help="Score against the truth of this category only.")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, for formats without sizes.")
+@click.option("--curves", type=click.Path(path_type=Path), help="Folder for the curves, as JSON and PNG.")
+@click.option("--bootstrap", type=click.IntRange(min=0), default=1000, show_default=True, help="Draws for intervals.")
 @click.option("--json", "as_json", is_flag=True, help="All scores as one JSON object.")
 def evaluate(
     annotations: Path,
@@ -117,12 +134,21 @@ def evaluate(
     maps: Path | None,
     group: str | None,
     categories: tuple[str, ...],
+    images: Path | None,
+    curves: Path | None,
+    bootstrap: int,
     as_json: bool,
 ) -> None:
-    """Score ANNOTATIONS (COCO JSON) against TRUTH: a folder of masks, a COCO JSON, or a DOTA labelTxt folder."""
+    """Score ANNOTATIONS (any format) against TRUTH: a folder of masks, a COCO JSON, or a DOTA labelTxt folder."""
     from detect.evaluation import evaluate as evaluate_objects
 
-    scores = evaluate_objects(annotations, truth, maps=maps, group=group, categories=categories)
+    scores = evaluate_objects(
+        annotations, truth, maps=maps, group=group, categories=categories, images=images, bootstrap=bootstrap
+    )
+    if curves is not None:
+        from detect.scores.curves import write_curves
+
+        write_curves(curves, scores.curves)
     if as_json:
         click.echo(json.dumps(scores.to_dict(), allow_nan=False))
         return
@@ -131,6 +157,125 @@ def evaluate(
     from detect.tables import score_table
 
     Console().print(score_table(scores))
+
+
+@main.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--from", "source_format", type=click.Choice(FORMATS), metavar="NAME", help="Format of IN; else it is told."
+)
+@click.option("--format", "--to", "target_format", type=click.Choice(FORMATS), metavar="NAME", help="Format of OUT.")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, for sizes and georeferences.")
+@click.option("--pictures", type=click.Path(path_type=Path), help="COCO JSON that numbers a results list's pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+def convert(
+    source: Path,
+    target: Path,
+    source_format: str | None,
+    target_format: str | None,
+    images: Path | None,
+    pictures: Path | None,
+    as_json: bool,
+) -> None:
+    """Convert annotations IN to OUT, between any two formats.
+
+    Formats: coco, coco-results, dota, dota-task1, dota-task2, yolo, yolo-obb, label-studio, masks, geojson, gpkg.
+    """
+    from detect.conversion import convert as convert_annotations
+
+    found = convert_annotations(
+        source, target, source_format=source_format, target_format=target_format, images=images, pictures=pictures
+    )
+    report = {"pictures": len(found), "objects": sum(len(picture.instances) for picture in found), "out": str(target)}
+    click.echo(
+        json.dumps(report) if as_json else f"{report['objects']} objects in {report['pictures']} pictures: {target}"
+    )
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("without", type=click.Path(path_type=Path), required=False)
+@click.option("--false-alarm", type=float, help="Rate to aim at; else the run's own.")
+@click.option("--unit", type=click.Choice(["pixel", "object"]), help="Rate of pixels, or of objects in a picture.")
+@click.option(
+    "--group", metavar="REGEX", help="Pictures whose group agrees (a patient, a scene) are held out together."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+def calibrate(
+    run: Path,
+    without: Path | None,
+    false_alarm: float | None,
+    unit: Unit | None,
+    group: str | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Set the threshold of RUN from pictures that hold nothing (the folder WITHOUT); without a folder, show it.
+
+    Give pictures that training never saw.
+    """
+    from detect.detector import read_detector
+
+    current = read_detector(run / "detector.json")
+    if without is None:
+        content = dataclasses.asdict(current)
+        click.echo(json.dumps(content) if as_json else _describe(current))
+        return
+    report = _calibrated(run, current, without, false_alarm, unit, group, device)
+    report.detector.write(run / "detector.json")
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), allow_nan=False))
+        return
+    from rich.console import Console
+
+    from detect.tables import calibration_table
+
+    Console().print(calibration_table(report))
+
+
+def _calibrated(
+    run: Path,
+    current: Detector,
+    without: Path,
+    false_alarm: float | None,
+    unit: Unit | None,
+    group: str | None,
+    device: str,
+) -> CalibrationReport:
+    import distmap
+    from detect.calibration import calibrate as calibrate_maps
+    from detect.evaluation import group_of
+    from detect.progress import progress
+
+    if unit is not None and unit != current.unit and false_alarm is None:
+        raise ValueError(f"--unit {unit}: the run's rate is one of {current.unit}s, give --false-alarm too")
+    names, maps = [], []
+    for item in progress(distmap.load(run, device=device).maps([without]), "pictures"):
+        names.append(item.name)
+        maps.append(item.map_HW)
+    report = calibrate_maps(
+        maps,
+        false_alarm=current.false_alarm if false_alarm is None else false_alarm,
+        unit=unit or ("object" if current.unit == "object" else "pixel"),
+        smoothing=current.smoothing,
+        min_area=math.ceil(current.min_area),
+        open_radius=current.open_radius,
+        close_radius=current.close_radius,
+        groups=None if group is None else [group_of(name, group) for name in names],
+    )
+    if current.low_threshold is None:
+        return report
+    # Hysteresis keeps its ratio to the threshold.
+    low = report.detector.threshold * (current.low_threshold / current.threshold)
+    return dataclasses.replace(report, detector=dataclasses.replace(report.detector, low_threshold=low))
+
+
+def _describe(detector: Detector) -> str:
+    unit = "of the pixels" if detector.unit == "pixel" else "objects a picture"
+    rate = f"{detector.false_alarm:g} {unit}"
+    return f"threshold {detector.threshold:.6g}: false alarms {rate}, from {detector.pictures} pictures without"
 
 
 if __name__ == "__main__":

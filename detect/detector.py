@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY
-from detect.extraction import ExtractionConfig
+from detect.extraction import ExtractionConfig, ThresholdRule
 from detect.files import whole_file
 
 
@@ -70,18 +70,20 @@ class Detector:
     def config(
         self,
         *,
-        threshold: float | None = None,
+        threshold: float | ThresholdRule | None = None,
         false_alarm: float | None = None,
         min_area: int | None = None,
         category: str = DEFAULT_CATEGORY,
     ) -> ExtractionConfig:
-        """Settings for extraction; with another threshold the low one keeps its ratio to it."""
+        """Settings for extraction. With another threshold the low one keeps its ratio to it; a rule has no low one."""
         if threshold is not None and false_alarm is not None:
             raise ValueError("give a threshold or a false-alarm rate, not both")
         high = self.threshold if threshold is None else threshold
         if false_alarm is not None:
             high = self.threshold_at(false_alarm)
-        low = None if self.low_threshold is None else high * (self.low_threshold / self.threshold)
+        low = None
+        if self.low_threshold is not None and not isinstance(high, str):
+            low = high * (self.low_threshold / self.threshold)
         return ExtractionConfig(
             threshold=high,
             low_threshold=low,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import add
@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detect.conversion import read_annotations
 from detect.detections import Detections
 from detect.files import PICTURE_SUFFIXES, files_under, match_names, read_map
-from detect.formats import coco
 from detect.scores import model as model_scores
+from detect.scores.bootstrap import ratio_interval
 from detect.scores.coco import coco_scores
+from detect.scores.curves import Curve, free_response, object_precision_recall, pixel_precision_recall
 from detect.scores.dota import dota_scores
 from detect.scores.objects import centre_hits, count_mae
 from detect.scores.pixels import Locality, Overlap, ncc
 from detect.scores.ranking import Ranking
+from detect.scores.regions import aupro
 from detect.truth import Truth, TruthSet, read_truth
 
 MapReader = Callable[[], NDArray[np.float32]]
@@ -47,10 +50,13 @@ class Evaluation:
     objects_true: int
     pixel_ap: float | None = None
     pixel_auroc: float | None = None
+    pixel_aupro: float | None = None
     dice: float | None = None
     iou: float | None = None
     dice_oracle: float | None = None
     oracle_threshold: float | None = None
+    dice_per_picture: float | None = None
+    """Mean over the pictures in which something is true or found."""
     dice_per_group: float | None = None
     dice_groups: dict[str, float | None] = field(default_factory=dict)
     ncc: float | None = None
@@ -66,13 +72,23 @@ class Evaluation:
     psnr: float | None = None
     residual: float | None = None
     locality: float | None = None
+    mask_ap: float | None = None
+    """COCO's `ap` of masks; None where the truth has none."""
+    mask_ap50: float | None = None
+    ap_dota_horizontal: float | None = None
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """95 % bootstrap intervals over groups, else pictures, by score."""
+    curves: dict[str, Curve] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """All scores as plain numbers, None where undefined; no NaN."""
-        return {name: _finite(value) for name, value in dataclasses.asdict(self).items()}
+        plain = dataclasses.asdict(dataclasses.replace(self, curves={}))
+        del plain["curves"]
+        return {name: _finite(value) for name, value in plain.items()}
 
 
 def _finite(value: Any) -> Any:
+    # A model may say that its reconstruction is perfect: infinite PSNR is no JSON.
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -83,13 +99,15 @@ def evaluate(
     maps: Path | Mapping[str, NDArray[np.float32]] | None = None,
     group: str | None = None,
     categories: Sequence[str] = (),
+    images: Path | None = None,
+    bootstrap: int = 1000,
 ) -> Evaluation:
     """Score what was found against the truth.
 
     Parameters
     ----------
     annotations
-        COCO JSON as `detect extract` writes it, or its content.
+        COCO JSON as `detect extract` writes it or any other format of `detect.conversion`, or its content.
     truth
         See `detect.truth.read_truth`. Pictures without truth are left out and counted.
     maps
@@ -100,13 +118,22 @@ def evaluate(
         group (else whole match) agrees form a group.
     categories
         Truth of other categories is left out; none: all count.
+    images
+        Folder of the pictures, for annotations that do not say the pictures' sizes.
+    bootstrap
+        Draws behind the intervals; 0: no intervals.
 
     Raises
     ------
     ValueError
         A file is not what it should be, no picture has truth, or a scored picture has no map of its size.
     """
-    pictures = coco.read(Path(annotations)) if isinstance(annotations, (str, Path)) else list(annotations)
+    if isinstance(annotations, (str, Path)):
+        # A COCO results list takes the numbers of its pictures from the truth.
+        reference = Path(truth) if isinstance(truth, (str, Path)) and Path(truth).is_file() else None
+        pictures = read_annotations(Path(annotations), images=images, pictures=reference)
+    else:
+        pictures = list(annotations)
     sizes = {picture.name: (picture.height, picture.width) for picture in pictures}
     known = read_truth(Path(truth), sizes) if isinstance(truth, (str, Path)) else truth
     scored = [picture for picture in pictures if picture.name in known.pictures]
@@ -122,6 +149,14 @@ def evaluate(
     matched = not names_found or not names_true or bool(names_found & names_true)
     box_scores = coco_scores(scored, objects, use_categories=matched)
     oriented = dota_scores(scored, objects, use_categories=matched)
+    mask_scores = coco_scores(scored, objects, shape="segm", use_categories=matched) if known.has_masks else None
+    pixels = _Pixels(scored, truths, readers)
+    curves = {
+        "objects_precision_recall": object_precision_recall(scored, objects, use_categories=matched),
+        "objects_free_response": free_response(scored, objects, use_categories=matched),
+    }
+    if pixels.ranking is not None:
+        curves["pixels_precision_recall"] = pixel_precision_recall(pixels.ranking)
     positive = [bool(picture.instances) for picture in objects]
     models = [picture.model for picture in scored]
     return Evaluation(
@@ -142,7 +177,13 @@ def evaluate(
         psnr=model_scores.psnr(models, positive),
         flip_rate=model_scores.flip_rate(models, positive),
         residual=model_scores.residual(models),
-        **_pixel_scores(scored, truths, readers, groups),
+        ap_dota_horizontal=dota_scores(scored, objects, boxes="horizontal", use_categories=matched).mean,
+        mask_ap=mask_scores.ap if mask_scores else None,
+        mask_ap50=mask_scores.ap50 if mask_scores else None,
+        intervals=pixels.intervals(groups, bootstrap),
+        curves=curves,
+        image_auroc=_image_auroc(scored, truths, pixels.peaks),
+        **pixels.scores(groups),
     )
 
 
@@ -190,62 +231,106 @@ def _map_readers(maps: Path | Mapping[str, NDArray[np.float32]], scored: Sequenc
     return [readers[picture.name] for picture in scored]
 
 
-def _pixel_scores(
-    scored: Sequence[Detections],
-    truths: Sequence[Truth],
-    readers: Sequence[MapReader] | None,
-    groups: Sequence[str] | None,
-) -> dict[str, Any]:
-    overlaps: list[Overlap] = []
-    localities: list[Locality] = []
-    likeness: list[float] = []
-    peaks: list[float] = []
-    true_values: list[NDArray[np.float32]] = []
-    false_values: list[NDArray[np.float32]] = []
-    for index, (picture, truth) in enumerate(zip(scored, truths, strict=True)):
-        true_HW = truth.objects.union_mask()
-        overlaps.append(Overlap.of(picture.union_mask(), true_HW))
-        if readers is None:
-            continue
-        map_HW = readers[index]()
-        if map_HW.shape != true_HW.shape:
-            height, width = map_HW.shape
-            raise ValueError(
-                f"{picture.name}: its map is {width} x {height}, the picture {picture.width} x {picture.height}"
-            )
-        peaks.append(float(map_HW.max()))
-        true_values.append(map_HW[true_HW])
-        false_values.append(map_HW[~true_HW])
-        if true_HW.any():
-            localities.append(Locality.of(map_HW, true_HW))
-            value = ncc(map_HW, true_HW if truth.effect_HW is None else truth.effect_HW)
-            likeness.append(0.0 if value is None else value)
-    pooled = reduce(add, overlaps)
-    result: dict[str, Any] = {"dice": pooled.dice, "iou": pooled.iou}
-    if groups is not None:
-        result |= _group_scores(overlaps, groups)
-    if readers is not None:
-        ranking = Ranking(np.concatenate(true_values), np.concatenate(false_values))
-        best = ranking.best_dice()
-        result |= {
-            "pixel_ap": ranking.average_precision(),
-            "pixel_auroc": ranking.auroc(),
-            "dice_oracle": best and best[0],
-            "oracle_threshold": best and best[1],
-            "locality": reduce(add, localities, Locality()).ratio,
-            "ncc": sum(likeness) / len(likeness) if likeness else None,
+class _Pixels:
+    """What the pixels of all pictures say, gathered in one pass with one map in memory at a time."""
+
+    def __init__(
+        self, scored: Sequence[Detections], truths: Sequence[Truth], readers: Sequence[MapReader] | None
+    ) -> None:
+        self.overlaps: list[Overlap] = []
+        self.peaks: list[float] = []
+        self.ranking: Ranking | None = None
+        self._locality = Locality()
+        self._likeness: list[float] = []
+        self._aupro: float | None = None
+        true_values: list[NDArray[np.float32]] = []
+        false_values: list[NDArray[np.float32]] = []
+        regions: list[NDArray[np.float32]] = []
+        for index, (picture, truth) in enumerate(zip(scored, truths, strict=True)):
+            true_HW = truth.objects.union_mask()
+            self.overlaps.append(Overlap.of(picture.union_mask(), true_HW))
+            if readers is None:
+                continue
+            map_HW = readers[index]()
+            if map_HW.shape != true_HW.shape:
+                size = f"{map_HW.shape[1]} x {map_HW.shape[0]}"
+                raise ValueError(f"{picture.name}: its map is {size}, the picture {picture.width} x {picture.height}")
+            self.peaks.append(float(map_HW.max()))
+            true_values.append(map_HW[true_HW])
+            false_values.append(map_HW[~true_HW])
+            masks = [item.pixels(picture.height, picture.width) for item in truth.objects.instances]
+            regions += [mask.window(map_HW)[mask.crop_HW] for mask in masks if mask is not None]
+            if true_HW.any():
+                self._locality += Locality.of(map_HW, true_HW)
+                value = ncc(map_HW, true_HW if truth.effect_HW is None else truth.effect_HW)
+                self._likeness.append(0.0 if value is None else value)
+        if readers is not None:
+            background = np.concatenate(false_values)
+            false_values.clear()
+            self.ranking = Ranking(np.concatenate(true_values), background)
+            del background  # each copy has the size of all maps
+            self._aupro = aupro(regions, self.ranking.false)
+
+    def scores(self, groups: Sequence[str] | None) -> dict[str, Any]:
+        """The scores of pixels, by name."""
+        pooled = reduce(add, self.overlaps)
+        result: dict[str, Any] = {
+            "dice": pooled.dice,
+            "iou": pooled.iou,
+            "dice_per_picture": _mean([overlap.dice for overlap in self.overlaps]),
         }
-    result["image_auroc"] = _image_auroc(scored, truths, peaks)
-    return result
+        if groups is not None:
+            dice = {name: overlap.dice for name, overlap in self._by_group(groups).items()}
+            result |= {"dice_per_group": _mean(dice.values()), "dice_groups": dice}
+        if self.ranking is not None:
+            best = self.ranking.best_dice()
+            result |= {
+                "pixel_ap": self.ranking.average_precision(),
+                "pixel_auroc": self.ranking.auroc(),
+                "pixel_aupro": self._aupro,
+                "dice_oracle": best and best[0],
+                "oracle_threshold": best and best[1],
+                "locality": self._locality.ratio,
+                "ncc": _mean(self._likeness),
+            }
+        return result
+
+    def intervals(self, groups: Sequence[str] | None, samples: int) -> dict[str, tuple[float, float]]:
+        """Bootstrap intervals of the Dice scores, by name."""
+        if not samples:
+            return {}
+        found = {
+            "dice": ratio_interval(
+                [2 * overlap.both for overlap in self.overlaps],
+                [overlap.found + overlap.true for overlap in self.overlaps],
+                groups=groups,
+                samples=samples,
+            ),
+            "dice_per_picture": _mean_interval([overlap.dice for overlap in self.overlaps], groups, samples),
+        }
+        if groups is not None:
+            dice = [overlap.dice for overlap in self._by_group(groups).values()]
+            found["dice_per_group"] = _mean_interval(dice, None, samples)
+        return {name: interval for name, interval in found.items() if interval is not None}
+
+    def _by_group(self, groups: Sequence[str]) -> dict[str, Overlap]:
+        pooled: dict[str, Overlap] = {}
+        for name, overlap in zip(groups, self.overlaps, strict=True):
+            pooled[name] = pooled.get(name, Overlap()) + overlap
+        return dict(sorted(pooled.items()))
 
 
-def _group_scores(overlaps: Sequence[Overlap], groups: Sequence[str]) -> dict[str, Any]:
-    pooled: dict[str, Overlap] = {}
-    for name, overlap in zip(groups, overlaps, strict=True):
-        pooled[name] = pooled.get(name, Overlap()) + overlap
-    dice = {name: overlap.dice for name, overlap in sorted(pooled.items())}
-    defined = [value for value in dice.values() if value is not None]
-    return {"dice_per_group": sum(defined) / len(defined) if defined else None, "dice_groups": dice}
+def _mean(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
+
+
+def _mean_interval(
+    values: Sequence[float | None], groups: Sequence[str] | None, samples: int
+) -> tuple[float, float] | None:
+    numerator = [0.0 if value is None else value for value in values]
+    denominator = [float(value is not None) for value in values]
+    return ratio_interval(numerator, denominator, groups=groups, samples=samples)
 
 
 def _image_auroc(scored: Sequence[Detections], truths: Sequence[Truth], peaks: Sequence[float]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,6 +14,7 @@ from detect.detections import DEFAULT_CATEGORY, Detections, Instance
 from detect.masks import Mask
 
 ScoreRule = Literal["peak", "mean", "mass"]
+ThresholdRule = Literal["otsu", "triangle"]
 
 
 class PictureMap(Protocol):
@@ -42,12 +43,14 @@ class ExtractionConfig:
         A value outside its range.
     """
 
-    threshold: float
-    """An object has a pixel where the smoothed map is at least this; > 0."""
+    threshold: float | ThresholdRule
+    """An object has a pixel where the smoothed map is at least this, > 0; or the rule that finds it for each map."""
     low_threshold: float | None = None
     """Hysteresis: an object reaches as far as the smoothed map is at least this; None: as `threshold`."""
+    value_range: tuple[float, float] | None = None
+    """Map values that become 0 and 1 first, as for heat maps in 0..255; None: the map stays as it is."""
     smoothing: float = 0.0
-    """Standard deviation of the Gaussian put on the map first; 0: none."""
+    """Standard deviation of the Gaussian put on the map next; 0: none."""
     close_radius: float = 0.0
     """Radius of the disk that closes gaps; 0: none."""
     open_radius: float = 0.0
@@ -69,9 +72,13 @@ class ExtractionConfig:
     category: str = DEFAULT_CATEGORY
 
     def __post_init__(self) -> None:
-        low = self.threshold if self.low_threshold is None else self.low_threshold
-        if not 0 < low <= self.threshold < float("inf"):
-            raise ValueError(f"threshold {self.threshold}, low threshold {low}: need 0 < low threshold <= threshold")
+        if isinstance(self.threshold, str):
+            if self.threshold not in ("otsu", "triangle") or self.low_threshold is not None:
+                raise ValueError(f"threshold {self.threshold!r} is no number, nor otsu or triangle without a low one")
+        else:
+            low = self.threshold if self.low_threshold is None else self.low_threshold
+            if not 0 < low <= self.threshold < float("inf"):
+                raise ValueError(f"threshold {self.threshold}, low threshold {low}: need 0 < low <= threshold")
         for name in ("smoothing", "close_radius", "open_radius", "max_hole", "min_area", "split_distance"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 0")
@@ -105,24 +112,30 @@ def extract(maps: Iterable[PictureMap], config: ExtractionConfig) -> Iterator[De
 def find_objects(map_HW: NDArray[np.floating[Any]], config: ExtractionConfig) -> tuple[Instance, ...]:
     """Objects of one map, the surest first.
 
-    The order of the steps: `smooth`, threshold (low), `close_gaps`, `open_thin`, `fill_holes`, components, hysteresis
-    (components without a pixel at the high threshold go), splitting, border and area, scores.
+    The order of the steps: `normalise`, `smooth`, threshold (low), `close_gaps`, `open_thin`, `fill_holes`, components,
+    hysteresis (components without a pixel at the high threshold go), splitting, border and area, scores.
 
     Raises
     ------
     ValueError
         The map is not H x W of finite numbers.
     """
-    smooth_HW = smooth(map_HW, config.smoothing)
-    low = config.threshold if config.low_threshold is None else config.low_threshold
-    found_HW = smooth_HW >= low
+    smooth_HW = smooth(
+        map_HW if config.value_range is None else normalise(map_HW, *config.value_range), config.smoothing
+    )
+    high = (
+        config.threshold if isinstance(config.threshold, float | int) else find_threshold(smooth_HW, config.threshold)
+    )
+    if high is None:
+        return ()
+    found_HW = smooth_HW >= (high if config.low_threshold is None else config.low_threshold)
     if config.close_radius or config.open_radius:
         found_HW = open_thin(close_gaps(found_HW, config.close_radius), config.open_radius)
     if config.max_hole:
         found_HW = fill_holes(found_HW, config.max_hole)
     instances = []
     for mask in components(found_HW, config.connectivity):
-        if mask.crop_HW.size < config.min_area or _window(smooth_HW, mask)[mask.crop_HW].max() < config.threshold:
+        if mask.crop_HW.size < config.min_area or mask.window(smooth_HW)[mask.crop_HW].max() < high:
             continue
         for part in split_touching(mask, config.split_distance):
             area = part.area
@@ -130,21 +143,49 @@ def find_objects(map_HW: NDArray[np.floating[Any]], config: ExtractionConfig) ->
                 continue
             if config.drop_border and _on_border(part, *found_HW.shape):
                 continue
-            values = _window(smooth_HW, part)[part.crop_HW]
-            rating = score(values, config.threshold, config.score)
+            values = part.window(smooth_HW)[part.crop_HW]
+            rating = score(values, high, config.score)
             instances.append(Instance(mask=part, score=rating, category=config.category))
     instances.sort(key=lambda instance: -(instance.score or 0.0))
     return tuple(instances)
 
 
-def _window(array_HW: NDArray[Any], mask: Mask) -> NDArray[Any]:
-    height, width = mask.crop_HW.shape
-    return array_HW[mask.y : mask.y + height, mask.x : mask.x + width]
-
-
 def _on_border(mask: Mask, height: int, width: int) -> bool:
     rows, columns = mask.crop_HW.shape
     return mask.x == 0 or mask.y == 0 or mask.y + rows == height or mask.x + columns == width
+
+
+def normalise(map_HW: NDArray[Any], lower: float, upper: float) -> NDArray[np.float32]:
+    """Bring a map of any dtype to 0..1: `lower` and less become 0, `upper` and more become 1.
+
+    Raises
+    ------
+    ValueError
+        `lower` is not less than `upper`.
+    """
+    if not lower < upper:
+        raise ValueError(f"the range {lower}..{upper} is empty")
+    scaled_HW = (np.asarray(map_HW, np.float32) - np.float32(lower)) / np.float32(upper - lower)
+    return np.asarray(np.clip(scaled_HW, 0, 1), np.float32)
+
+
+def find_threshold(map_HW: NDArray[np.floating[Any]], rule: ThresholdRule) -> float | None:
+    """Threshold of one map from its histogram: Otsu's or the triangle method, both scikit-image's.
+
+    Only values above 0 are looked at, since below 0 a map speaks of what only WITHOUT has.
+
+    Returns
+    -------
+    The threshold, above 0; None for a map that is nowhere above 0 or has one value there.
+    """
+    from skimage import filters
+
+    positive = map_HW[map_HW > 0]
+    if positive.size == 0 or positive.min() == positive.max():
+        return None
+    method: Callable[..., float] = filters.threshold_otsu if rule == "otsu" else filters.threshold_triangle
+    # scikit-image's foreground is what lies above its threshold, ours what reaches it.
+    return float(np.nextafter(np.float32(method(positive)), np.float32(np.inf)))
 
 
 def smooth(map_HW: NDArray[np.floating[Any]], sigma: float) -> NDArray[np.float32]:

@@ -132,7 +132,7 @@ def read_picture(path: Path) -> NDArray[Any]:
     import numpy as np
 
     if path.suffix.lower() in {".tif", ".tiff"}:
-        with _open_raster(path) as source:
+        with open_raster(path) as source:
             picture: NDArray[Any] = np.moveaxis(source.read(), 0, -1)
         if picture.shape[2] == 1:
             picture = picture[..., 0]
@@ -148,7 +148,7 @@ def read_picture(path: Path) -> NDArray[Any]:
 
 
 @contextmanager
-def _open_raster(path: Path) -> Iterator[Any]:
+def open_raster(path: Path) -> Iterator[Any]:
     """Open a TIFF with GDAL, which reads every compression and layout of bands."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -167,7 +167,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     from PIL import Image, UnidentifiedImageError
 
     if path.suffix.lower() in {".tif", ".tiff"}:
-        with _open_raster(path) as source:
+        with open_raster(path) as source:
             return int(source.height), int(source.width)
     try:
         with Image.open(path) as picture:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,8 @@ Ring: TypeAlias = NDArray[np.float64]
 
 Polygon: TypeAlias = list[Ring]
 """The outer ring, then the holes."""
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 # pycocotools rasterises polygons on a grid this many times finer than the pixels.
 _COCO_GRID = 5.0
@@ -60,10 +62,14 @@ class Mask:
         height, width = self.crop_HW.shape
         return float(self.x), float(self.y), float(width), float(height)
 
+    def window(self, array_HW: NDArray[_Scalar]) -> NDArray[_Scalar]:
+        """The part of a picture-sized array that the crop covers, as a view."""
+        height, width = self.crop_HW.shape
+        return array_HW[self.y : self.y + height, self.x : self.x + width]
+
     def paint(self, canvas_HW: NDArray[Any], value: Any = True) -> None:
         """Set this object's pixels of `canvas_HW` (a picture-sized array) to `value`, in place."""
-        height, width = self.crop_HW.shape
-        canvas_HW[self.y : self.y + height, self.x : self.x + width][self.crop_HW] = value
+        self.window(canvas_HW)[self.crop_HW] = value
 
 
 def outlines(masks: Sequence[Mask]) -> list[list[Polygon]]:
@@ -173,6 +179,25 @@ def mask_of_polygons(rings: Sequence[ArrayLike], height: int, width: int) -> Mas
     rle = coco.merge(coco.frPyObjects(moved, bottom - top, right - left))
     found = Mask.of(coco.decode(rle))
     return None if found is None else Mask(x=found.x + left, y=found.y + top, crop_HW=found.crop_HW)
+
+
+def mask_of_outlines(polygons: Sequence[Polygon], height: int, width: int) -> Mask | None:
+    """Pixels of polygons with holes, as `outlines` gives them, in a picture of `height` x `width`; None for none."""
+    outer = mask_of_polygons([polygon[0] for polygon in polygons], height, width)
+    if outer is None or all(len(polygon) == 1 for polygon in polygons):
+        return outer
+    rows, columns = outer.crop_HW.shape
+    canvas_HW = np.zeros((rows, columns), bool)
+    corner = np.array([outer.x, outer.y])
+    for polygon in polygons:
+        part_HW = np.zeros((rows, columns), bool)
+        for ring, value in zip(polygon, [True] + [False] * (len(polygon) - 1), strict=True):
+            pixels = mask_of_polygons([np.asarray(ring) - corner], rows, columns)
+            if pixels is not None:
+                pixels.paint(part_HW, value)
+        canvas_HW |= part_HW
+    found = Mask.of(canvas_HW)
+    return None if found is None else Mask(x=found.x + outer.x, y=found.y + outer.y, crop_HW=found.crop_HW)
 
 
 def run_lengths(mask: Mask, height: int, width: int) -> list[int]:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from detect.calibration import CalibrationReport
     from detect.evaluation import Evaluation
 
 # Name, family, what it says in a few words.
 _ROWS = (
     ("pixel_ap", "pixels", "average precision of the map"),
     ("pixel_auroc", "pixels", "area under the ROC curve of the map"),
+    ("pixel_aupro", "pixels", "per-region overlap, up to 0.3 false positives"),
     ("dice", "pixels", "of the masks, all pictures pooled"),
+    ("dice_per_picture", "pixels", "of the masks, mean over pictures"),
     ("dice_per_group", "pixels", "of the masks, mean over groups"),
     ("dice_oracle", "pixels", "best threshold in hindsight"),
     ("iou", "pixels", "of the masks, all pictures pooled"),
@@ -21,7 +24,10 @@ _ROWS = (
     ("ap", "objects", "COCO, IoU 0.50 to 0.95"),
     ("ap50", "objects", "COCO, IoU 0.50"),
     ("ap25", "objects", "COCO, IoU 0.25"),
-    ("ap_dota", "objects", "oriented boxes, VOC07"),
+    ("mask_ap", "objects", "COCO, masks, IoU 0.50 to 0.95"),
+    ("mask_ap50", "objects", "COCO, masks, IoU 0.50"),
+    ("ap_dota", "objects", "DOTA, oriented boxes, VOC07"),
+    ("ap_dota_horizontal", "objects", "DOTA, horizontal boxes, VOC07"),
     ("centre_f1", "objects", "centres inside truth boxes"),
     ("count_mae", "objects", "objects off per picture"),
     ("image_auroc", "pictures", "with against without"),
@@ -40,15 +46,41 @@ def score_table(scores: Evaluation) -> Table:
     table.add_column("")
     table.add_column("score", style="bold")
     table.add_column("value", justify="right")
+    table.add_column("95 %", justify="right", style="dim")
     table.add_column("what", style="dim")
     family = ""
     for name, kind, text in _ROWS:
         value = getattr(scores, name)
         if value is None:
             continue
-        table.add_row(kind if kind != family else "", name, f"{value:.4f}", text)
+        table.add_row(kind if kind != family else "", name, f"{value:.4f}", _interval(scores, name), text)
         family = kind
     return table
+
+
+def calibration_table(report: CalibrationReport) -> Table:
+    """The threshold, the false alarms to expect, and how steady both are."""
+    from rich.table import Table
+
+    detector = report.detector
+    unit = "share of pixels" if detector.unit == "pixel" else "objects a picture"
+    table = Table(title=f"{detector.pictures} pictures without, {report.groups} groups", title_justify="left")
+    table.add_column("")
+    table.add_column("value", justify="right")
+    table.add_column("what", style="dim")
+    ends = report.threshold_interval
+    table.add_row("threshold", f"{detector.threshold:.5g}", "map value from which on there is an object")
+    table.add_row("", f"{ends[0]:.5g} to {ends[1]:.5g}" if ends else "-", "95 % bootstrap interval")
+    table.add_row("expected", f"{report.expected:.3g}", f"false alarms asked for, {unit}")
+    table.add_row("reached", f"{report.reached:.3g}", "on these pictures")
+    table.add_row("measured", "-" if report.measured is None else f"{report.measured:.3g}", "on pictures held out")
+    table.add_row("objects", f"{report.objects_per_picture:.3g}", "false objects a picture, after clean-up")
+    return table
+
+
+def _interval(scores: Evaluation, name: str) -> str:
+    ends = scores.intervals.get(name)
+    return f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else ""
 
 
 def _title(scores: Evaluation) -> str:

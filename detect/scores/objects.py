@@ -30,23 +30,30 @@ def centre_hits(found: Sequence[Detections], truth: Sequence[Detections], *, use
     its centre that are still free, a detection takes the one whose centre is nearest. A box is the oriented box where
     the truth gives one, else the axis-aligned one; its border belongs to it.
     """
-    hits = 0
-    for picture, true in zip(found, truth, strict=True):
-        free = list(true.instances)
-        for item in sorted(picture.instances, key=lambda item: -(1.0 if item.score is None else item.score)):
-            x, y = item.centre
-            around = [
-                box for box in free if (not use_categories or box.category == item.category) and _inside(box, x, y)
-            ]
-            if around:
-                nearest = min(around, key=lambda box: math.dist(box.centre, (x, y)))
-                free = [box for box in free if box is not nearest]
-                hits += 1
     return CentreHits(
-        hits=hits,
+        hits=sum(hit for _, hit in centre_matches(found, truth, use_categories=use_categories)),
         found=sum(len(picture.instances) for picture in found),
         true=sum(len(picture.instances) for picture in truth),
     )
+
+
+def centre_matches(
+    found: Sequence[Detections], truth: Sequence[Detections], *, use_categories: bool = True
+) -> list[tuple[float, bool]]:
+    """Score of every detection and whether it is a hit, by the rule of `centre_hits`."""
+    matches = []
+    for picture, true in zip(found, truth, strict=True):
+        free = list(true.instances)
+        rated = [(1.0 if item.score is None else item.score, item) for item in picture.instances]
+        for score, item in sorted(rated, key=lambda pair: -pair[0]):
+            x, y = item.centre
+            same = [box for box in free if not use_categories or box.category == item.category]
+            around = [box for box in same if _inside(box, x, y)]
+            if around:
+                nearest = min(around, key=lambda box: math.dist(box.centre, (x, y)))
+                free = [box for box in free if box is not nearest]
+            matches.append((score, bool(around)))
+    return matches
 
 
 def _inside(box: Instance, x: float, y: float) -> bool:

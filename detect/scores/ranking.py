@@ -24,13 +24,14 @@ class Ranking:
 
     def __init__(self, true: Values, false: Values) -> None:
         self._true = np.sort(true)
-        self._false = np.sort(false)
+        self.false = np.sort(false)
+        """Values of the false items, ascending."""
         # Every score changes only where the threshold passes a true value.
         self.thresholds: Values = np.unique(self._true)[::-1]
         """Distinct values of true items, descending."""
         self.hits = self._true.size - np.searchsorted(self._true, self.thresholds, side="left")
         """True items at or above each threshold."""
-        self.false_alarms = self._false.size - np.searchsorted(self._false, self.thresholds, side="left")
+        self.false_alarms = self.false.size - np.searchsorted(self.false, self.thresholds, side="left")
         """False items at or above each threshold."""
 
     def average_precision(self) -> float | None:
@@ -42,12 +43,12 @@ class Ranking:
 
     def auroc(self) -> float | None:
         """Probability that a true item has the greater value, ties half; None unless there are items of both kinds."""
-        if self._true.size == 0 or self._false.size == 0:
+        if self._true.size == 0 or self.false.size == 0:
             return None
         count = np.diff(self.hits, prepend=0).astype(float)
-        below = np.searchsorted(self._false, self.thresholds, side="left")
-        ties = np.searchsorted(self._false, self.thresholds, side="right") - below
-        return float(np.sum(count * (below + ties / 2)) / self._true.size / self._false.size)
+        below = np.searchsorted(self.false, self.thresholds, side="left")
+        ties = np.searchsorted(self.false, self.thresholds, side="right") - below
+        return float(np.sum(count * (below + ties / 2)) / self._true.size / self.false.size)
 
     def best_dice(self) -> tuple[float, float] | None:
         """Greatest Dice of any threshold, and that threshold; None without true items."""

@@ -169,7 +169,7 @@ def test_evaluate_prints_one_object_or_a_table(command: Command, run: Path, imag
 def test_evaluate_names_what_is_wrong(command: Command, tmp_path: Path) -> None:
     assert "no.json" in failed(command("evaluate", tmp_path / "no.json", tmp_path))
     (tmp_path / "a.json").write_text("[]")
-    assert "a.json: a results list has no pictures" in failed(command("evaluate", tmp_path / "a.json", tmp_path))
+    assert "a.json: a results list; give --pictures" in failed(command("evaluate", tmp_path / "a.json", tmp_path))
 
 
 def test_stopping_gives_130(command: Command, run: Path, images: Path, tmp_path: Path, monkeypatch: Any) -> None:

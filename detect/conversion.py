@@ -1,0 +1,200 @@
+"""`convert`: from one annotation format to another; `read_annotations` and `write_annotations` for any of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detect.detections import Detections
+from detect.files import PICTURE_SUFFIXES, files_under, picture_sizes
+from detect.formats import (
+    FOLDER_FORMATS,
+    FORMATS,
+    coco,
+    dota,
+    dota_submission,
+    geojson,
+    gpkg,
+    label_studio,
+    masks,
+    yolo,
+    yolo_obb,
+)
+from detect.formats.geo import Georeferences, read_georeferences
+
+_BY_FOLDER: dict[str, Any] = {
+    "dota": dota,
+    "dota-task1": dota_submission,
+    "dota-task2": dota_submission,
+    "yolo": yolo,
+    "yolo-obb": yolo_obb,
+    "masks": masks,
+}
+_BY_SUFFIX = {".json": "coco", ".geojson": "geojson", ".gpkg": "gpkg"}
+
+
+def convert(
+    source: Path,
+    target: Path,
+    *,
+    source_format: str | None = None,
+    target_format: str | None = None,
+    images: Path | None = None,
+    pictures: Path | None = None,
+) -> list[Detections]:
+    """Read annotations in one format and write them in another.
+
+    Parameters
+    ----------
+    source_format, target_format
+        One of `FORMATS`; None: told from the content of `source`, and from the suffix of `target`.
+    images
+        Folder of the pictures, for formats that do not say the pictures' sizes, and for georeferences.
+    pictures
+        COCO JSON that numbers the pictures of a COCO results list.
+
+    Returns
+    -------
+    What was read and written.
+
+    Raises
+    ------
+    ValueError
+        A format is not known or cannot be told, or the content is not what the format wants.
+    """
+    wanted = target_format or format_of_target(target)
+    places = {} if images is None else read_georeferences(images)
+    found = read_annotations(source, source_format=source_format, images=images, pictures=pictures)
+    write_annotations(target, found, target_format=wanted, georeferences=places)
+    return found
+
+
+def format_of_target(target: Path) -> str:
+    """The format that a file name asks for."""
+    if target.suffix.lower() not in _BY_SUFFIX:
+        raise ValueError(f"{target}: cannot tell the format from this name; say --format, one of {', '.join(FORMATS)}")
+    return _BY_SUFFIX[target.suffix.lower()]
+
+
+def format_of_source(source: Path) -> str:
+    """The format of a file or folder, told from what is in it."""
+    if source.is_dir():
+        return _format_of_folder(source)
+    if not source.is_file():
+        raise ValueError(f"{source}: no such file or folder")
+    if source.suffix.lower() == ".gpkg":
+        return "gpkg"
+    try:
+        content = json.loads(source.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{source}: not JSON ({error})") from None
+    if isinstance(content, dict):
+        return "geojson" if "features" in content else "coco"
+    if content and isinstance(content, list) and isinstance(content[0], dict) and "data" in content[0]:
+        return "label-studio"
+    return "coco-results"
+
+
+def _format_of_folder(source: Path) -> str:
+    texts = files_under(source, {".txt"})
+    if not texts:
+        if files_under(source, PICTURE_SUFFIXES):
+            return "masks"
+        raise ValueError(f"{source}: holds no annotation file that is known")
+    for task in ("Task1_", "Task2_"):
+        if any(file.name.startswith(task) for file in texts):
+            return f"dota-{task[:-1].lower()}"
+    if not (source / "data.yaml").is_file() and not (source / "labels").is_dir():
+        return "dota"
+    for file in texts:
+        for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+            if line.strip():
+                return "yolo-obb" if len(line.split()) >= 9 else "yolo"
+    return "yolo"
+
+
+def read_annotations(
+    source: Path,
+    *,
+    source_format: str | None = None,
+    images: Path | None = None,
+    pictures: Path | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+    partial: bool = False,
+) -> list[Detections]:
+    """Read annotations in any format; see `convert`.
+
+    Parameters
+    ----------
+    sizes
+        Height and width of the pictures, in place of the folder of `images`.
+    partial
+        Whether annotations of other pictures are left out; otherwise they are an error.
+    """
+    kind = source_format or format_of_source(source)
+    if sizes is None and images is not None:
+        sizes = picture_sizes(images)
+    if kind in _BY_FOLDER:
+        if sizes is None:
+            raise ValueError(f"{source}: this format does not say the pictures' sizes; give --images, their folder")
+        result: list[Detections] = _BY_FOLDER[kind].read(source, sizes=sizes, partial=partial)
+        return result
+    if kind == "coco":
+        return coco.read(source, sizes=sizes)
+    if kind == "coco-results":
+        if pictures is None:
+            raise ValueError(f"{source}: a results list; give --pictures, the COCO JSON that numbers its pictures")
+        return coco.read_results(source, pictures)
+    if kind == "label-studio":
+        return label_studio.read(source, sizes=sizes)
+    if kind in ("geojson", "gpkg"):
+        places = {} if images is None else read_georeferences(images)
+        read = geojson.read if kind == "geojson" else gpkg.read
+        return read(source, sizes=sizes, georeferences=places)
+    raise ValueError(f"format {kind!r} is none of {', '.join(FORMATS)}")
+
+
+def write_annotations(
+    target: Path,
+    found: Sequence[Detections],
+    *,
+    target_format: str,
+    categories: Sequence[str] = (),
+    georeferences: Georeferences | None = None,
+) -> None:
+    """Write annotations in any format.
+
+    Parameters
+    ----------
+    target
+        A file, or a folder for the formats of `FOLDER_FORMATS`.
+    categories
+        Names that the file lists even where no object has them, where the format lists names.
+    """
+    if target_format not in FOLDER_FORMATS and target.is_dir():
+        raise ValueError(f"{target}: is a folder, give the name of a file")
+    if target_format == "coco":
+        coco.write(target, found, categories=categories)
+    elif target_format == "coco-results":
+        coco.write_results(target, found, categories=categories)
+    elif target_format == "dota":
+        dota.write(target, found)
+    elif target_format in ("dota-task1", "dota-task2"):
+        task: dota_submission.Task = 1 if target_format == "dota-task1" else 2
+        dota_submission.write(target, found, categories=categories, task=task)
+    elif target_format == "yolo":
+        yolo.write(target, found, categories=categories)
+    elif target_format == "yolo-obb":
+        yolo_obb.write(target, found, categories=categories)
+    elif target_format == "label-studio":
+        label_studio.write(target, found)
+    elif target_format == "masks":
+        masks.write(target, found)
+    elif target_format == "geojson":
+        geojson.write(target, found, georeferences=georeferences)
+    elif target_format == "gpkg":
+        gpkg.write(target, found, georeferences=georeferences)
+    else:
+        raise ValueError(f"format {target_format!r} is none of {', '.join(FORMATS)}")

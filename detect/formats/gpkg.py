@@ -1,0 +1,90 @@
+"""GeoPackage: one layer `objects` of multipolygons; see `detect.formats.geo` for the fields. Needs pyogrio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detect.detections import Detections
+from detect.files import whole_file
+from detect.formats.geo import Georeferences, common_crs, features, pictures_of
+from detect.masks import Polygon
+
+LAYER = "objects"
+_TEXT = ("picture", "category", "shape", "obb")
+_WHOLE = ("picture_width", "picture_height", "difficult", "crowd")
+
+
+def write(path: Path, pictures: Iterable[Detections], *, georeferences: Georeferences | None = None) -> None:
+    """Write a GeoPackage.
+
+    Parameters
+    ----------
+    georeferences
+        Where the pictures lie, by name.
+    """
+    import pyogrio  # type: ignore[import-untyped]
+    import shapely
+
+    pictures, places = list(pictures), georeferences or {}
+    items = list(features(pictures, places))
+    geometry = np.array([shapely.to_wkb(_multipolygon(polygons)) for polygons, _ in items], object)
+    columns: dict[str, Any] = {name: np.array([row[name] for _, row in items], object) for name in _TEXT}
+    columns |= {name: np.array([row[name] for _, row in items], np.int32) for name in _WHOLE}
+    scores = [row["score"] for _, row in items]
+    columns["score"] = np.array([np.nan if score is None else score for score in scores], float)
+    with whole_file(path) as temporary:
+        pyogrio.raw.write(
+            temporary,
+            geometry=geometry,
+            field_data=list(columns.values()),
+            fields=list(columns),
+            geometry_type="MultiPolygon",
+            crs=common_crs(pictures, places),
+            layer=LAYER,
+            driver="GPKG",
+        )
+
+
+def _multipolygon(polygons: list[Polygon]) -> Any:
+    import shapely
+
+    return shapely.MultiPolygon([(polygon[0], polygon[1:]) for polygon in polygons])
+
+
+def read(
+    path: Path,
+    *,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+    georeferences: Georeferences | None = None,
+) -> list[Detections]:
+    """Read the layer `objects`, else the first one; see `detect.formats.geojson.read`."""
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-untyped]
+
+    try:
+        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+        if not layers:
+            raise ValueError(f"{path}: has no layer")
+        layer = LAYER if LAYER in layers else layers[0]
+        meta, _, geometry, columns = pyogrio.raw.read(path, layer=layer)
+    except (DataSourceError, DataLayerError) as error:
+        raise ValueError(f"{path}: not a readable GeoPackage ({error})") from None
+    rows = dict(zip(meta["fields"].tolist(), columns, strict=True))
+    return pictures_of(path, _items(path, geometry, rows), sizes, georeferences or {})
+
+
+def _items(path: Path, geometry: Any, rows: Mapping[str, Any]) -> Iterator[tuple[list[Polygon], dict[str, Any]]]:
+    import shapely
+
+    for index, shape in enumerate(shapely.from_wkb(geometry)):
+        if shape is None or shape.geom_type not in ("Polygon", "MultiPolygon") or shape.is_empty:
+            raise ValueError(f"{path}: feature {index + 1} is no polygon or multipolygon")
+        polygons = [
+            [shapely.get_coordinates(ring)[:-1] for ring in (part.exterior, *part.interiors)]
+            for part in shapely.get_parts(shape)
+        ]
+        yield polygons, {name: values[index] for name, values in rows.items()}

@@ -1,0 +1,238 @@
+"""Label Studio tasks with predictions, to be corrected by hand there.
+
+Regions: polygons for objects of one part without holes, brush strokes (Label Studio's own run lengths) for the others,
+rectangles for boxes; a polygon marked "oriented box" for oriented boxes that are not rectangles. Coordinates are
+percentages of the picture.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlparse
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.detections import Detections, Instance
+from detect.files import match_names, whole_file
+from detect.masks import Mask, Polygon, mask_of_polygons, outlines
+
+_ORIENTED, _DIFFICULT = "oriented box", "difficult"
+_WORD_BITS = 8
+_RUN_BITS = (3, 4, 8, 16)
+
+
+def write(path: Path, pictures: Iterable[Detections]) -> None:
+    """Write one task a picture, `data.image` its name, with one prediction.
+
+    The labelling interface needs tags named `label` on an image named `image`.
+    """
+    tasks = []
+    for picture in pictures:
+        polygons = iter(outlines([item.mask for item in picture.instances if item.mask is not None]))
+        regions = []
+        for number, item in enumerate(picture.instances, start=1):
+            regions.append(_region(picture, item, None if item.mask is None else next(polygons), f"object-{number}"))
+        scores = [item.score for item in picture.instances if item.score is not None]
+        prediction: dict[str, Any] = {"model_version": "distmap", "result": regions}
+        tasks.append(
+            {
+                "data": {"image": picture.name},
+                "meta": {"width": picture.width, "height": picture.height},
+                "predictions": [prediction | ({"score": sum(scores) / len(scores)} if scores else {})],
+            }
+        )
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(tasks, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+
+
+def _region(picture: Detections, item: Instance, parts: list[Polygon] | None, identity: str) -> dict[str, Any]:
+    notes = [_DIFFICULT] if item.difficult else []
+    if parts is None:
+        box = _rectangle(item, picture)
+        kind, value = ("rectanglelabels", box) if box else ("polygonlabels", _points(item.obb, picture))
+        notes += [_ORIENTED] if item.corners_42 is not None else []
+    elif len(parts) == 1 and len(parts[0]) == 1:
+        kind, value = "polygonlabels", _points(parts[0][0], picture)
+    else:
+        kind, value = "brushlabels", {"format": "rle", "rle": encode_brush(picture, item)}
+    region = {
+        "id": identity,
+        "from_name": "label",
+        "to_name": "image",
+        "type": kind,
+        "original_width": picture.width,
+        "original_height": picture.height,
+        "image_rotation": 0,
+        "value": value | {kind: [item.category]},
+    }
+    region |= {} if item.score is None else {"score": item.score}
+    return region | ({"meta": {"text": notes}} if notes else {})
+
+
+def _points(ring: NDArray[np.float64], picture: Detections) -> dict[str, Any]:
+    return {"points": (ring * [100 / picture.width, 100 / picture.height]).tolist(), "closed": True}
+
+
+def _rectangle(item: Instance, picture: Detections) -> dict[str, Any] | None:
+    """A box as Label Studio has it, turned clockwise around its first corner; None where it is no rectangle."""
+    first, second, third, fourth = item.obb
+    across, down = second - first, fourth - first
+    size = max(float(np.abs(across).sum()), float(np.abs(down).sum()), 1e-9)
+    turning = float(across[0] * down[1] - across[1] * down[0])
+    if abs(float(across @ down)) > 1e-9 * size**2 or np.abs(second + down - third).max() > 1e-9 * size or turning < 0:
+        return None
+    return {
+        "x": float(first[0]) * 100 / picture.width,
+        "y": float(first[1]) * 100 / picture.height,
+        "width": math.hypot(*across) * 100 / picture.width,
+        "height": math.hypot(*down) * 100 / picture.height,
+        "rotation": math.degrees(math.atan2(across[1], across[0])) % 360,
+    }
+
+
+def encode_brush(picture: Detections, item: Instance) -> list[int]:
+    """Label Studio's run lengths (those of the `rle-pack` package) of the picture's RGBA brush layer, as bytes."""
+    layer_HW = np.zeros((picture.height, picture.width), bool)
+    if item.mask is not None:
+        item.mask.paint(layer_HW)
+    flat = layer_HW.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
+    lengths = np.diff(starts, append=flat.size) * 4
+    bits = [f"{flat.size * 4:032b}{_WORD_BITS - 1:05b}", *(f"{size - 1:04b}" for size in _RUN_BITS)]
+    longest = 1 << _RUN_BITS[-1]
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        word = "1" * _WORD_BITS if flat[start] else "0" * _WORD_BITS
+        for done in range(0, length, longest):
+            run = min(longest, length - done)
+            index = next(place for place, size in enumerate(_RUN_BITS) if run <= 1 << size)
+            bits.append(f"1{index:02b}{run - 1:0{_RUN_BITS[index]}b}{word}")
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return list(int(text, 2).to_bytes(len(text) // 8, "big"))
+
+
+def decode_brush(content: Sequence[int], height: int, width: int) -> Mask | None:
+    """Pixels of Label Studio's run lengths: where the brush layer is not transparent. None where there are none."""
+    text = bin(int.from_bytes(bytes([1, *content]), "big"))[3:]
+    place = 0
+
+    def take(bits: int) -> int:
+        nonlocal place
+        place += bits
+        if place > len(text):
+            raise ValueError("the brush run lengths end too early")
+        return int(text[place - bits : place], 2)
+
+    total = take(32)
+    if total != height * width * 4:
+        raise ValueError(f"the brush layer has {total // 4} pixels, the picture {width} x {height}")
+    word = take(5) + 1
+    sizes = [take(4) + 1 for _ in range(4)]
+    layer, filled = np.zeros(total, np.uint8), 0
+    while filled < total:
+        repeated, size = take(1), sizes[take(2)]
+        run = take(size) + 1
+        values = [take(word)] * run if repeated else [take(word) for _ in range(run)]
+        layer[filled : filled + run] = values[: total - filled]
+        filled += run
+    return Mask.of(layer.reshape(height, width, 4)[..., 3])
+
+
+def read(path: Path, *, sizes: Mapping[str, tuple[int, int]] | None = None) -> list[Detections]:
+    """Read tasks: the latest annotation of each where there is one, else the first prediction.
+
+    Parameters
+    ----------
+    sizes
+        Height and width of pictures, for tasks of other programs without any region. Tasks take these names where path
+        or stem agree.
+
+    Raises
+    ------
+    ValueError
+        Not Label Studio tasks, or a region that makes no sense; names the file, the task and the region.
+    """
+    try:
+        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
+        raise ValueError(f"{path}: no list of Label Studio tasks")
+    named = {_name(path, task, number): (task, number) for number, task in enumerate(tasks, start=1)}
+    if len(named) < len(tasks):
+        raise ValueError(f"{path}: two tasks are of the same picture")
+    if sizes:
+        named = {name: (task, number) for name, (task, number) in match_names(sizes, named).items()}
+    return [_picture(f"{path}: task {number}", task, name, sizes or {}) for name, (task, number) in named.items()]
+
+
+def _name(path: Path, task: dict[str, Any], number: int) -> str:
+    data = task["data"]
+    image = data.get("image") if isinstance(data, dict) else None
+    if not isinstance(image, str) or not image:
+        raise ValueError(f"{path}: task {number} has no data.image")
+    url = urlparse(image)
+    local = parse_qs(url.query).get("d")  # files of local storage: /data/local-files/?d=folder/name.png
+    if local:
+        return local[0]
+    return PurePosixPath(unquote(url.path)).name if url.scheme else image
+
+
+def _picture(place: str, task: dict[str, Any], name: str, sizes: Mapping[str, tuple[int, int]]) -> Detections:
+    answers = task.get("annotations") or task.get("predictions") or []
+    answer = answers[-1] if task.get("annotations") else next(iter(answers), {})
+    regions = [item for item in answer.get("result", []) if "value" in item and "original_width" in item]
+    meta = task.get("meta") or {}
+    height, width = sizes.get(name, (meta.get("height"), meta.get("width")))
+    if regions:
+        height, width = int(regions[0]["original_height"]), int(regions[0]["original_width"])
+    if not height or not width:
+        raise ValueError(f"{place}: the size of {name} is not known, give the folder of its pictures")
+    instances = []
+    for region in regions:
+        try:
+            instance = _instance(region, int(height), int(width))
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise ValueError(f"{place}, region {region.get('id', '?')}: {error!s}") from None
+        if instance is not None:
+            instances.append(instance)
+    return Detections(name=name, height=int(height), width=int(width), instances=tuple(instances))
+
+
+def _instance(region: dict[str, Any], height: int, width: int) -> Instance | None:
+    kind, value = region["type"], region["value"]
+    notes = (region.get("meta") or {}).get("text") or []
+    score = region.get("score")
+    common: dict[str, Any] = {
+        "score": None if score is None else float(score),
+        "category": str(value.get(kind, ["object"])[0]),
+        "difficult": _DIFFICULT in notes,
+    }
+    scale = np.array([width / 100, height / 100])
+    if kind == "rectanglelabels":
+        x, y = float(value["x"]) * width / 100, float(value["y"]) * height / 100
+        wide, high = float(value["width"]) * width / 100, float(value["height"]) * height / 100
+        angle = math.radians(value.get("rotation", 0))
+        if angle == 0 and _ORIENTED not in notes:
+            return Instance(box=(x, y, wide, high), **common)
+        across = wide * np.array([math.cos(angle), math.sin(angle)])
+        down = high * np.array([-math.sin(angle), math.cos(angle)])
+        first = np.array([x, y])
+        return Instance(corners_42=np.stack([first, first + across, first + across + down, first + down]), **common)
+    if kind == "polygonlabels":
+        corners = np.array(value["points"], float) * scale
+        if _ORIENTED in notes:
+            return Instance(corners_42=corners.reshape(4, 2), **common)
+        if corners.ndim != 2 or len(corners) < 3 or not np.isfinite(corners).all():
+            raise ValueError("a polygon needs 3 corners of finite numbers")
+        mask = mask_of_polygons([corners], height, width)
+    elif kind == "brushlabels":
+        mask = decode_brush(value["rle"], height, width)
+    else:
+        return None
+    return None if mask is None else Instance(mask=mask, **common)

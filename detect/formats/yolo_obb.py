@@ -1,0 +1,33 @@
+"""YOLO-OBB: as YOLO, with the four corners of the oriented box: ``class x1 y1 x2 y2 x3 y3 x4 y4``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detect.detections import Detections, Instance
+from detect.formats.yolo import read_labels, write_labels
+
+
+def write(
+    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = (), scores: bool = False
+) -> None:
+    """Write oriented boxes; see `detect.formats.yolo.write`."""
+
+    def numbers(picture: Detections, item: Instance) -> list[float]:
+        corners: list[float] = (item.obb / [picture.width, picture.height]).ravel().tolist()
+        return corners
+
+    write_labels(folder, pictures, numbers, categories=categories, scores=scores)
+
+
+def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:
+    """Read a YOLO-OBB folder; see `detect.formats.yolo.read`."""
+
+    def instance(numbers: list[float], height: int, width: int) -> dict[str, Any]:
+        return {"corners_42": np.array(numbers).reshape(4, 2) * [width, height]}
+
+    return read_labels(folder, sizes, instance, count=8, partial=partial)
