@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from detect.calibration import CalibrationReport, Unit
     from detect.detector import Detector
     from detect.extraction import PictureMap, ThresholdRule
+    from detect.formats.geo import Georeference
+
+
+FORMAT = click.Choice(FORMATS)
 
 
 @click.group(cls=CommandGroup)
@@ -30,9 +34,7 @@ def main() -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write; a folder for some formats.")
-@click.option(
-    "--format", "target_format", type=click.Choice(FORMATS), default="coco", show_default=True, metavar="NAME"
-)
+@click.option("--format", "target_format", type=FORMAT, metavar="NAME", default="coco", show_default=True)
 @click.option("--maps", type=click.Path(path_type=Path), help="Folder for the maps, one float32 TIFF a picture.")
 @click.option("--masks", type=click.Path(path_type=Path), help="Folder for the masks, one 0/255 PNG a picture.")
 @click.option(
@@ -92,7 +94,7 @@ def extract(
             if mask_folder is not None:
                 write_mask(mask_folder / f"{without_suffix(picture.name)}.png", picture.union_mask())
             pictures.append(picture)
-        places = {}
+        places: dict[str, Georeference] = {}
         if target_format in ("geojson", "gpkg"):
             for source in images:
                 places |= read_georeferences(source)
@@ -108,8 +110,8 @@ def extract(
 def _threshold(text: str) -> float | ThresholdRule | None:
     if text == "auto":
         return None
-    if text == "otsu" or text == "triangle":
-        return text
+    if text in ("otsu", "triangle"):
+        return cast("ThresholdRule", text)
     try:
         return float(text)
     except ValueError:
@@ -163,9 +165,9 @@ def evaluate(
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
 @click.option(
-    "--from", "source_format", type=click.Choice(FORMATS), metavar="NAME", help="Format of IN; else it is told."
+    "--from", "source_format", type=FORMAT, metavar="NAME", help="Format of IN; else it is told by the content."
 )
-@click.option("--format", "--to", "target_format", type=click.Choice(FORMATS), metavar="NAME", help="Format of OUT.")
+@click.option("--format", "--to", "target_format", type=FORMAT, metavar="NAME", help="Format of OUT; else its suffix.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, for sizes and georeferences.")
 @click.option("--pictures", type=click.Path(path_type=Path), help="COCO JSON that numbers a results list's pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
@@ -187,10 +189,11 @@ def convert(
     found = convert_annotations(
         source, target, source_format=source_format, target_format=target_format, images=images, pictures=pictures
     )
-    report = {"pictures": len(found), "objects": sum(len(picture.instances) for picture in found), "out": str(target)}
-    click.echo(
-        json.dumps(report) if as_json else f"{report['objects']} objects in {report['pictures']} pictures: {target}"
-    )
+    objects = sum(len(picture.instances) for picture in found)
+    if as_json:
+        click.echo(json.dumps({"pictures": len(found), "objects": objects, "out": str(target)}))
+    else:
+        click.echo(f"{objects} objects in {len(found)} pictures: {target}")
 
 
 @main.command()

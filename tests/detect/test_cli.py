@@ -119,7 +119,7 @@ def test_thresholds_and_areas(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--threshold", "high"], "--threshold high: give auto or a number"),
+        (["--threshold", "high"], "--threshold high: give auto, otsu, triangle or a number"),
         (["--threshold", "-1"], "threshold -1.0"),
         (["--threshold", "0.4", "--false-alarm", "0.01"], "not both"),
         (["--false-alarm", "0.9"], "reaches from 0.001 to 0.1"),
