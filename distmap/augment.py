@@ -1,4 +1,7 @@
-"""Differentiable augmentation of what the discriminator sees (Zhao et al. 2020), against learning small folders by heart."""
+"""Differentiable augmentation of what the discriminator sees (Zhao et al. 2020).
+
+It keeps the discriminator from learning small folders by heart.
+"""
 
 from __future__ import annotations
 

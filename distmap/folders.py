@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from distmap.config import DataConfig
 
 WITHOUT, WITH = 0, 1
-PIXELS_A_PICTURE = 4096  # at most so many pixels of a picture help to decide the scaling
+PIXELS_A_PICTURE = 4096  # about so many pixels of a picture help to decide the scaling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +85,14 @@ def _group_of(file: PictureFile, label: int, pattern: re.Pattern[str] | None) ->
     if pattern is None:
         return f"{label}/{file.name}"
     match = pattern.search(file.path.stem)
-    if match is None:
+    name: str | None = match and match.group(1 if pattern.groups else 0)
+    if name is None:
         raise PictureError(f"{file.path}: the name does not match --group {pattern.pattern!r}; mend the expression")
-    return match.group(1) if pattern.groups else match.group(0)
+    return name
 
 
 def split_groups(pictures: Sequence[LabelledPicture], holdout: float, seed: int) -> Split:
-    """Keep whole groups out until about ``holdout`` of each class is out; at least one picture of each class on each side.
+    """Keep whole groups out until about ``holdout`` of each class is out, at least one picture of each.
 
     Raises
     ------
@@ -160,13 +161,20 @@ def survey(split: Split) -> Survey:
                 )
             if index < len(split.train):
                 sides.append(max(picture.shape[:2]))
-                pixels = picture.reshape(-1, picture.shape[-1])
-                samples.append(pixels[:: max(1, len(pixels) // PIXELS_A_PICTURE)])
+                samples.append(_spread_pixels(picture))
     return Survey(
         scaling=decide_scaling(np.concatenate(samples)),
         longer_side=int(np.median(sides)),
         longest_side=max(sides),
     )
+
+
+def _spread_pixels(picture_HWC: NDArray[np.generic]) -> NDArray[np.generic]:
+    """About ``PIXELS_A_PICTURE`` pixels, N x C, from all over the picture: every so many rows and columns."""
+    height, width, bands = picture_HWC.shape
+    step = max(1, round((height * width / PIXELS_A_PICTURE) ** 0.5))
+    spread: NDArray[np.generic] = picture_HWC[::step, ::step].reshape(-1, bands)
+    return spread
 
 
 class PictureStore:

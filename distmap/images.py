@@ -6,9 +6,8 @@ the training folders); ``fit_square`` lays a whole picture on the square that th
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
 TAIL = 0.0005  # share of values cut at either end when the scaling of 16-bit or float pictures is decided
 
@@ -75,7 +75,9 @@ def _kinds() -> str:
 
 
 def read_picture(path: Path) -> NDArray[np.generic]:
-    """A picture's numbers as they are in the file, H x W x C (C = 1 for grey); alpha is dropped, palettes are expanded.
+    """A picture's numbers as they are in the file, H x W x C; alpha is dropped, palettes are expanded.
+
+    C = 1 for grey, and for palettes of greys, which is how BMP keeps grey pictures.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def read_picture(path: Path) -> NDArray[np.generic]:
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-    if path.suffix.lower() == ".png" and not _png_is_whole(path):
+    if _is_broken_png(path):
         raise PictureError(f"{path}: the file is damaged or cut short; replace or remove it")
     try:
         with rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING="YES"), rasterio.open(path) as source:
@@ -95,11 +97,7 @@ def read_picture(path: Path) -> NDArray[np.generic]:
             bands = [index for index, kind in enumerate(kinds, start=1) if kind != ColorInterp.alpha]
             picture = np.moveaxis(source.read(bands), 0, -1)
             if kinds[0] == ColorInterp.palette and len(bands) == 1:
-                colours = source.colormap(1)
-                table = np.zeros((max(colours) + 1, 3), np.uint8)
-                for value, rgba in colours.items():
-                    table[value] = rgba[:3]
-                picture = table[picture[..., 0]]
+                picture = _expand_palette(picture[..., 0], source.colormap(1))
     except RasterioError as error:
         raise PictureError(f"{path}: not a whole picture (damaged or cut short?); replace or remove it") from error
     if picture.dtype.kind not in "uif":
@@ -110,11 +108,22 @@ def read_picture(path: Path) -> NDArray[np.generic]:
     return whole
 
 
-def _png_is_whole(path: Path) -> bool:
+def _expand_palette(indices_HW: NDArray[np.generic], colours: Mapping[int, tuple[int, ...]]) -> NDArray[np.uint8]:
+    table = np.zeros((256**indices_HW.dtype.itemsize, 3), np.uint8)
+    for value, rgba in colours.items():
+        table[value] = rgba[:3]
+    grey = (table == table[:, :1]).all()
+    expanded: NDArray[np.uint8] = table[:, : 1 if grey else 3][indices_HW]
+    return expanded
+
+
+def _is_broken_png(path: Path) -> bool:
     """GDAL fills a PNG that is cut short with zeros and says nothing; a whole one ends with its IEND chunk."""
     with path.open("rb") as file:
-        file.seek(max(0, os.path.getsize(path) - 1024))
-        return b"IEND" in file.read()
+        if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
+            return False
+        file.seek(max(0, path.stat().st_size - 1024))
+        return b"IEND" not in file.read()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +178,9 @@ def decide_scaling(samples_NC: NDArray[np.generic]) -> Scaling:
         low, high = samples_NC.min(axis=0).astype(float), samples_NC.max(axis=0).astype(float)
     else:
         low, high = np.quantile(samples_NC.astype(np.float64), [TAIL, 1 - TAIL], axis=0)
-    high = np.where(high > low, high, low + 1)
+    # In float32, as the scaling is applied: a range that is lost there is as good as none.
+    constant = high.astype(np.float32) <= low.astype(np.float32)
+    high = np.where(constant, low + np.maximum(1, 1e-3 * np.abs(low)), high)
     return Scaling(low=tuple(map(float, low)), high=tuple(map(float, high)), dtype=number_kind(samples_NC.dtype))
 
 

@@ -1,8 +1,8 @@
 """Every loss of the branched GAN, one pure function each.
 
 Symbols follow "Additive Class Distinction Maps using Branched-GANs" (arXiv 2305.02899): a picture ``x`` of class ``y``
-is repainted as ``sum_k b_k(x, y)``; branch 1 carries the distinction. All pictures and branches are float tensors, about
-[-1, 1]. Every function returns a scalar tensor (mean over the batch unless it says otherwise).
+is repainted as ``sum_k b_k(x, y)``; branch 1 carries the distinction. All pictures and branches are float tensors,
+about [-1, 1]. Every function returns a scalar tensor (mean over the batch unless it says otherwise).
 
 Shape letters: B batch, N branches, C bands, H height, W width.
 """
@@ -17,8 +17,8 @@ from torch import Tensor
 def blend_branches(own_BNCHW: Tensor, other_BNCHW: Tensor, alpha_BN: Tensor) -> Tensor:
     """Repaint with branches k >= 2 mixed between the two classes (eq. 4), training only.
 
-    Branch 1 is taken from ``own`` alone; branch k >= 2 is ``alpha_k own_k + (1 - alpha_k) other_k``. Since the adversary
-    and the fidelity terms must be met for every alpha, the branches k >= 2 learn to ignore the class.
+    Branch 1 is taken from ``own`` alone; branch k >= 2 is ``alpha_k own_k + (1 - alpha_k) other_k``. Since the
+    adversary and the fidelity terms must be met for every alpha, the branches k >= 2 learn to ignore the class.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ def write_maps(
     preview: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write the map of every picture in files and folders as float32 TIFF, ``OUT/<name of the picture>.tif``.
+    """Write the map of every picture in files and folders as float32 TIFF, ``OUT/<name of the picture>.tiff``.
 
     Names keep their sub-folders. With ``preview`` a PNG of picture and map stands beside each. Returns the TIFFs.
 
@@ -35,7 +35,7 @@ def write_maps(
 
     progress = progress or Silent()
     files = find_pictures(sources)
-    targets = [(Path(out) / file.name).with_suffix(".tif") for file in files]
+    targets = [(Path(out) / file.name).with_suffix(".tiff") for file in files]
     seen: dict[Path, str] = {}
     for file, target in zip(files, targets, strict=True):
         if target in seen:

@@ -16,7 +16,7 @@ def distinction(picture_HWC: Array, without_NHWC: Array, with_NHWC: Array) -> Ar
 
     ``r g / (g + 0.01)`` with the residual ``r = abs(x - x̂(0))`` and the gate ``g = abs(b_1(x, 1) - b_1(x, 0))``, both
     mean over bands. H x W, 0 or more: large where the picture holds what only pictures WITH have, zero where branch 1
-    paints the same in both classes. The residual gives the shape, the gate drops what the generator merely paints badly.
+    paints the same in both classes. The residual gives the shape; the gate drops what is merely painted badly.
     """
     residual = np.abs(picture_HWC - without_NHWC.sum(axis=0)).mean(axis=-1)
     gate = np.abs(with_NHWC[0] - without_NHWC[0]).mean(axis=-1)
