@@ -201,20 +201,24 @@ def resolve(
 ) -> Config:
     """The configuration that results from a preset, then a YAML file, then ``key=value`` settings, then overrides.
 
+    A ``preset`` named in the file takes the place of ``preset``.
+
     Raises
     ------
     ValueError
         An unknown preset or setting, a value of the wrong kind or out of range, a file that is not YAML.
     """
+    from_file = read_yaml(Path(file)) if file is not None else {}
+    preset = str(from_file.get("preset", preset))
     if preset not in PRESETS:
         raise ValueError(f"--preset {preset}: unknown preset; choose one of {', '.join(PRESETS)}")
-    merged = _merge({"preset": preset}, PRESETS[preset][1])
-    if file is not None:
-        merged = _merge(merged, read_yaml(Path(file)))
+    merged = _merge(_merge({"preset": preset}, PRESETS[preset][1]), from_file)
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise ValueError(f"--set {setting}: give it as KEY=VALUE")
+        if key.strip() == "preset":
+            raise ValueError(f"--set {setting}: give it as --preset {value.strip()}")
         nested: dict[str, Any] = {}
         inner = nested
         *parents, last = key.strip().split(".")

@@ -30,7 +30,8 @@ def describe_run(run: Path) -> dict[str, Any]:
         "pictures": _counts(run / SPLIT),
     }
     if (run / METRICS).is_file():
-        lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
+        # What follows the last line end was cut short by a crash.
+        lines = (run / METRICS).read_text(encoding="utf-8").split("\n")[:-1]
         description["last_metrics"] = json.loads(lines[-1]) if lines else None
     if (run / DETECTOR).is_file():
         description["detector"] = json.loads((run / DETECTOR).read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distmap.calibration import Detector, calibrate, explained, write_detector
+from distmap.calibration import DETECTOR, Detector, calibrate, explained, write_detector
 from distmap.config import Config, read_yaml, resolve, to_yaml, validate
 from distmap.devices import pick_device
 from distmap.files import write_text
@@ -32,7 +32,7 @@ from distmap.folders import (
     split_groups,
     survey,
 )
-from distmap.model import DistinctionModel, save
+from distmap.model import WEIGHTS, DistinctionModel, save
 from distmap.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -81,7 +81,11 @@ def fit(
     clock = time.monotonic()
     progress = progress or Silent()
     run = Path(run)
+    settings = tuple(settings)
     wanted = resolve(preset=preset, file=config, settings=settings, overrides=overrides)
+    for folder in map(Path, (with_folder, without_folder)):
+        if run.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"--run {run}: lies inside {folder}; name a folder outside the pictures")
     if resume:
         wanted = _resumed(run, wanted, preset, config, settings, overrides)
     else:
@@ -282,7 +286,7 @@ def _check_target(run: Path, overwrite: bool) -> None:
         return
     if not run.is_dir():
         raise ValueError(f"--run {run}: is a file; name a folder")
-    if not (run / CONFIG).is_file():
+    if not ((run / CONFIG).is_file() and (run / SPLIT).is_file()):
         raise ValueError(f"--run {run}: holds other things than a run; name a new folder")
     if not overwrite:
         raise ValueError(
@@ -291,12 +295,24 @@ def _check_target(run: Path, overwrite: bool) -> None:
 
 
 def _prepare(run: Path, config: Config, description: Mapping[str, Any], *, overwrite: bool) -> None:
-    if overwrite and run.exists():
-        shutil.rmtree(run)
+    if overwrite:
+        _remove_run(run)
+    for leftover in run.rglob(".*.part*"):
+        leftover.unlink()  # of a process that was killed while it wrote
     (run / "samples").mkdir(parents=True, exist_ok=True)
     (run / "state").mkdir(exist_ok=True)
     write_text(run / SPLIT, json.dumps(description, indent=1) + "\n")
     write_text(run / CONFIG, to_yaml(config))
+
+
+def _remove_run(run: Path) -> None:
+    """Remove what a run holds, and nothing else that the folder may hold."""
+    for name in (CONFIG, SPLIT, METRICS, WEIGHTS, DETECTOR):
+        (run / name).unlink(missing_ok=True)
+    for events in run.glob("events.out.tfevents.*"):
+        events.unlink()
+    for name in ("samples", "state"):
+        shutil.rmtree(run / name, ignore_errors=True)
 
 
 def _resumed(

@@ -29,7 +29,8 @@ def write_maps(
     Raises
     ------
     PictureError
-        A picture cannot be used, or two pictures would give the same file. Maps written before it stay.
+        A picture cannot be used (maps written before it stay), two pictures would give the same file, or a file would
+        replace one of the pictures.
     """
     from distmap.sheets import show_map, show_picture, write_sheet
 
@@ -37,7 +38,11 @@ def write_maps(
     files = find_pictures(sources)
     targets = [(Path(out) / file.name).with_suffix(".tiff") for file in files]
     seen: dict[Path, str] = {}
+    pictures = {file.path.resolve() for file in files}
     for file, target in zip(files, targets, strict=True):
+        for written in (target, target.with_suffix(".png")) if preview else (target,):
+            if written.resolve() in pictures:
+                raise PictureError(f"--out {out}: {written} would replace a picture; name another folder")
         if target in seen:
             raise PictureError(f"{file.path}: its map would have the name of that of {seen[target]}; rename one")
         seen[target] = str(file.path)

@@ -331,7 +331,7 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
         if any(name.startswith("judge.") for name in tensors):
             judge = Judge(config.judge, survey.scaling.bands, config.image_size)
             judge.load_state_dict(_part(tensors, "judge."))
-    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"{run / WEIGHTS}: damaged, or not made with this config.yaml") from error
     return DistinctionModel(config, survey, generator, judge, pick_device(device))
 

@@ -6,6 +6,7 @@ The loop around it (data, clock, files) is in ``distmap.fitting``.
 from __future__ import annotations
 
 import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ class Trainer:
                 part.load_state_dict(state[name])
             self.steps = int(state["steps"])
             return float(state["seconds"])
-        except (RuntimeError, KeyError, EOFError, ValueError) as error:
+        except (RuntimeError, KeyError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise ValueError(
                 f"{path}: damaged, or not made with this config.yaml; start again with --overwrite"
             ) from error
