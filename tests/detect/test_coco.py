@@ -22,7 +22,7 @@ BoolArray = NDArray[np.bool_]
 
 objects = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=10)).filter(np.any)
 places = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))
-shared_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+shared_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
 
 
 def picture_of(*crops: BoolArray, name: str = "a.png", size: tuple[int, int] = (40, 40)) -> Detections:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,11 +23,14 @@ from detect.detections import Detections, Instance
 from detect.formats import coco
 from detect.masks import Mask
 from detect.scores import model
+from detect.scores.bootstrap import ratio_interval
 from detect.scores.coco import coco_scores
+from detect.scores.curves import free_response, object_precision_recall, pixel_precision_recall, write_curves
 from detect.scores.dota import average_precision, dota_scores
 from detect.scores.objects import centre_hits, count_mae
 from detect.scores.pixels import Locality, Overlap, ncc
 from detect.scores.ranking import Ranking
+from detect.scores.regions import aupro
 
 # Few distinct values, so that ties come up all the time.
 values = st.lists(st.integers(0, 6), max_size=30).map(lambda items: np.array(items, np.float32) / 4)
@@ -379,3 +385,100 @@ def test_dota_scores_equal_a_slow_version(rule: str, kind: str, seed: int) -> No
     assert scores.per_category == pytest.approx(expected, abs=1e-9)
     assert scores.mean == pytest.approx(sum(expected.values()) / len(expected), abs=1e-9)
     assert 0.05 < (scores.mean or 0) < 0.99
+
+
+# --- AUPRO, intervals, curves ---
+
+
+def slow_aupro(regions: list[NDArray[np.float32]], background: NDArray[np.float32], limit: float) -> float:
+    """Every distinct value as a threshold, one after the other; trapezoids up to the limit."""
+    points = [(0.0, 0.0)]
+    for threshold in sorted({*background.tolist(), *np.concatenate(regions).tolist()}, reverse=True):
+        rate = float(np.mean(background >= threshold))
+        points.append((rate, float(np.mean([np.mean(region >= threshold) for region in regions]))))
+    area = 0.0
+    for (x1, y1), (x2, y2) in itertools.pairwise(points):
+        if x1 >= limit:
+            break
+        if x2 > limit:
+            y2 = y1 + (y2 - y1) * (limit - x1) / (x2 - x1)
+            x2 = limit
+        area += (x2 - x1) * (y1 + y2) / 2
+    return area / limit
+
+
+@settings(max_examples=200)
+@given(st.lists(values.filter(len), min_size=1, max_size=4), values.filter(len), st.sampled_from([0.05, 0.3, 0.5, 1.0]))
+def test_aupro_equals_a_slow_version(
+    regions: list[NDArray[np.float32]], background: NDArray[np.float32], limit: float
+) -> None:
+    assert aupro(regions, background, limit=limit) == pytest.approx(slow_aupro(regions, background, limit), abs=1e-9)
+
+
+@given(st.lists(values.filter(len), min_size=1, max_size=4), values.filter(len))
+def test_aupro_to_the_end_is_a_weighted_auroc(
+    regions: list[NDArray[np.float32]], background: NDArray[np.float32]
+) -> None:
+    weights = np.concatenate([*(np.full(len(region), 1 / len(region)) for region in regions), np.ones(len(background))])
+    labels = [1] * sum(map(len, regions)) + [0] * len(background)
+    expected = roc_auc_score(labels, np.concatenate([*regions, background]), sample_weight=weights)
+    assert aupro(regions, background, limit=1.0) == pytest.approx(expected, abs=1e-9)
+
+
+def test_aupro_without_regions_is_undefined() -> None:
+    assert aupro([], np.ones(3)) is None
+    assert aupro([np.ones(3)], np.zeros(0)) is None
+
+
+def test_intervals_cover_the_mean_as_often_as_they_say() -> None:
+    covered = 0
+    for seed in range(200):
+        sample = np.random.default_rng(seed).normal(3, 1, 60)
+        ends = ratio_interval(sample, np.ones(60), samples=300, seed=seed)
+        assert ends is not None
+        covered += ends[0] <= 3 <= ends[1]
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_groups_are_drawn_together() -> None:
+    sample = np.repeat([0.0, 1.0, 0.0, 1.0], 50)
+    alone = ratio_interval(sample, np.ones(200))
+    together = ratio_interval(sample, np.ones(200), groups=[str(index // 50) for index in range(200)])
+    assert alone is not None
+    assert together == (0.0, 1.0)
+    assert alone[1] - alone[0] < 0.2
+
+
+def test_intervals_need_two_units_and_a_ratio() -> None:
+    assert ratio_interval([1], [1]) is None
+    assert ratio_interval([0, 0], [0, 0]) is None
+    assert ratio_interval([1, 1, 1], [1, 1, 1], groups=["a", "a", "a"]) is None
+
+
+def test_curves_by_hand(tmp_path: Path) -> None:
+    truth = [picture([Instance(box=(0, 0, 10, 10)), Instance(box=(20, 20, 10, 10))]), picture([])]
+    found = [
+        picture([Instance(box=(2, 2, 4, 4), score=0.9), Instance(box=(23, 23, 4, 4), score=0.5)]),
+        picture([Instance(box=(3, 3, 4, 4), score=0.7), Instance(box=(5, 5, 4, 4), score=0.5)]),
+    ]
+    froc = free_response(found, truth)
+    assert froc.thresholds.tolist() == [0.9, 0.7, 0.5]
+    assert froc.x.tolist() == [0, 0.5, 1]
+    assert froc.y.tolist() == [0.5, 0.5, 1]
+    objects = object_precision_recall(found, truth)
+    assert objects.x.tolist() == [0.5, 0.5, 1]
+    assert objects.y.tolist() == [1, 0.5, 0.5]
+    pixels = pixel_precision_recall(Ranking(np.array([3.0, 1.0]), np.array([2.0])))
+    assert pixels.x.tolist() == [0.5, 1]
+    assert pixels.y.tolist() == [1, pytest.approx(2 / 3)]
+    empty = pixel_precision_recall(Ranking(np.zeros(0), np.ones(2)))
+    write_curves(tmp_path / "curves", {"froc": froc, "objects": objects, "empty": empty})
+    assert json.loads((tmp_path / "curves" / "curves.json").read_text())["froc"]["y"] == [0.5, 0.5, 1]
+    assert (tmp_path / "curves" / "froc.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_long_pixel_curves_are_thinned(rng: np.random.Generator) -> None:
+    curve = pixel_precision_recall(Ranking(rng.normal(1, 1, 20000), rng.normal(0, 1, 20000)))
+    assert 900 <= curve.x.size <= 1000
+    assert curve.x[-1] == 1
+    assert np.all(np.diff(curve.x) > 0)
