@@ -1,0 +1,59 @@
+"""What the discriminator sees: shifted, brightened, differentiable, reproducible."""
+
+from __future__ import annotations
+
+import torch
+
+from distmap.augment import augment
+from distmap.config import DiscriminatorConfig
+
+
+def draws(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_off_changes_nothing() -> None:
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(augment(x, DiscriminatorConfig(augment_shift=0, augment_contrast=0), draws()), x)
+
+
+def test_shifts_by_whole_pixels_within_reach() -> None:
+    side, reach = 16, 4
+    ramp = torch.arange(side * side, dtype=torch.float32).reshape(1, 1, side, side).repeat(50, 1, 1, 1)
+    moved = augment(ramp, DiscriminatorConfig(augment_shift=0.25, augment_contrast=0), draws())
+    seen = set()
+    for picture in moved[:, 0]:
+        centre = int(picture[8, 8])
+        down, right = centre // side - 8, centre % side - 8
+        seen.add((down, right))
+        assert max(abs(down), abs(right)) <= reach
+        inside = picture[4:12, 4:12]  # the border may be mirrored
+        assert torch.equal(inside, ramp[0, 0, 4 + down : 12 + down, 4 + right : 12 + right])
+    assert len(seen) > 20
+
+
+def test_contrast_and_brightness_are_one_line_a_picture() -> None:
+    x = torch.rand(20, 2, 4, 4)
+    out = augment(x, DiscriminatorConfig(augment_shift=0, augment_contrast=0.2), draws())
+    for before, after in zip(x, out, strict=True):
+        contrast = (after.max() - after.min()) / (before.max() - before.min())
+        brightness = (after - contrast * before).flatten()
+        assert abs(contrast - 1) <= 0.2 + 1e-5
+        torch.testing.assert_close(brightness, brightness[:1].expand_as(brightness), atol=1e-5, rtol=0)
+        assert brightness.abs().max() <= 0.2 + 1e-5
+
+
+def test_same_draws_same_result() -> None:
+    x, config = torch.rand(4, 1, 16, 16), DiscriminatorConfig()
+    assert torch.equal(augment(x, config, draws(3)), augment(x, config, draws(3)))
+    assert not torch.equal(augment(x, config, draws(3)), augment(x, config, draws(4)))
+
+
+def test_gradients_pass() -> None:
+    x = torch.rand(2, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda p: augment(p, DiscriminatorConfig(), draws()), (x,))
+
+
+def test_largest_shift_of_the_smallest_picture() -> None:
+    x = torch.rand(2, 1, 16, 16)
+    assert augment(x, DiscriminatorConfig(augment_shift=0.99), draws()).shape == x.shape

@@ -1,0 +1,108 @@
+"""What the networks must do whatever their sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig
+from distmap.networks import CLASSES, Discriminator, Generator, Judge, StyledNorm, level_widths
+
+
+def generator(branches: int = 3, stride: int = 2, depth: int = 2, bands: int = 1) -> Generator:
+    torch.manual_seed(0)
+    config = GeneratorConfig(branches=branches, width=8, depth=depth, stride=2 if stride == 2 else 1)
+    network = Generator(config, bands)
+    network(torch.rand(4, bands, 32, 32), torch.tensor([0, 1, 0, 1]))  # running statistics unlike the initial ones
+    return network
+
+
+def test_level_widths() -> None:
+    assert level_widths(32, 100, 3) == [32, 64, 100, 100]
+
+
+@pytest.mark.parametrize("branches", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("bands", [1, 3, 5])
+def test_branches_are_pictures(branches: int, stride: int, bands: int) -> None:
+    network = generator(branches, stride, bands=bands)
+    own, other = network(torch.rand(2, bands, 32, 32), torch.tensor([0, 1]))
+    for painted in (own, other):
+        assert painted.shape == (2, branches, bands, 32, 32)
+        assert painted.abs().max() <= 1
+    assert not torch.equal(own, other)
+
+
+def test_own_and_other_are_the_two_classes() -> None:
+    network = generator().eval()
+    x, y = torch.rand(3, 1, 32, 32), torch.tensor([0, 1, 1])
+    own, other = network(x, y)
+    features = network.encode(x)
+    torch.testing.assert_close(own, network.paint(features, y))
+    torch.testing.assert_close(other, network.paint(features, 1 - y))
+
+
+def test_the_class_reaches_the_picture_through_the_style_alone() -> None:
+    network = generator().eval()
+    for layer in network.mapping.layers:
+        for parameter in layer.parameters():
+            parameter.data.zero_()  # both classes now have one style
+    own, other = network(torch.rand(2, 1, 32, 32), torch.tensor([0, 1]))
+    assert torch.equal(own, other)
+
+
+def test_alone_or_among_others_a_picture_is_painted_the_same() -> None:
+    network = generator().eval()
+    x = torch.rand(5, 1, 32, 32)
+    y = torch.zeros(5, dtype=torch.int64)
+    together = network.paint(network.encode(x), y)
+    alone = network.paint(network.encode(x[:1]), y[:1])
+    torch.testing.assert_close(together[:1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_far_pixels_have_no_say() -> None:
+    network = generator(depth=1).eval()
+    x = torch.rand(1, 1, 96, 96)
+    changed = x.clone()
+    changed[..., 72:, 72:] = -1.0
+    y = torch.zeros(1, dtype=torch.int64)
+    before, after = (network.paint(network.encode(picture), y) for picture in (x, changed))
+    torch.testing.assert_close(before[..., :40, :40], after[..., :40, :40], atol=1e-6, rtol=0)
+    assert not torch.allclose(before[..., 80:, 80:], after[..., 80:, 80:], atol=1e-3)
+
+
+def test_every_parameter_learns() -> None:
+    network = generator()
+    own, other = network(torch.rand(4, 1, 32, 32), torch.tensor([0, 1, 0, 1]))
+    weights = torch.randn_like(own)
+    ((own + 0.5 * other) * weights).sum().backward()
+    idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # A bias before batch normalisation is subtracted again.
+    assert not [name for name in idle if not name.endswith("bias")]
+
+
+def test_styled_norm_by_hand() -> None:
+    norm = StyledNorm(1, 2).eval()
+    norm.norm.running_mean, norm.norm.running_var = torch.tensor([3.0]), torch.tensor([4.0])
+    with torch.no_grad():
+        norm.affine.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        norm.affine.bias.zero_()
+    # (7 - 3) / 2 = 2; gain 1 + 0.5, bias -1
+    assert norm(torch.full((1, 1, 1, 1), 7.0), torch.tensor([[0.5, -1.0]])).item() == pytest.approx(2.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("image_size", [16, 24, 32, 100])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_discriminator_gives_one_logit_a_class(image_size: int, stride: int) -> None:
+    config = DiscriminatorConfig(width=8, max_width=16, stride=2 if stride == 2 else 1)
+    network = Discriminator(config, 3, image_size)
+    x = torch.rand(2, 3, image_size, image_size)
+    logits = network(x)
+    assert logits.shape == (2, CLASSES)
+    torch.testing.assert_close(network(x[:1]), logits[:1], atol=1e-5, rtol=1e-5)  # no normalisation over the batch
+
+
+@pytest.mark.parametrize("image_size", [16, 32, 100])
+def test_judge_gives_one_logit_a_class(image_size: int) -> None:
+    network = Judge(JudgeConfig(width=8, max_width=16), 2, image_size)
+    assert network(torch.rand(2, 2, image_size, image_size)).shape == (2, CLASSES)
