@@ -130,6 +130,20 @@ class Detections:
                 if mask.x < 0 or mask.y < 0 or mask.y + rows > self.height or mask.x + columns > self.width:
                     raise ValueError(f"{self.name}: a mask reaches outside the {self.width} x {self.height} picture")
 
+    def oriented_boxes(self) -> NDArray[np.float64]:
+        """`Instance.obb` of every object, N x 4 x 2, at once, which for masks is much quicker than one by one."""
+        import numpy as np
+
+        from detect.masks import oriented_boxes
+
+        derived = [item.corners_42 is None and item.mask is not None for item in self.instances]
+        masks = [item.mask for item, wanted in zip(self.instances, derived, strict=True) if wanted and item.mask]
+        boxes_N42 = np.zeros((len(self.instances), 4, 2))
+        boxes_N42[derived] = oriented_boxes(masks)
+        for index in np.flatnonzero(~np.array(derived, bool)).tolist():
+            boxes_N42[index] = self.instances[index].obb
+        return boxes_N42
+
     def union_mask(self) -> NDArray[np.bool_]:
         """All objects as one mask, height x width; objects without a mask are painted as their oriented box."""
         import numpy as np

@@ -135,17 +135,16 @@ def find_objects(map_HW: NDArray[np.floating[Any]], config: ExtractionConfig) ->
         found_HW = fill_holes(found_HW, config.max_hole)
     instances = []
     for mask in components(found_HW, config.connectivity):
-        if mask.crop_HW.size < config.min_area or mask.window(smooth_HW)[mask.crop_HW].max() < high:
+        values = mask.window(smooth_HW)[mask.crop_HW]
+        if values.size < config.min_area or values.max() < high:
             continue
         for part in split_touching(mask, config.split_distance):
-            area = part.area
-            if area < config.min_area or (config.max_area is not None and area > config.max_area):
+            inside = values if part is mask else part.window(smooth_HW)[part.crop_HW]
+            if inside.size < config.min_area or (config.max_area is not None and inside.size > config.max_area):
                 continue
             if config.drop_border and _on_border(part, *found_HW.shape):
                 continue
-            values = part.window(smooth_HW)[part.crop_HW]
-            rating = score(values, high, config.score)
-            instances.append(Instance(mask=part, score=rating, category=config.category))
+            instances.append(Instance(mask=part, score=score(inside, high, config.score), category=config.category))
     instances.sort(key=lambda instance: -(instance.score or 0.0))
     return tuple(instances)
 

@@ -123,8 +123,9 @@ def oriented_boxes(masks: Sequence[Mask]) -> NDArray[np.float64]:
         return np.zeros((0, 4, 2))
     corners = [_edge_corners(mask) for mask in masks]
     owner = np.repeat(np.arange(len(masks)), [len(points) for points in corners])
-    points = np.asarray(shapely.points(np.concatenate(corners)))
-    rings = shapely.get_coordinates(shapely.oriented_envelope(shapely.multipoints(points, indices=owner)))
+    # A line through the corners has their hull, and is made without an object for every point.
+    lines = shapely.linestrings(np.concatenate(corners), indices=owner)
+    rings = shapely.get_coordinates(shapely.oriented_envelope(lines))
     rings = rings.reshape(len(masks), 5, 2)[:, :4]
     # The rectangle is found around the origin, where floating point is finest, and moved into place.
     boxes: NDArray[np.float64] = order_corners(rings) + np.array([[mask.x, mask.y] for mask in masks], float)[:, None]

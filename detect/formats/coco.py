@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
 from detect.files import whole_file
@@ -49,9 +50,11 @@ def document(pictures: Iterable[Detections], *, categories: Sequence[str] = ()) 
         image = {"id": image_id, "file_name": picture.name, "width": picture.width, "height": picture.height}
         images.append(image | ({"model": dict(picture.model)} if picture.model else {}))
         shapes = _segmentations(picture)
-        for instance, shape in zip(picture.instances, shapes, strict=True):
+        for instance, shape, obb_42 in zip(picture.instances, shapes, picture.oriented_boxes(), strict=True):
             names.append(instance.category)
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id} | _annotation(instance, shape))
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": image_id} | _annotation(instance, shape, obb_42)
+            )
     listed = sorted({*names, *categories}) or [DEFAULT_CATEGORY]
     ids = {name: index for index, name in enumerate(listed, start=1)}
     for annotation, name in zip(annotations, names, strict=True):
@@ -65,8 +68,8 @@ def document(pictures: Iterable[Detections], *, categories: Sequence[str] = ()) 
     }
 
 
-def _annotation(instance: Instance, segmentation: Any) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"obb": _plain(instance.obb.ravel().tolist())}
+def _annotation(instance: Instance, segmentation: Any, obb_42: NDArray[np.float64]) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"obb": _plain(obb_42.ravel().tolist())}
     if instance.difficult:
         attributes["difficult"] = 1
     annotation = {
