@@ -109,7 +109,7 @@ def extract(maps: Iterable[PictureMap], config: ExtractionConfig) -> Iterator[De
         yield Detections(name=item.name, height=height, width=width, instances=instances, model=dict(item.scores))
 
 
-def find_objects(map_HW: NDArray[np.floating[Any]], config: ExtractionConfig) -> tuple[Instance, ...]:
+def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instance, ...]:
     """Objects of one map, the surest first.
 
     The order of the steps: `normalise`, `smooth`, threshold (low), `close_gaps`, `open_thin`, `fill_holes`, components,

@@ -17,7 +17,8 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
 from detect.cli import main
-from detect.detector import Detector
+from detect.conversion import read_annotations
+from detect.detector import Detector, read_detector
 from detect.files import read_map
 from detect.formats import coco
 
@@ -199,3 +200,100 @@ def test_the_names_of_the_package_are_there() -> None:
         assert getattr(detect, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = detect.nothing
+
+
+@pytest.mark.parametrize("rule", ["otsu", "triangle"])
+def test_thresholds_from_each_map(command: Command, run: Path, images: Path, tmp_path: Path, rule: str) -> None:
+    out = tmp_path / "a.json"
+    assert command("extract", run, images, "--out", out, "--threshold", rule).exit_code == 0
+    first, second = coco.read(out)
+    assert (3, 2, 5, 4) in [item.bbox for item in first.instances]
+    assert second.instances == ()
+
+
+@pytest.mark.parametrize("name", ["dota", "yolo-obb", "label-studio", "geojson", "gpkg"])
+def test_extract_writes_other_formats(command: Command, run: Path, images: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / ("a.gpkg" if name == "gpkg" else "out")
+    result = command("extract", run, images, "--out", out, "--format", name, "--category", "car")
+    assert result.exit_code == 0, result.output
+    found = read_annotations(out, source_format=name, images=images)
+    [item] = found[0].instances
+    assert (found[0].name, item.category) == ("sub/one ä.png", "car")
+    assert item.bbox == pytest.approx((3, 2, 5, 4))
+
+
+def test_convert_and_evaluate_labeltxt(command: Command, images: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labelTxt"
+    labels.mkdir()
+    (labels / "one ä.txt").write_text("1 1 9 1 9 5 1 5 car 0\n9 9 15 9 15 19 9 19 car 0\n", encoding="utf-8")
+    out = tmp_path / "a.json"
+    result = command("convert", labels, out, "--images", images, "--json")
+    assert json.loads(result.stdout) == {"pictures": 1, "objects": 2, "out": str(out)}
+    for source in (out, labels):
+        result = command("evaluate", source, labels, "--images", images, "--json", "--curves", tmp_path / "curves")
+        scores = json.loads(result.stdout)
+        ones = ("dice", "iou", "ap", "ap50", "ap25", "ap_dota", "ap_dota_horizontal", "centre_f1")
+        assert {name: scores[name] for name in ones} == dict.fromkeys(ones, 1.0)
+    assert {file.name for file in (tmp_path / "curves").iterdir()} == {
+        "curves.json",
+        "objects_free_response.png",
+        "objects_precision_recall.png",
+    }
+
+
+def test_convert_names_what_is_wrong(command: Command, images: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labelTxt"
+    labels.mkdir()
+    (labels / "two.txt").write_text("1 1 9 1 9 5 1\n")
+    before = set(tmp_path.rglob("*"))
+    assert "two.txt: line 1: 7 fields" in failed(command("convert", labels, tmp_path / "a.json", "--images", images))
+    assert "give --images" in failed(command("convert", labels, tmp_path / "a.json"))
+    assert "say --format" in failed(command("convert", labels, tmp_path / "a", "--images", images))
+    (labels / "two.txt").rename(labels / "three.txt")
+    assert "three.txt: no picture has this name" in failed(
+        command("convert", labels, tmp_path / "a.json", "--images", images)
+    )
+    (labels / "three.txt").rename(labels / "two.txt")
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_calibrate_writes_the_run_and_reports(command: Command, run: Path, tmp_path: Path) -> None:
+    without = tmp_path / "without"
+    without.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        picture = rng.integers(0, 250, (20, 20)).astype(np.uint8)
+        assert cv2.imwrite(str(without / f"p{index // 2}_{index}.png"), picture)
+    result = command("calibrate", run, without, "--group", r"^(p\d)_", "--false-alarm", "0.05", "--json")
+    report = json.loads(result.stdout)
+    detector = read_detector(run / "detector.json")
+    assert detector.threshold == report["detector"]["threshold"] == pytest.approx(0.95, abs=0.02)
+    assert (report["groups"], detector.pictures, detector.unit) == (3, 6, "pixel")
+    assert report["reached"] <= 0.05
+    assert report["measured"] == pytest.approx(0.05, abs=0.03)
+    table = command("calibrate", run, without, "--false-alarm", "2", "--unit", "object")
+    assert table.exit_code == 0
+    assert "false objects a picture" in table.stdout
+    assert read_detector(run / "detector.json").unit == "object"
+    shown = command("calibrate", run)
+    assert "false alarms 2 objects a picture, from 6 pictures without" in shown.stdout
+    assert json.loads(command("calibrate", run, "--json").stdout)["unit"] == "object"
+
+
+def test_calibrate_names_what_is_wrong(command: Command, run: Path, images: Path) -> None:
+    before = (run / "detector.json").read_text()
+    assert "give --false-alarm too" in failed(command("calibrate", run, images, "--unit", "object"))
+    assert "--group 'x' does not match" in failed(command("calibrate", run, images, "--group", "x"))
+    assert "false alarm 0.9" in failed(command("calibrate", run, images, "--false-alarm", "0.9"))
+    assert (run / "detector.json").read_text() == before
+
+
+@pytest.mark.real
+def test_real_labels_against_themselves(command: Command, data: Path, tmp_path: Path) -> None:
+    images, labels, out = data / "aerial" / "images", data / "aerial" / "labelTxt", tmp_path / "a.json"
+    assert command("convert", labels, out, "--images", images).exit_code == 0
+    scores = json.loads(command("evaluate", out, labels, "--json", "--bootstrap", "0").stdout)
+    ones = ("dice", "dice_per_picture", "iou", "ap", "ap50", "ap25", "ap_dota", "centre_f1", "image_auroc")
+    assert {name: scores[name] for name in ones} == dict.fromkeys(ones, 1.0)
+    assert scores["count_mae"] == 0
+    assert scores["pictures"] == 447

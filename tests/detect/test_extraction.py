@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import hypothesis.extra.numpy as hnp
@@ -11,16 +12,19 @@ import scipy.ndimage
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from skimage.filters import apply_hysteresis_threshold
+from skimage.filters import apply_hysteresis_threshold, threshold_otsu, threshold_triangle
 
 from detect.detections import Detections, Instance
 from detect.extraction import (
     ExtractionConfig,
+    ThresholdRule,
     close_gaps,
     components,
     extract,
     fill_holes,
     find_objects,
+    find_threshold,
+    normalise,
     open_thin,
     score,
     smooth,
@@ -218,3 +222,33 @@ def test_shapes_derive_from_each_other() -> None:
     assert turned.area == 8
     assert list(turned.bbox) == [0, 0, 4, 4]
     assert list(turned.centre) == [2, 2]
+
+
+@pytest.mark.parametrize("rule", ["otsu", "triangle"])
+def test_automatic_thresholds_are_those_of_scikit_image(rng: np.random.Generator, rule: ThresholdRule) -> None:
+    map_HW = np.abs(rng.normal(0, 0.1, (40, 40))).astype(np.float32)
+    map_HW[10:20, 10:20] += 1
+    map_HW[30:, 30:] = -1
+    threshold = find_threshold(map_HW, rule)
+    method: Callable[..., float] = threshold_otsu if rule == "otsu" else threshold_triangle
+    assert threshold == pytest.approx(method(map_HW[map_HW > 0]), rel=1e-6)
+    objects = find_objects(map_HW, ExtractionConfig(threshold=rule, min_area=20))
+    assert (10, 10, 10, 10) in [item.bbox for item in objects] or rule == "triangle"
+
+
+def test_maps_without_contrast_have_no_threshold() -> None:
+    for value in (-1, 0, 1):
+        assert find_threshold(np.full((4, 4), value, np.float32), "otsu") is None
+        assert find_objects(np.full((4, 4), value, np.float32), ExtractionConfig(threshold="otsu")) == ()
+    with pytest.raises(ValueError, match="threshold 'best' is no number"):
+        ExtractionConfig(threshold="best")  # type: ignore[arg-type]
+
+
+def test_heat_maps_of_any_range_are_brought_to_0_1() -> None:
+    heat = np.array([[0, 64, 128, 255]], np.uint8)
+    np.testing.assert_allclose(normalise(heat, 64, 128), [[0, 0, 1, 1]])
+    np.testing.assert_allclose(normalise(heat, 0, 255), heat / 255, atol=1e-6)
+    [item] = find_objects(heat, ExtractionConfig(threshold=0.5, value_range=(0, 255)))
+    assert list(item.bbox) == [2, 0, 2, 1]
+    with pytest.raises(ValueError, match=r"range 1\.\.1 is empty"):
+        normalise(heat, 1, 1)
