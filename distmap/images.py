@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
+OPENCV_BANDS = 4  # more at once it does not shrink
 TAIL = 0.0005  # share of values cut at either end when the scaling of 16-bit or float pictures is decided
 
 Array = NDArray[np.floating]
@@ -189,8 +190,14 @@ def resize(picture: Array, height: int, width: int) -> Array:
     if picture.shape[:2] == (height, width):
         return picture
     shrinks = height * width < picture.shape[0] * picture.shape[1]
-    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized.reshape(height, width, *picture.shape[2:]).astype(np.float32, copy=False)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    bands_HWC = picture.reshape(*picture.shape[:2], -1)
+    resized = np.empty((height, width, bands_HWC.shape[2]), np.float32)
+    for first in range(0, bands_HWC.shape[2], OPENCV_BANDS):
+        some = slice(first, first + OPENCV_BANDS)
+        part = cv2.resize(np.ascontiguousarray(bands_HWC[..., some]), (width, height), interpolation=interpolation)
+        resized[..., some] = part.reshape(height, width, -1)
+    return resized.reshape(height, width, *picture.shape[2:])
 
 
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
