@@ -95,9 +95,10 @@ class Detector:
         )
 
     def write(self, path: Path) -> None:
-        """Write ``detector.json``."""
+        """Write ``detector.json``; what else an existing file holds stays in it."""
+        kept = _load(path) if path.is_file() else {}
         with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n")
+            temporary.write_text(json.dumps(kept | dataclasses.asdict(self), indent=2, allow_nan=False) + "\n")
 
 
 def read_detector(path: Path) -> Detector:
@@ -110,12 +111,7 @@ def read_detector(path: Path) -> Detector:
     """
     if not path.is_file():
         raise ValueError(f"{path}: not there; is the folder a run whose `distmap fit` has ended?")
-    try:
-        content: Any = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds {type(content).__name__}, expected one object")
+    content = _load(path)
     known = {field.name for field in dataclasses.fields(Detector)}
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known
@@ -124,3 +120,13 @@ def read_detector(path: Path) -> Detector:
         return Detector(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content: Any = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds {type(content).__name__}, expected one object")
+    return content

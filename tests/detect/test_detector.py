@@ -55,6 +55,8 @@ def test_the_file_goes_both_ways_and_may_hold_more(tmp_path: Path) -> None:
     assert read_detector(path) == DETECTOR
     path.write_text(json.dumps(json.loads(path.read_text()) | {"later": [1]}))
     assert read_detector(path) == DETECTOR
+    DETECTOR.write(path)
+    assert json.loads(path.read_text())["later"] == [1]
 
 
 @pytest.mark.parametrize(
