@@ -1,0 +1,53 @@
+"""A tiny run that is fitted once, and the settings that keep networks tiny."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+TINY = {
+    "image_size": 32,
+    "data": {"batch_size": 4},
+    "generator": {"width": 8, "max_width": 16, "depth": 2, "style_size": 8, "mapping_width": 8},
+    "discriminator": {"width": 8, "max_width": 16},
+    "training": {"steps": 4, "time_limit": None, "precision": "32"},
+    "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """Settings of tiny networks and four steps, nested by section."""
+    settings: dict[str, Any] = json.loads(json.dumps(TINY))
+    return settings
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """WITH and WITHOUT for the whole session (do not change them): twelve 32 x 32 grey PNGs each; WITH has a white
+    block."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in ("with", "without"):
+        (folder / name).mkdir()
+        for number in range(12):
+            picture = rng.integers(60, 120, (32, 32), dtype=np.uint8)
+            if name == "with":
+                picture[12:20, 12:20] = 250
+            assert cv2.imwrite(str(folder / name / f"{name}_{number:02}.png"), picture)
+    return folder / "with", folder / "without"
+
+
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory: pytest.TempPathFactory, pictures: tuple[Path, Path], tiny: dict[str, Any]) -> Path:
+    """A finished tiny run (do not change it)."""
+    import distmap
+
+    run = tmp_path_factory.mktemp("fitted") / "run"
+    distmap.fit(*pictures, run=run, overrides=tiny, device="cpu")
+    return run
