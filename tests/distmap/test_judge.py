@@ -1,0 +1,58 @@
+"""The judge learns what tells the classes apart, from real pictures alone."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from distmap.config import Config, resolve
+from distmap.folders import PictureStore, list_folders
+from distmap.images import Scaling
+from distmap.judge import train_judge
+
+CPU = torch.device("cpu")
+SCALING = Scaling(low=(60.0,), high=(250.0,), dtype="uint8")
+
+
+def config(tiny: dict[str, Any], steps: int, **top: Any) -> Config:
+    settings = copy.deepcopy(tiny) | top
+    settings["judge"] |= {"steps": steps, "batch_size": 8}
+    return resolve(overrides=settings)
+
+
+def store(pictures: tuple[Path, Path]) -> PictureStore:
+    return PictureStore(list_folders(*pictures, None), SCALING, 32, 16)
+
+
+def test_it_tells_the_classes_apart(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
+    known = store(pictures)
+    judge = train_judge(known, config(tiny, 30), 1, CPU, lambda: False)
+    assert not judge.training
+    with torch.inference_mode():
+        verdicts = judge(torch.from_numpy(np.stack([known[index] for index in range(len(known))]))).argmax(dim=1)
+    assert verdicts.tolist() == [picture.label for picture in known.pictures]
+
+
+def test_same_seed_same_judge(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
+    known = store(pictures)
+    first, second, other = (
+        train_judge(known, config(tiny, 2, seed=seed), 1, CPU, lambda: False).heads.weight for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_it_stops_when_time_is_up(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
+    asked = 0
+
+    def out_of_time() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 3
+
+    train_judge(store(pictures), config(tiny, 10_000), 1, CPU, out_of_time)
+    assert asked == 4
