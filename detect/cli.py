@@ -66,7 +66,7 @@ def extract(
     from detect.conversion import write_annotations
     from detect.detector import read_detector
     from detect.extraction import extract as extract_objects
-    from detect.files import whole_folder, without_suffix, write_map, write_mask
+    from detect.files import beside, whole_folder, write_map, write_mask
     from detect.formats.geo import read_georeferences
     from detect.progress import progress
 
@@ -86,19 +86,27 @@ def extract(
         def kept(items: Iterable[PictureMap]) -> Iterator[PictureMap]:
             for item in items:
                 if map_folder is not None:
-                    write_map(map_folder / f"{without_suffix(item.name)}.tiff", item.map_HW)
+                    write_map(beside(map_folder, item.name, ".tiff"), item.map_HW)
                 yield item
 
-        pictures = []
-        for picture in extract_objects(kept(progress(model.maps(list(images)), "pictures")), config):
-            if mask_folder is not None:
-                write_mask(mask_folder / f"{without_suffix(picture.name)}.png", picture.union_mask())
-            pictures.append(picture)
         places: dict[str, Georeference] = {}
         if target_format in ("geojson", "gpkg"):
             for source in images:
                 places |= read_georeferences(source)
-        write_annotations(out, pictures, target_format=target_format, categories=[category], georeferences=places)
+        pictures = []
+        stopped = None
+        try:
+            for picture in extract_objects(kept(progress(model.maps(list(images)), "pictures")), config):
+                if mask_folder is not None:
+                    write_mask(beside(mask_folder, picture.name, ".png"), picture.union_mask())
+                pictures.append(picture)
+        except KeyboardInterrupt as signal:
+            stopped = signal
+        if pictures or stopped is None:
+            write_annotations(out, pictures, target_format=target_format, categories=[category], georeferences=places)
+        if stopped is not None:
+            click.echo(f"{len(pictures)} pictures are done and saved", err=True)
+            raise stopped
     objects = sum(len(picture.instances) for picture in pictures)
     if as_json:
         report = {"pictures": len(pictures), "objects": objects, "threshold": config.threshold, "out": str(out)}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detect.detections import Detections
-from detect.files import PICTURE_SUFFIXES, files_under, picture_sizes
+from detect.files import PICTURE_SUFFIXES, files_under, picture_sizes, read_json, read_lines
 from detect.formats import (
     FOLDER_FORMATS,
     FORMATS,
@@ -86,10 +85,7 @@ def format_of_source(source: Path) -> str:
         raise ValueError(f"{source}: no such file or folder")
     if source.suffix.lower() == ".gpkg":
         return "gpkg"
-    try:
-        content = json.loads(source.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"{source}: not JSON ({error})") from None
+    content = read_json(source)
     if isinstance(content, dict):
         return "geojson" if "features" in content else "coco"
     if content and isinstance(content, list) and isinstance(content[0], dict) and "data" in content[0]:
@@ -109,9 +105,8 @@ def _format_of_folder(source: Path) -> str:
     if not (source / "data.yaml").is_file() and not (source / "labels").is_dir():
         return "dota"
     for file in texts:
-        for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-            if line.strip():
-                return "yolo-obb" if len(line.split()) >= 9 else "yolo"
+        for _, line in read_lines(file):
+            return "yolo-obb" if len(line.split()) >= 9 else "yolo"
     return "yolo"
 
 

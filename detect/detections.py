@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from detect.masks import Box, Mask
+    from detect.masks import Box, Mask, Polygon
 
 DEFAULT_CATEGORY = "object"
 
@@ -88,6 +88,15 @@ class Instance:
         return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(corners, corners[1:] + corners[:1], strict=True))) / 2
 
     @property
+    def polygons(self) -> list[Polygon]:
+        """Polygons along the pixel edges of the mask, one a part, holes included; without a mask, the oriented box."""
+        if self.mask is None:
+            return [[self.obb]]
+        from detect.masks import outlines
+
+        return outlines([self.mask])[0]
+
+    @property
     def centre(self) -> tuple[float, float]:
         """Centre (x, y) of the axis-aligned box."""
         x, y, width, height = self.bbox
@@ -117,6 +126,8 @@ class Detections:
     height: int
     width: int
     instances: tuple[Instance, ...] = ()
+    group: str | None = None
+    """What the picture shares with others (a patient, a scene), where that is known."""
     model: Mapping[str, float] = field(default_factory=dict)
     """Scores of the model for this picture, see `detect.scores.model`."""
 

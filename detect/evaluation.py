@@ -115,7 +115,7 @@ def evaluate(
         maps are None.
     group
         Regular expression, searched in each picture's stem (else in its path without suffix); pictures whose first
-        group (else whole match) agrees form a group.
+        group (else whole match) agrees form a group. None: the pictures' own groups, where all have one.
     categories
         Truth of other categories is left out; none: all count.
     images
@@ -136,12 +136,14 @@ def evaluate(
         pictures = list(annotations)
     sizes = {picture.name: (picture.height, picture.width) for picture in pictures}
     known = read_truth(Path(truth), sizes) if isinstance(truth, (str, Path)) else truth
+    if not pictures:
+        raise ValueError(f"{annotations if isinstance(annotations, (str, Path)) else 'annotations'}: holds no picture")
     scored = [picture for picture in pictures if picture.name in known.pictures]
     if not scored:
         raise ValueError("the truth knows none of the annotated pictures")
     truths = [_restrict(known.pictures[picture.name], categories) for picture in scored]
     readers = None if maps is None else _map_readers(maps, scored)
-    groups = None if group is None else [group_of(picture.name, group) for picture in scored]
+    groups = _groups(scored, group)
 
     objects = [item.objects for item in truths]
     names_found = {item.category for picture in scored for item in picture.instances}
@@ -185,6 +187,13 @@ def evaluate(
         image_auroc=_image_auroc(scored, truths, pixels.peaks),
         **pixels.scores(groups),
     )
+
+
+def _groups(scored: Sequence[Detections], pattern: str | None) -> list[str] | None:
+    if pattern is not None:
+        return [group_of(picture.name, pattern) for picture in scored]
+    groups = [picture.group for picture in scored if picture.group is not None]
+    return groups if len(groups) == len(scored) else None
 
 
 def group_of(name: str, pattern: str) -> str:

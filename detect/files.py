@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import numbers
 import shutil
 import tempfile
 import warnings
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+
+_LONGEST_SIDE = 2**31
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 
@@ -118,6 +122,53 @@ def match_names(names: Iterable[str], available: Mapping[str, T]) -> dict[str, T
 def without_suffix(name: str) -> str:
     """The posix path without its last suffix: ``a/b.c.png`` gives ``a/b.c``."""
     return str(PurePosixPath(name).with_suffix(""))
+
+
+def beside(folder: Path, name: str, suffix: str) -> Path:
+    """Where a file for picture `name` goes: its path without suffix, below `folder`, with another suffix.
+
+    Raises
+    ------
+    ValueError
+        The file is there already, so two pictures differ in their suffix only.
+    """
+    path = folder / f"{without_suffix(name)}{suffix}"
+    if path.exists():
+        raise ValueError(f"{name}: {path.name} would be that of another picture too; rename one")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def read_lines(path: Path) -> list[tuple[str, str]]:
+    """Lines of a UTF-8 text file that are not empty, each with its place ("file: line 3")."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: is not UTF-8 text") from None
+    return [(f"{path}: line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def side_length(value: Any) -> int | None:
+    """A picture's height or width as a file says it: 640 and 640.0 are 640; "640", NaN, 0 and the like are None."""
+    if isinstance(value, numbers.Integral | float) and 0 < float(value) < _LONGEST_SIDE and float(value).is_integer():
+        return int(value)
+    return None
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file; ValueError naming it where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except IsADirectoryError:
+        raise ValueError(f"{path}: is a folder, expected a JSON file") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write compact JSON, whole or not at all; numbers that are not finite are a ValueError."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, allow_nan=False, ensure_ascii=False), encoding="utf-8")
 
 
 def read_picture(path: Path) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
-from detect.files import whole_file
+from detect.files import read_json, side_length, write_json
 from detect.masks import Mask, mask_of_polygons, mask_of_run_lengths, outlines, run_lengths
 
 Sizes = Mapping[str, tuple[int, int]]
@@ -27,9 +26,7 @@ def write(path: Path, pictures: Iterable[Detections], *, categories: Sequence[st
     categories
         Names that the file lists even where no object has them.
     """
-    content = document(pictures, categories=categories)
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+    write_json(path, document(pictures, categories=categories))
 
 
 def write_results(path: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = ()) -> None:
@@ -37,8 +34,7 @@ def write_results(path: Path, pictures: Iterable[Detections], *, categories: Seq
     wanted = ("image_id", "category_id", "bbox", "segmentation", "score")
     annotations = document(pictures, categories=categories)["annotations"]
     results = [{"score": 1.0} | {key: item[key] for key in wanted if item.get(key) != []} for item in annotations]
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(results, allow_nan=False), encoding="utf-8")
+    write_json(path, results)
 
 
 def document(pictures: Iterable[Detections], *, categories: Sequence[str] = ()) -> dict[str, Any]:
@@ -47,8 +43,15 @@ def document(pictures: Iterable[Detections], *, categories: Sequence[str] = ()) 
     annotations: list[dict[str, Any]] = []
     names: list[str] = []
     for image_id, picture in enumerate(pictures, start=1):
-        image = {"id": image_id, "file_name": picture.name, "width": picture.width, "height": picture.height}
-        images.append(image | ({"model": dict(picture.model)} if picture.model else {}))
+        image: dict[str, Any] = {
+            "id": image_id,
+            "file_name": picture.name,
+            "width": picture.width,
+            "height": picture.height,
+        }
+        model = {key: value for key, value in picture.model.items() if math.isfinite(value)}
+        image |= {"model": model} if model else {}
+        images.append(image | ({"group": picture.group} if picture.group is not None else {}))
         shapes = _segmentations(picture)
         for instance, shape, obb_42 in zip(picture.instances, shapes, picture.oriented_boxes(), strict=True):
             names.append(instance.category)
@@ -123,7 +126,7 @@ def read(path: Path, *, sizes: Sizes | None = None) -> list[Detections]:
     ValueError
         Not COCO JSON, or an image or annotation that makes no sense; names the file and the id.
     """
-    content = _load(path)
+    content = read_json(path)
     if isinstance(content, list):
         raise ValueError(f"{path}: a results list has no pictures; read it together with the COCO file of the pictures")
     return _parse(path, content, sizes or {})
@@ -142,12 +145,13 @@ def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
         if image_id in pictures or name in names:
             raise ValueError(f"{path}: image {image_id} ({name}) is there twice")
         names.add(name)
-        height, width = (
-            image.get(key, size) for key, size in zip(("height", "width"), sizes.get(name, (0, 0)), strict=True)
-        )
-        if not (_is_count(height) and _is_count(width)):
-            raise ValueError(f"{path}: image {image_id} ({name}) has width {width} and height {height}")
-        pictures[image_id] = (image, int(height), int(width))
+        said = {"height": image.get("height"), "width": image.get("width")}
+        if name in sizes and said == {"height": None, "width": None}:
+            said["height"], said["width"] = sizes[name]
+        height, width = side_length(said["height"]), side_length(said["width"])
+        if height is None or width is None:
+            raise ValueError(f"{path}: image {image_id} ({name}) has width {said['width']} and height {said['height']}")
+        pictures[image_id] = (image, height, width)
     found: dict[Any, list[Instance]] = {image_id: [] for image_id in pictures}
     for annotation in annotations:
         place = f"{path}: annotation {annotation.get('id', '?')}"
@@ -163,6 +167,7 @@ def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
             width=width,
             instances=tuple(found[image_id]),
             model=_numbers(image.get("model")),
+            group=None if image.get("group") is None else str(image["group"]),
         )
         for image_id, (image, height, width) in pictures.items()
     ]
@@ -170,22 +175,13 @@ def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
 
 def read_results(path: Path, pictures: Path) -> list[Detections]:
     """Read COCO's results list together with the COCO JSON that numbers its pictures and categories."""
-    results = _load(path)
-    reference = _load(pictures)
+    results = read_json(path)
+    reference = read_json(pictures)
     if not isinstance(results, list):
         raise ValueError(f"{path}: holds no list of results")
     if not isinstance(reference, dict):
         raise ValueError(f"{pictures}: holds no COCO images")
     return _parse(path, reference | {"annotations": results}, {})
-
-
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except IsADirectoryError:
-        raise ValueError(f"{path}: is a folder, expected a COCO JSON file") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
 
 
 def _section(path: Path, content: Any, name: str) -> list[dict[str, Any]]:
@@ -202,10 +198,6 @@ def _key(path: Path, kind: str, item: dict[str, Any], key: str) -> Any:
     if value is None or isinstance(value, (list, dict)):
         raise ValueError(f"{path}: {kind} {item.get('id', '?')} has no {key!r}")
     return value
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0 and value == int(value)
 
 
 def _numbers(values: Any) -> dict[str, float]:
@@ -226,7 +218,7 @@ def _instance(
     place: str, annotation: dict[str, Any], categories: Mapping[Any, str], height: int, width: int
 ) -> Instance:
     category_id = annotation.get("category_id")
-    if category_id not in categories:
+    if isinstance(category_id, (list, dict)) or category_id not in categories:
         raise ValueError(f"{place}: no category has the id {category_id}")
     attributes = annotation.get("attributes")
     attributes = attributes if isinstance(attributes, dict) else {}

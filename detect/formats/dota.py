@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from detect.detections import Detections, Instance
-from detect.files import files_under, match_names, whole_folder, without_suffix
+from detect.files import beside, files_under, match_names, read_lines, whole_folder
 
 _HEADERS = ("imagesource:", "gsd:", "acquisition dates:")
 
@@ -22,8 +22,7 @@ def write(folder: Path, pictures: Iterable[Detections]) -> None:
     """
     with whole_folder(folder) as temporary:
         for picture in pictures:
-            file = temporary / f"{without_suffix(picture.name)}.txt"
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file = beside(temporary, picture.name, ".txt")
             file.write_text("".join(f"{_line(instance)}\n" for instance in picture.instances), encoding="utf-8")
 
 
@@ -76,17 +75,8 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
 
 
 def _objects(file: Path) -> list[Instance]:
-    instances = []
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise ValueError(f"{file}: is not UTF-8 text") from None
-    for number, line in enumerate(lines, start=1):
-        fields = line.split()
-        if not fields or line.lower().startswith(_HEADERS):
-            continue
-        instances.append(_object(f"{file}: line {number}", fields))
-    return instances
+    lines = [(place, line) for place, line in read_lines(file) if not line.lower().startswith(_HEADERS)]
+    return [_object(place, line.split()) for place, line in lines]
 
 
 def _object(place: str, fields: list[str]) -> Instance:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from detect.detections import Detections, Instance
-from detect.files import files_under, whole_folder
+from detect.files import files_under, read_lines, whole_folder
 from detect.formats.dota import category_text, corner_text
 
 Task = Literal[1, 2]
@@ -73,11 +73,8 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
         raise ValueError(f"{folder}: no Task1_<category>.txt or Task2_<category>.txt in this folder")
     for file in files:
         category = file.stem.split("_", 1)[1]
-        for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        for place, line in read_lines(file):
             fields = line.split()
-            if not fields:
-                continue
-            place = f"{file}: line {number}"
             if fields[0] in names:
                 found[names[fields[0]]].append(_instance(place, fields, category))
             elif not partial:

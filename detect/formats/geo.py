@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
-from detect.files import PICTURE_SUFFIXES, files_under, open_raster
+from detect.files import PICTURE_SUFFIXES, files_under, open_raster, side_length
 from detect.masks import Polygon, mask_of_outlines, outlines
 
 Points: TypeAlias = NDArray[np.float64]
@@ -138,19 +138,19 @@ def pictures_of(
     for number, (polygons, properties) in enumerate(items, start=1):
         where = f"{path}: feature {number}"
         name = properties.get("picture") or (next(iter(known)) if len(known) == 1 else None)
-        if name is None:
+        if not isinstance(name, str):
             raise ValueError(f"{where}: has no property 'picture', and there is not just one picture it could be in")
         if name not in known:
-            height, width = properties.get("picture_height"), properties.get("picture_width")
-            if not height or not width:
+            height, width = side_length(properties.get("picture_height")), side_length(properties.get("picture_width"))
+            if height is None or width is None:
                 raise ValueError(f"{where}: the size of {name} is not known, give the folder of its pictures")
-            known[name] = int(height), int(width)
+            known[name] = height, width
             found[name] = []
         place = georeferences.get(name, PIXELS)
         moved = [[place.to_pixels(ring) for ring in polygon] for polygon in polygons]
         try:
             instance = _instance(moved, properties, *known[name])
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from None
         if instance is None:
             raise ValueError(f"{where}: has no pixel inside {name}; is the georeference the right one?")

@@ -6,7 +6,6 @@ plain pixels (x right, y down) where pictures have none.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from detect.detections import Detections
-from detect.files import whole_file
+from detect.files import read_json, write_json
 from detect.formats.geo import Georeferences, common_crs, features, pictures_of
 from detect.masks import Polygon
 
@@ -37,8 +36,7 @@ def write(path: Path, pictures: Iterable[Detections], *, georeferences: Georefer
         {"type": "Feature", "properties": properties, "geometry": _geometry(polygons)}
         for polygons, properties in features(pictures, places)
     ]
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(collection, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+    write_json(path, collection)
 
 
 def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
@@ -69,10 +67,7 @@ def read(
     ValueError
         No such file, or a feature that is no polygon; names the file and the feature's number.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("features"), list):
         raise ValueError(f"{path}: not GeoJSON, it has no list 'features'")
     return pictures_of(path, _items(path, content["features"]), sizes, georeferences or {})
@@ -86,10 +81,13 @@ def _items(path: Path, items: list[Any]) -> Iterator[tuple[list[Polygon], Mappin
             if geometry["type"] not in ("Polygon", "MultiPolygon"):
                 raise ValueError(f"is a {geometry['type']}")
             polygons = [[np.asarray(ring, float)[:-1, :2] for ring in polygon] for polygon in coordinates]
-            if not polygons or not all(
-                np.isfinite(ring).all() and len(ring) >= 3 for part in polygons for ring in part
+            if (
+                not polygons
+                or not all(polygons)
+                or not all(np.isfinite(ring).all() and len(ring) >= 3 for part in polygons for ring in part)
             ):
                 raise ValueError("has a ring of fewer than 3 corners or with numbers that are not finite")
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ValueError(f"{path}: feature {number} is no polygon or multipolygon ({error})") from None
-        yield polygons, item.get("properties") or {}
+        properties = item.get("properties")
+        yield polygons, properties if isinstance(properties, dict) else {}

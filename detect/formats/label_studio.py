@@ -7,7 +7,6 @@ percentages of the picture.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
-from detect.files import match_names, whole_file
+from detect.files import match_names, read_json, side_length, write_json
 from detect.masks import Mask, Polygon, mask_of_polygons, outlines
 
 _ORIENTED, _DIFFICULT = "oriented box", "difficult"
@@ -46,8 +45,7 @@ def write(path: Path, pictures: Iterable[Detections]) -> None:
                 "predictions": [prediction | ({"score": sum(scores) / len(scores)} if scores else {})],
             }
         )
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(tasks, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+    write_json(path, tasks)
 
 
 def _region(picture: Detections, item: Instance, parts: list[Polygon] | None, identity: str) -> dict[str, Any]:
@@ -157,10 +155,7 @@ def read(path: Path, *, sizes: Mapping[str, tuple[int, int]] | None = None) -> l
     ValueError
         Not Label Studio tasks, or a region that makes no sense; names the file, the task and the region.
     """
-    try:
-        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    tasks = read_json(path)
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
         raise ValueError(f"{path}: no list of Label Studio tasks")
     named = {_name(path, task, number): (task, number) for number, task in enumerate(tasks, start=1)}
@@ -184,24 +179,28 @@ def _name(path: Path, task: dict[str, Any], number: int) -> str:
 
 
 def _picture(place: str, task: dict[str, Any], name: str, sizes: Mapping[str, tuple[int, int]]) -> Detections:
-    answers = task.get("annotations") or task.get("predictions") or []
-    answer = answers[-1] if task.get("annotations") else next(iter(answers), {})
-    regions = [item for item in answer.get("result", []) if "value" in item and "original_width" in item]
-    meta = task.get("meta") or {}
-    height, width = sizes.get(name, (meta.get("height"), meta.get("width")))
-    if regions:
-        height, width = int(regions[0]["original_height"]), int(regions[0]["original_width"])
-    if not height or not width:
+    try:
+        answers = task.get("annotations") or task.get("predictions") or []
+        answer = answers[-1] if task.get("annotations") else next(iter(answers), {})
+        regions = [item for item in answer.get("result", []) if "value" in item and "original_width" in item]
+        meta = task.get("meta") or {}
+        height, width = sizes.get(name, (meta.get("height"), meta.get("width")))
+        if regions:
+            height, width = regions[0]["original_height"], regions[0]["original_width"]
+        height, width = side_length(height), side_length(width)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{place} is not laid out as Label Studio does it ({error!s})") from None
+    if height is None or width is None:
         raise ValueError(f"{place}: the size of {name} is not known, give the folder of its pictures")
     instances = []
     for region in regions:
         try:
-            instance = _instance(region, int(height), int(width))
-        except (KeyError, TypeError, IndexError, ValueError) as error:
+            instance = _instance(region, height, width)
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
             raise ValueError(f"{place}, region {region.get('id', '?')}: {error!s}") from None
         if instance is not None:
             instances.append(instance)
-    return Detections(name=name, height=int(height), width=int(width), instances=tuple(instances))
+    return Detections(name=name, height=height, width=width, instances=tuple(instances))
 
 
 def _instance(region: dict[str, Any], height: int, width: int) -> Instance | None:

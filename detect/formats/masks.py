@@ -13,11 +13,11 @@ from detect.detections import Detections, Instance
 from detect.extraction import components
 from detect.files import (
     PICTURE_SUFFIXES,
+    beside,
     files_under,
     match_names,
     read_picture,
     whole_folder,
-    without_suffix,
     write_mask,
 )
 
@@ -26,7 +26,7 @@ def write(folder: Path, pictures: Iterable[Detections]) -> None:
     """Write ``<picture's path without suffix>.png`` for every picture, black where it has no object."""
     with whole_folder(folder) as temporary:
         for picture in pictures:
-            write_mask(temporary / f"{without_suffix(picture.name)}.png", picture.union_mask())
+            write_mask(beside(temporary, picture.name, ".png"), picture.union_mask())
 
 
 def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
-from detect.files import files_under, match_names, whole_folder, without_suffix
+from detect.files import beside, files_under, match_names, read_lines, whole_folder
 
 # Ten digits place a corner of a 10,000 pixel picture to a millionth of a pixel.
 _DIGITS = 10
@@ -79,8 +79,7 @@ def write_labels(
                 if scores:
                     values.append(f"{1.0 if item.score is None else item.score:.{_DIGITS}g}")
                 lines.append(f"{ids[item.category]} {' '.join(values)}\n")
-            file = temporary / "labels" / f"{without_suffix(picture.name)}.txt"
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file = beside(temporary / "labels", picture.name, ".txt")
             file.write_text("".join(lines), encoding="utf-8")
         names = {index: name for name, index in ids.items()}
         content = {"path": ".", "train": "images", "val": "images", "names": names}
@@ -102,11 +101,7 @@ def read_labels(
     pictures = []
     for name, (height, width) in sizes.items():
         instances = []
-        lines = found[name].read_text(encoding="utf-8-sig").splitlines() if name in found else []
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            place = f"{found[name]}: line {number}"
+        for place, line in read_lines(found[name]) if name in found else []:
             category, values, score = _parse(place, line.split(), count, names)
             try:
                 instances.append(Instance(**instance(values, height, width), score=score, category=category))
@@ -146,5 +141,5 @@ def read_names(folder: Path) -> dict[int, str] | None:
         return {
             int(index): str(name) for index, name in (names.items() if isinstance(names, dict) else enumerate(names))
         }
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: no class names in it ({' '.join(str(error).split())})") from None

@@ -180,6 +180,24 @@ def test_stopping_gives_130(command: Command, run: Path, images: Path, tmp_path:
 
     monkeypatch.setattr(StubModel, "maps", stopped)
     assert command("extract", run, images, "--out", tmp_path / "a.json").exit_code == 130
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_stopping_saves_what_is_done(
+    command: Command, run: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = StubModel.maps
+
+    def stopped(self: StubModel, sources: list[Path]) -> Iterator[StubMap]:
+        yield next(whole(self, sources))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StubModel, "maps", stopped)
+    result = command("extract", run, images, "--out", tmp_path / "a.json", "--maps", tmp_path / "maps")
+    assert result.exit_code == 130
+    assert "1 pictures are done and saved" in result.stderr
+    assert [picture.name for picture in coco.read(tmp_path / "a.json")] == ["sub/one ä.png"]
+    assert [file.name for file in (tmp_path / "maps" / "sub").iterdir()] == ["one ä.tiff"]
 
 
 def test_help_needs_no_heavy_library() -> None:
