@@ -1,0 +1,339 @@
+"""From two folders to a run: its files, interruptions, refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import distmap
+from distmap.fitting import LOG_EVERY, stop_on_interrupt
+
+Folders = tuple[Path, Path]
+Fit = Callable[..., Path]
+
+
+@pytest.fixture
+def fit(pictures: Folders, tiny: dict[str, Any], tmp_path: Path) -> Fit:
+    """``fit(name, steps=..., **arguments of distmap.fit)`` -> the run's folder."""
+
+    def run_fit(name: str = "run", folders: Folders = pictures, steps: int = 2, **arguments: Any) -> Path:
+        overrides = {**tiny, "training": {**tiny["training"], "steps": steps}}
+        distmap.fit(*folders, run=tmp_path / name, **{"overrides": overrides, "device": "cpu", **arguments})
+        return tmp_path / name
+
+    return run_fit
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = (load_file(run / "weights.safetensors") for run in (one, other))
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def logged_steps(run: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+# --- what a run holds --------------------------------------------------------------------------------------------
+
+
+def test_a_run_holds_every_file_of_the_interface(fitted: Path) -> None:
+    names = {path.relative_to(fitted).as_posix() for path in fitted.rglob("*") if path.is_file()}
+    assert {"config.yaml", "weights.safetensors", "detector.json", "metrics.jsonl", "state/latest.pt"} <= names
+    assert any("events.out.tfevents" in name for name in names)
+    assert any(name.startswith("samples/") and name.endswith(".png") for name in names)
+    assert not [name for name in names if ".part" in name]
+    config = yaml.safe_load((fitted / "config.yaml").read_text())
+    assert config["image_size"] == 32
+    assert config["losses"].keys() > {"fidelity", "sparsity"}  # every setting, not only those that were given
+    detector = json.loads((fitted / "detector.json").read_text())
+    assert detector["pictures"] == 2  # 15 % of twelve, rounded up
+    assert detector["kept_out_scores"].keys() == {"psnr", "residual", "flip_rate"}
+    assert detector["threshold"] > 0
+
+
+def test_split_says_who_was_kept_out(fitted: Path, pictures: Folders) -> None:
+    split = json.loads((fitted / "split.json").read_text())
+    for name, folder in zip(("with", "without"), pictures, strict=True):
+        train, kept_out = set(split["train"][name]), set(split["kept_out"][name])
+        assert train | kept_out == {path.name for path in folder.iterdir()}
+        assert not train & kept_out
+        assert len(kept_out) == 2
+
+
+def test_sample_sheets_can_be_opened(fitted: Path) -> None:
+    sheet = cv2.imread(str(next((fitted / "samples").iterdir())))
+    assert sheet is not None
+    assert sheet.shape == (2 * 4 * 34, 2 * 6 * 34, 3)  # 4 pictures; picture, 3 branches, repainting, map
+
+
+def test_nothing_in_a_run_names_this_machine(fitted: Path, pictures: Folders) -> None:
+    for name in ("config.yaml", "split.json", "detector.json", "weights.safetensors"):
+        assert str(pictures[0].parent).encode() not in (fitted / name).read_bytes()
+
+
+def test_metrics(fit: Fit) -> None:
+    run = fit(steps=2 * LOG_EVERY + 3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [LOG_EVERY, 2 * LOG_EVERY]
+    for line in lines:
+        assert {"seconds", "fidelity", "sparsity", "adversary"} <= line.keys()
+        assert all(np.isfinite(value) for value in line.values())
+
+
+def test_fit_returns_the_model_that_load_gives(
+    fit: Fit, pictures: Folders, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    returned = distmap.fit(*pictures, run=tmp_path / "run", overrides=tiny, device="cpu")
+    loaded = distmap.load(tmp_path / "run", device="cpu")
+    picture = np.random.default_rng(0).integers(0, 256, (32, 50, 1), dtype=np.uint8)
+    np.testing.assert_allclose(returned.map(picture), loaded.map(picture), atol=1e-5)
+
+
+def test_same_seed_same_weights(fit: Fit, tiny: dict[str, Any]) -> None:
+    first, second = fit("first"), fit("second")
+    assert same_weights(first, second)
+    assert (first / "detector.json").read_text() == (second / "detector.json").read_text()
+    assert not same_weights(first, fit("other", overrides={**tiny, "seed": 1}))
+
+
+def test_groups_stay_together(fit: Fit, tiny: dict[str, Any]) -> None:
+    run = fit(overrides={**tiny, "data": {"batch_size": 4, "group": r"_(\d)"}})  # tens: two groups
+    split = json.loads((run / "split.json").read_text())
+
+    def groups(side: str) -> set[str]:
+        return {name.rsplit("_")[1][0] for half in ("with", "without") for name in split[side][half]}
+
+    assert not groups("train") & groups("kept_out")
+
+
+def test_mixed_sizes_and_colours(fit: Fit, tmp_path: Path, rng: np.random.Generator) -> None:
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+        for number, size in enumerate([(1, 50), (301, 7), (64, 48), (20, 20)]):
+            pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            assert cv2.imwrite(str(tmp_path / name / f"{number}.png"), pixels)
+    run = fit(folders=(tmp_path / "with", tmp_path / "without"))
+    sizes = [result.map_HW.shape for result in distmap.load(run, device="cpu").maps([tmp_path / "with"])]
+    assert sizes == [(1, 50), (301, 7), (64, 48), (20, 20)]
+
+
+def test_time_limit(fit: Fit, tiny: dict[str, Any], pictures: Folders) -> None:
+    overrides = {**tiny, "training": {**tiny["training"], "steps": None, "time_limit": 4.0}}
+    started = time.monotonic()
+    run = fit(overrides=overrides)
+    spent = time.monotonic() - started
+    assert 3 < spent < 12  # on a busy machine; the calibration of four pictures comes on top
+    steps = logged_steps(run)
+    assert steps
+    assert steps == list(range(LOG_EVERY, steps[-1] + 1, LOG_EVERY))
+
+
+# --- interruptions -----------------------------------------------------------------------------------------------
+
+STEPS = 50
+
+
+def interruptible(tiny: dict[str, Any]) -> dict[str, Any]:
+    return {**tiny, "training": {**tiny["training"], "steps": STEPS, "save_every": 0.1, "sample_every": 0.5}}
+
+
+def start(folders: Folders, run: Path, tiny: dict[str, Any], *more: str) -> subprocess.Popen[str]:
+    config = run.with_suffix(".yaml")
+    config.write_text(yaml.safe_dump(interruptible(tiny)))
+    command = [sys.executable, "-c", "from distmap.cli import main; main()", "fit", *map(str, folders)]
+    options = ["--run", str(run), "--config", str(config), "--device", "cpu", *more]
+    return subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(pictures: Folders, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    distmap.fit(*pictures, run=run, overrides=interruptible(tiny), device="cpu")
+    return run
+
+
+def check_as_if_uninterrupted(run: Path, uninterrupted: Path) -> None:
+    assert same_weights(run, uninterrupted)
+    assert (run / "detector.json").read_text() == (uninterrupted / "detector.json").read_text()
+    assert logged_steps(run) == logged_steps(uninterrupted) == list(range(LOG_EVERY, STEPS + 1, LOG_EVERY))
+    assert not list(run.rglob("*.part*"))
+
+
+def test_a_killed_run_resumes_bit_for_bit(
+    pictures: Folders, tiny: dict[str, Any], tmp_path: Path, uninterrupted: Path
+) -> None:
+    run = tmp_path / "killed"
+    process = start(pictures, run, tiny)
+    wait_for(run / "state" / "latest.pt", process)
+    process.kill()
+    assert finish(process)[0] == -signal.SIGKILL
+    assert not (run / "weights.safetensors").exists()
+    at_kill = torch.load(run / "state" / "latest.pt", weights_only=True)["steps"]
+    assert 0 < at_kill < STEPS
+    with (run / "metrics.jsonl").open("a") as metrics:  # as if it had died while it wrote, past the saved state
+        metrics.write('{"step": 9990, "seconds": 1.0}\n{"step": 100')
+    status, errors = finish(start(pictures, run, tiny, "--resume"))
+    assert status == 0, errors
+    check_as_if_uninterrupted(run, uninterrupted)
+
+
+def test_a_run_killed_before_its_first_save_resumes(
+    pictures: Folders, tiny: dict[str, Any], tmp_path: Path, uninterrupted: Path
+) -> None:
+    run = tmp_path / "killed"
+    process = start(pictures, run, tiny)
+    wait_for(run / "config.yaml", process)
+    process.kill()
+    finish(process)
+    distmap.fit(*pictures, run=run, overrides=interruptible(tiny), device="cpu", resume=True)
+    check_as_if_uninterrupted(run, uninterrupted)
+
+
+def test_ctrl_c_saves_and_resume_finishes(
+    pictures: Folders, tiny: dict[str, Any], tmp_path: Path, uninterrupted: Path
+) -> None:
+    run = tmp_path / "stopped"
+    process = start(pictures, run, tiny)
+    wait_for(run / "state" / "latest.pt", process)
+    process.send_signal(signal.SIGINT)
+    status, errors = finish(process)
+    assert status == 130, errors
+    assert "Traceback" not in errors
+    assert "--resume" in errors
+    assert 0 < torch.load(run / "state" / "latest.pt", weights_only=True)["steps"] < STEPS
+    with pytest.raises(ValueError, match="holds no weights yet"):
+        distmap.load(run)
+    distmap.fit(*pictures, run=run, overrides=interruptible(tiny), device="cpu", resume=True)
+    check_as_if_uninterrupted(run, uninterrupted)
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_interrupt() as stopping:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopping.wait(5)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_finished_run_may_be_trained_further(fit: Fit) -> None:
+    run = fit(steps=3)
+    assert same_weights(fit(steps=5, resume=True), fit("straight", steps=5))
+    assert yaml.safe_load((run / "config.yaml").read_text())["training"]["steps"] == 5
+
+
+def test_resuming_a_finished_run_changes_nothing(fit: Fit, tmp_path: Path) -> None:
+    run = fit(steps=3)
+    shutil.copytree(run, tmp_path / "before")
+    fit(steps=3, resume=True)
+    assert same_weights(run, tmp_path / "before")
+
+
+def test_resume_refuses_other_settings(fit: Fit, tiny: dict[str, Any], pictures: Folders, tmp_path: Path) -> None:
+    run = fit()
+    before = (run / "config.yaml").read_text()
+    for other in ({"overrides": {**tiny, "seed": 1}}, {"settings": iter(["losses.r1=3"])}, {"preset": "balanced"}):
+        with pytest.raises(ValueError, match="other settings; only --steps and --time-limit may change"):
+            fit(resume=True, **other)
+    assert (run / "config.yaml").read_text() == before
+
+
+def test_resume_refuses_other_pictures(fit: Fit, pictures: Folders, tmp_path: Path) -> None:
+    shutil.copytree(pictures[0], tmp_path / "with")
+    run = fit(folders=(tmp_path / "with", pictures[1]))
+    shutil.copy(tmp_path / "with" / "with_00.png", tmp_path / "with" / "new.png")
+    with pytest.raises(ValueError, match="do not hold the pictures that"):
+        fit(folders=(tmp_path / "with", pictures[1]), resume=True)
+    with pytest.raises(ValueError, match="do not hold the pictures that"):
+        fit(folders=(pictures[1], pictures[0]), resume=True)
+    assert len(json.loads((run / "split.json").read_text())["train"]["with"]) == 10
+
+
+def test_resume_needs_a_run(fit: Fit, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no run to resume"):
+        fit(resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+# --- where a run may be written ----------------------------------------------------------------------------------
+
+
+def test_an_existing_run_is_kept_unless_told(fit: Fit, tmp_path: Path) -> None:
+    run = fit(steps=3)
+    (run / "notes.txt").write_text("mine")
+    before = (run / "weights.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="exists already; use --resume to go on, --overwrite to replace it"):
+        fit()
+    assert (run / "weights.safetensors").read_bytes() == before
+    fit(steps=2, overwrite=True)
+    assert (run / "notes.txt").read_text() == "mine"
+    assert same_weights(run, fit("fresh", steps=2))
+    assert [path.name for path in (run / "samples").iterdir()] == ["0000002.png"]
+    assert len(list(run.glob("events.*"))) == 1
+
+
+def test_a_folder_that_is_no_run_is_never_overwritten(fit: Fit, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("mine: 1\n")  # many a project has such a file
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="holds other things than a run; name a new folder"):
+            fit(overwrite=overwrite)
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="is a file; name a folder"):
+        fit("file", overwrite=True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_empty_folder_will_do(fit: Fit, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert (fit() / "weights.safetensors").is_file()
+
+
+def test_a_run_may_not_lie_among_the_pictures(fit: Fit, tmp_path: Path, pictures: Folders) -> None:
+    folders = tmp_path / "with", tmp_path / "without"
+    for copied, folder in zip(folders, pictures, strict=True):
+        shutil.copytree(folder, copied)
+    for inside in ("with/run", "without/a/run", "with"):
+        with pytest.raises(ValueError, match="lies inside"):
+            fit(inside, folders=folders)
+    assert not (tmp_path / "with" / "run").exists()
+
+
+def test_a_failed_fit_leaves_the_old_run_alone(fit: Fit, pictures: Folders, tmp_path: Path) -> None:
+    run = fit()
+    before = sorted(path.name for path in run.rglob("*"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty: the folder holds no pictures"):
+        fit(folders=(pictures[0], tmp_path / "empty"), overwrite=True)
+    assert sorted(path.name for path in run.rglob("*")) == before
