@@ -9,6 +9,7 @@ from typing import Any
 
 from distmap.calibration import DETECTOR
 from distmap.config import read_yaml, validate
+from distmap.files import read_json
 from distmap.fitting import CONFIG, METRICS, SPLIT
 from distmap.model import WEIGHTS
 
@@ -34,7 +35,7 @@ def describe_run(run: Path) -> dict[str, Any]:
         lines = (run / METRICS).read_text(encoding="utf-8").split("\n")[:-1]
         description["last_metrics"] = json.loads(lines[-1]) if lines else None
     if (run / DETECTOR).is_file():
-        description["detector"] = json.loads((run / DETECTOR).read_text(encoding="utf-8"))
+        description["detector"] = read_json(run / DETECTOR)
     return description
 
 
@@ -63,5 +64,5 @@ def format_description(description: dict[str, Any]) -> str:
 
 
 def _counts(path: Path) -> dict[str, dict[str, int]]:
-    split = json.loads(path.read_text(encoding="utf-8"))
+    split = read_json(path)
     return {side: {name: len(split[side][name]) for name in ("with", "without")} for side in ("train", "kept_out")}

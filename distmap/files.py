@@ -1,11 +1,13 @@
-"""Writing files so that nothing half-written ever stands under a final name."""
+"""Writing files so that nothing half-written ever stands under a final name, and reading them back."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -25,3 +27,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) in one move."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; raises ValueError that names the file where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from error

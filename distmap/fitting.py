@@ -19,7 +19,7 @@ import numpy as np
 from distmap.calibration import DETECTOR, Detector, calibrate, explained, write_detector
 from distmap.config import Config, read_yaml, resolve, to_yaml, validate
 from distmap.devices import pick_device
-from distmap.files import write_text
+from distmap.files import read_json, write_text
 from distmap.folders import (
     WITH,
     WITHOUT,
@@ -363,6 +363,6 @@ def _describe(split: Split, with_folder: Path, without_folder: Path) -> dict[str
 def _check_same_pictures(run: Path, description: Mapping[str, Any]) -> None:
     path = run / SPLIT
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_json(path)
         if any(before[side] != description[side] for side in ("train", "kept_out")):
             raise ValueError(f"--resume: the folders do not hold the pictures that {path} lists; give the same folders")
