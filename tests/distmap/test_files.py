@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distmap.files import replacing, write_text
+from distmap.files import read_json, replacing, write_text
 
 
 def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
@@ -38,3 +38,12 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 def test_write_text_is_utf8(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "x̂ ≥ 0\n")
     assert (tmp_path / "a.txt").read_bytes() == "x̂ ≥ 0\n".encode()
+
+
+def test_read_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_text(path, '{"a": [1, null]}')
+    assert read_json(path) == {"a": [1, None]}
+    path.write_bytes(b'{"a": \xff')
+    with pytest.raises(ValueError, match=r"a\.json: not a JSON file"):
+        read_json(path)

@@ -1,0 +1,260 @@
+"""The command line: what it makes, what it prints, and one line for everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from click.testing import CliRunner, Result
+
+from distmap.cli import main
+
+Folders = tuple[Path, Path]
+
+
+def distmap(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def refused(result: Result, *words: str) -> None:
+    """Exit status 2 and one line, ``error: ...``, that holds ``words``; nothing on standard output."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    progress = [line for line in lines[:-1] if not line.endswith("...")]
+    assert not progress, result.stderr
+    assert lines[-1].startswith("error: ")
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[-1]
+
+
+@pytest.fixture
+def config(tiny: dict[str, Any], tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    return path
+
+
+@pytest.fixture
+def folders(pictures: Folders, tmp_path: Path) -> Folders:
+    """Copies of the two folders, to spoil."""
+    return shutil.copytree(pictures[0], tmp_path / "with"), shutil.copytree(pictures[1], tmp_path / "without")
+
+
+# --- what works --------------------------------------------------------------------------------------------------
+
+
+def test_fit_map_info(folders: Folders, config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "first"
+    result = distmap("fit", *folders, "--run", run, "--config", config, "--set", "seed=4", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    result = distmap("map", run, *folders, "--out", tmp_path / "maps", "--preview", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    assert len(list((tmp_path / "maps").glob("*.tiff"))) == len(list((tmp_path / "maps").glob("*.png"))) == 24
+    result = distmap("info", run, "--json")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    description = json.loads(result.stdout)
+    assert description["run"] == "first"
+    assert description["config"]["seed"] == 4
+    result = distmap("info", run)
+    assert result.exit_code == 0
+    assert "first (finished)" in result.stdout
+
+
+def test_options_over_settings(folders: Folders, config: Path, tmp_path: Path) -> None:
+    options = ("--image-size", "48", "--steps", "3", "--seed", "9", "--group", r"(\d\d)", "--set", "seed=1")
+    result = distmap("fit", *folders, "--run", tmp_path / "run", "--config", config, "--device", "cpu", *options)
+    assert result.exit_code == 0, result.output
+    stored = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (stored["image_size"], stored["training"]["steps"], stored["seed"]) == (48, 3, 9)
+    assert stored["data"]["group"] == r"(\d\d)"
+
+
+def test_steps_alone_lift_the_presets_time_limit(folders: Folders, tmp_path: Path) -> None:
+    # Checked on a fit that is refused late: its settings are resolved first.
+    with pytest.MonkeyPatch.context() as patch:
+        seen: dict[str, Any] = {}
+        patch.setattr("distmap.fit", lambda *_args, **keywords: seen.update(keywords), raising=False)
+        assert distmap("fit", *folders, "--run", tmp_path / "run", "--steps", "5").exit_code == 0
+        assert seen["overrides"] == {"training": {"steps": 5, "time_limit": None}}
+        distmap("fit", *folders, "--run", tmp_path / "run", "--steps", "5", "--time-limit", "1h30m")
+        assert seen["overrides"] == {"training": {"steps": 5, "time_limit": 5400.0}}
+        distmap("fit", *folders, "--run", tmp_path / "run")
+        assert seen["overrides"] == {}
+
+
+def test_resume_and_overwrite(folders: Folders, config: Path, tmp_path: Path) -> None:
+    fit = ("fit", *folders, "--run", tmp_path / "run", "--config", config, "--device", "cpu")
+    assert distmap(*fit).exit_code == 0
+    refused(distmap(*fit), "--run", "run: exists already", "--resume", "--overwrite")
+    refused(distmap(*fit, "--resume", "--overwrite"), "--resume and --overwrite")
+    refused(distmap(*fit, "--resume", "--seed", "5"), "--resume", "other settings")
+    assert distmap(*fit, "--resume", "--steps", "6").exit_code == 0
+    assert distmap(*fit, "--overwrite").exit_code == 0
+
+
+def test_presets() -> None:
+    result = distmap("presets", "--json")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    presets = json.loads(result.stdout)
+    assert set(presets) == {"quick", "balanced", "paper"}
+    assert presets["paper"]["image_size"] == 256
+    result = distmap("presets")
+    for name in ("quick", "balanced", "paper", "r1_every"):
+        assert name in result.stdout
+
+
+def test_help_is_quick_to_import() -> None:
+    code = "import sys; from distmap.cli import main; print([m for m in ('torch', 'numpy', 'cv2') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+# --- what is wrong -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fit_refused(folders: Folders, config: Path, tmp_path: Path) -> Any:
+    """``fit_refused(*options, words=[...], folders=...)``: refused, and nothing at --run."""
+
+    def check(*options: str | Path, words: tuple[str, ...], folders: tuple[Path, ...] = folders) -> None:
+        run = tmp_path / "run"
+        result = distmap("fit", *folders, "--run", run, "--config", config, "--device", "cpu", *options)
+        refused(result, *words)
+        assert not run.exists()
+
+    return check
+
+
+def test_an_empty_folder(fit_refused: Any, folders: Folders, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    fit_refused(words=("empty: the folder holds no pictures",), folders=(folders[0], tmp_path / "empty"))
+
+
+def test_a_missing_folder(fit_refused: Any, folders: Folders, tmp_path: Path) -> None:
+    fit_refused(words=("nowhere: no such folder",), folders=(tmp_path / "nowhere", folders[1]))
+
+
+def test_one_folder_only(fit_refused: Any, folders: Folders) -> None:
+    fit_refused(words=("WITHOUT",), folders=folders[:1])
+
+
+def test_the_same_folder_twice(fit_refused: Any, folders: Folders) -> None:
+    fit_refused(words=("with: given as both folders",), folders=(folders[0], folders[0]))
+
+
+def test_nested_folders(fit_refused: Any, folders: Folders) -> None:
+    shutil.copytree(folders[1], folders[0] / "without")
+    fit_refused(words=("one lies inside the other",), folders=(folders[0], folders[0] / "without"))
+
+
+def test_one_picture_only(fit_refused: Any, folders: Folders) -> None:
+    for path in sorted(folders[0].iterdir())[1:]:
+        path.unlink()
+    fit_refused(words=("1 pictures WITH and 12 WITHOUT", "give more pictures"))
+
+
+def test_a_text_file_among_pictures(fit_refused: Any, folders: Folders) -> None:
+    (folders[1] / "notes.txt").write_text("hello")
+    fit_refused(words=("notes.txt: not a picture",))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_a_picture_cut_short(fit_refused: Any, folders: Folders, suffix: str) -> None:
+    path = folders[0] / f"broken.{suffix}"
+    assert cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[:-300])
+    fit_refused(words=(f"broken.{suffix}", "damaged or cut short", "replace or remove it"))
+
+
+def test_other_bands(fit_refused: Any, folders: Folders) -> None:
+    assert cv2.imwrite(str(folders[1] / "colour.png"), np.zeros((32, 32, 3), np.uint8))
+    fit_refused(words=("colour.png: has 3 band(s)", "has 1"))
+
+
+def test_other_number_type(fit_refused: Any, folders: Folders) -> None:
+    assert cv2.imwrite(str(folders[1] / "deep.png"), np.zeros((32, 32), np.uint16))
+    fit_refused(words=("deep.png: has uint16 values", "has uint8"))
+
+
+def test_values_that_are_not_finite(fit_refused: Any, folders: Folders) -> None:
+    tifffile.imwrite(folders[0] / "nan.tif", np.full((32, 32), np.nan, np.float32))
+    fit_refused(words=("nan.tif", "not finite"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--preset", "quik"), ("--preset quik", "quick, balanced, paper")),
+        (("--set", "generator.branch=2"), ("unknown setting 'generator.branch'", "did you mean 'generator.branches'?")),
+        (("--set", "generator.branches=many"), ("setting generator.branches='many'",)),
+        (("--set", "seed"), ("--set seed: give it as KEY=VALUE",)),
+        (("--image-size", "33"), ("image_size=33", "multiple of 8")),
+        (("--image-size", "big"), ("--image-size", "big")),
+        (("--time-limit", "soon"), ("--time-limit", "'soon' is not a duration", "10m")),
+        (("--time-limit", "0"), ("--time-limit", "longer than nothing")),
+        (("--steps", "0"), ("training.steps=0",)),
+        (("--seed", "-1"), ("seed=-1",)),
+        (("--device", "tpu"), ("--device tpu", "auto, cpu, cuda")),
+        (("--group", "("), ("--group '('", "not a regular expression")),
+        (("--group", "patient"), ("does not match --group", "with_00.png")),
+        (("--group", "(with)"), ("1 group(s) are too few", "finer --group")),
+        (("--resume",), ("--run", "no run to resume")),
+        (("--nonsense",), ("--nonsense",)),
+    ],
+)
+def test_wrong_options(fit_refused: Any, options: tuple[str, ...], words: tuple[str, ...]) -> None:
+    fit_refused(*options, words=words)
+
+
+def test_config_files(fit_refused: Any, tmp_path: Path) -> None:
+    fit_refused("--config", tmp_path / "none.yaml", words=("none.yaml", "No such file"))
+    (tmp_path / "bad.yaml").write_text("a: [1\nb: 2")
+    fit_refused("--config", tmp_path / "bad.yaml", words=("bad.yaml: not a YAML file",))
+    (tmp_path / "list.yaml").write_text("- a\n- b\n")
+    fit_refused("--config", tmp_path / "list.yaml", words=("list.yaml: must hold settings",))
+    (tmp_path / "unknown.yaml").write_text("generator:\n  brances: 3\n")
+    fit_refused("--config", tmp_path / "unknown.yaml", words=("generator.brances", "generator.branches"))
+
+
+def test_a_run_is_needed(pictures: Folders, tmp_path: Path) -> None:
+    refused(distmap("fit", *pictures), "--run")
+    for nothing in (tmp_path, tmp_path / "nowhere"):
+        refused(distmap("info", nothing), f"{nothing}: not a run folder", "distmap fit")
+        refused(distmap("info", nothing, "--json"), f"{nothing}: not a run folder")
+        refused(distmap("map", nothing, pictures[0], "--out", tmp_path / "maps"), f"{nothing}: not a run folder")
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_run_cannot_be_a_file(folders: Folders, config: Path, tmp_path: Path) -> None:
+    refused(distmap("fit", *folders, "--run", config, "--config", config), "tiny.yaml: is a file")
+    result = distmap("fit", *folders, "--run", config / "run", "--config", config, "--device", "cpu")
+    refused(result, "tiny.yaml")
+
+
+def test_wrong_pictures_to_map(fitted: Path, tmp_path: Path) -> None:
+    def check(source: Path, *words: str) -> None:
+        refused(distmap("map", fitted, source, "--out", tmp_path / "maps", "--device", "cpu"), *words)
+        assert not (tmp_path / "maps").exists()
+
+    check(tmp_path / "nowhere.png", "nowhere.png: no such file")
+    assert cv2.imwrite(str(tmp_path / "colour.png"), np.zeros((32, 32, 3), np.uint8))
+    check(tmp_path / "colour.png", "colour.png: has 3 band(s)")
+    (tmp_path / "text.png").write_text("hello")
+    check(tmp_path / "text.png", "text.png")
+    refused(distmap("map", fitted, "--out", tmp_path / "maps"), "IMAGES")
+    refused(distmap("map", fitted, tmp_path / "colour.png"), "--out")
