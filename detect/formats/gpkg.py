@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ def write(path: Path, pictures: Iterable[Detections], *, georeferences: Georefer
     columns |= {name: np.array([row[name] for _, row in items], np.int32) for name in _WHOLE}
     scores = [row["score"] for _, row in items]
     columns["score"] = np.array([np.nan if score is None else score for score in scores], float)
-    with whole_file(path) as temporary:
+    with whole_file(path) as temporary, warnings.catch_warnings():
+        # Plain pixels have no reference system, and that is meant.
+        warnings.filterwarnings("ignore", message="'crs' was not provided")
         pyogrio.raw.write(
             temporary,
             geometry=geometry,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from detect.detections import Detections, Instance
-from detect.formats import coco, geojson, gpkg, yolo, yolo_obb
+from detect.formats import coco, geojson, gpkg, label_studio, yolo, yolo_obb
 from detect.formats.geo import Georeference
 from detect.masks import Mask
 
@@ -118,3 +119,25 @@ def test_an_empty_geopackage_is_one(tmp_path: Path) -> None:
     gpkg.write(tmp_path / "a.gpkg", [])
     assert pyogrio.read_info(tmp_path / "a.gpkg")["features"] == 0
     assert gpkg.read(tmp_path / "a.gpkg") == []
+
+
+def test_label_studio_decodes_brush_strokes(tmp_path: Path) -> None:
+    brush = pytest.importorskip("label_studio_sdk.converter.brush")
+    label_studio.write(tmp_path / "tasks.json", pictures(tmp_path / "images"))
+    [task, _] = json.loads((tmp_path / "tasks.json").read_text())
+    strokes = [item for item in task["predictions"][0]["result"] if item["type"] == "brushlabels"]
+    layers = [brush.decode_rle(item["value"]["rle"]).reshape(40, 50, 4)[..., 3] for item in strokes]
+    assert [int((layer > 0).sum()) for layer in layers] == AREAS[:2]
+
+
+def test_datumaro_reads_coco_as_cvat_does(tmp_path: Path) -> None:
+    datumaro = pytest.importorskip("datumaro")
+    found = pictures(tmp_path / "images")
+    coco.write(tmp_path / "annotations" / "instances_default.json", found)
+    data = datumaro.Dataset.import_from(str(tmp_path), "coco_instances")
+    areas = dict.fromkeys(range(1, 5), 0.0)
+    for item in data:
+        for shape in item.annotations:
+            # Parts of one object are polygons of one group; each object comes with its box as well.
+            areas[shape.group] += 0 if shape.type.name == "bbox" else float(shape.get_area())
+    assert list(areas.values()) == AREAS
