@@ -107,12 +107,16 @@ def split_groups(pictures: Sequence[LabelledPicture], holdout: float, seed: int)
     np.random.default_rng([seed, 1]).shuffle(names)
     out: set[str] = set()
     kept = np.zeros(2, int)
-    for name in names:
-        counts = np.bincount([p.label for p in groups[name]], minlength=2)
-        wanted = kept < np.maximum(1, holdout * totals)
-        if (counts[wanted] > 0).any() and (kept + counts < totals).all():
-            out.add(name)
-            kept += counts
+    share = np.maximum(1, holdout * totals)
+    # A group that is far too large is kept out only where no other holds the class.
+    for enough, most in ((share, 2 * share), (np.ones(2), totals)):
+        for name in names:
+            counts = np.bincount([p.label for p in groups[name]], minlength=2)
+            useful = (counts[kept < enough] > 0).any()
+            fits = (kept + counts <= most).all() and (kept + counts < totals).all()
+            if name not in out and useful and fits:
+                out.add(name)
+                kept += counts
     if (kept == 0).any():
         raise PictureError(
             f"{totals[WITH]} pictures WITH and {totals[WITHOUT]} WITHOUT in {len(groups)} group(s) are too few to keep "

@@ -129,6 +129,19 @@ def test_share_kept_out_by_group() -> None:
     assert 0.2 <= len(split.kept_out) / 1000 < 0.23
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_large_group_is_not_kept_out(seed: int) -> None:
+    large = [labelled(n % 2, n, "large") for n in range(800)]
+    small = [labelled(n % 2, n, f"small{n // 10}") for n in range(800, 1000)]
+    assert 0.15 <= len(split_groups(large + small, 0.15, seed).kept_out) / 1000 < 0.17
+
+
+def test_a_large_group_is_kept_out_where_no_other_holds_the_class() -> None:
+    pictures = [labelled(WITH, n, f"patient{n // 5}") for n in range(10)]
+    pictures += [labelled(WITHOUT, n, f"patient{n % 2}") for n in range(100)]
+    assert len({p.group for p in split_groups(pictures, 0.1, 0).kept_out}) == 1
+
+
 def test_split_depends_on_the_seed_and_not_on_the_order() -> None:
     pictures = [labelled(label, number) for label in (WITH, WITHOUT) for number in range(30)]
     first = set(split_groups(pictures, 0.2, 0).kept_out)
