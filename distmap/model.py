@@ -104,11 +104,20 @@ class DistinctionModel:
             Bands or number type are not those trained on.
         """
         self.scaling.check(picture_HWC, "the picture")
-        return self._paint([self.scaling.apply(picture_HWC)])[0]
+        return next(self._paint_all([picture_HWC]))
 
-    def _paint(self, scaled: Sequence[Array]) -> list[Painting]:
-        """Paint several pictures (in [-1, 1]) together: their windows share batches of the network."""
-        canvases = [self._canvas(scaled_HWC) for scaled_HWC in scaled]
+    def _paint_all(self, pictures: Iterable[NDArray[np.generic]]) -> Iterator[Painting]:
+        """Paint pictures in order, together as long as they fill one batch: memory for one large picture is enough."""
+        waiting: list[_Canvas] = []
+        for picture_HWC in pictures:
+            waiting.append(self._canvas(self.scaling.apply(picture_HWC)))
+            if sum(len(canvas.corners) for canvas in waiting) >= WINDOWS_AT_ONCE:
+                yield from self._paint(waiting)
+                waiting.clear()
+        yield from self._paint(waiting)
+
+    def _paint(self, canvases: Sequence[_Canvas]) -> list[Painting]:
+        """Paint on several canvases together: their windows share batches of the network."""
         side = self.config.image_size
         jobs = [(canvas, top, left) for canvas in canvases for top, left in canvas.corners]
         for first in range(0, len(jobs), WINDOWS_AT_ONCE):
@@ -222,7 +231,7 @@ class DistinctionModel:
             for index, chunk in enumerate(chunks):
                 pictures = upcoming.pop().result()
                 upcoming += [reader.submit(read, chunk) for chunk in chunks[index + 1 : index + 2]]
-                paintings = self._paint([self.scaling.apply(picture) for picture in pictures])
+                paintings = self._paint_all(pictures)
                 for file, picture, painting in zip(chunk, pictures, paintings, strict=True):
                     yield PictureMap(
                         name=file.name,

@@ -222,6 +222,23 @@ def test_maps_of_files_and_folders_are_those_of_their_pictures(tmp_path: Path) -
         }
 
 
+def test_large_pictures_are_painted_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"0.png": (30, 30), "1.png": (20, 20), "2.png": (200, 200), "3.png": (150, 150), "4.png": (30, 30)}
+    for name, size in sizes.items():
+        assert cv2.imwrite(str(tmp_path / name), noise(*size))
+    painter = model(Constant())
+    together: list[int] = []
+    paint = painter._paint
+
+    def spy(canvases: Sequence[Any]) -> list[Painting]:
+        together.append(len(canvases))
+        return list(paint(canvases))
+
+    monkeypatch.setattr(painter, "_paint", spy)
+    assert [result.map_HW.shape for result in painter.maps([tmp_path])] == list(sizes.values())
+    assert together == [3, 1, 1]
+
+
 def test_maps_name_the_file_that_does_not_fit(tmp_path: Path) -> None:
     assert cv2.imwrite(str(tmp_path / "a.png"), noise(32, 32))
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((32, 32), np.uint16))
