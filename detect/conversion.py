@@ -35,13 +35,13 @@ _BY_SUFFIX = {".json": "coco", ".geojson": "geojson", ".gpkg": "gpkg"}
 
 
 def convert(
-    source: Path,
-    target: Path,
+    source: str | Path,
+    target: str | Path,
     *,
     source_format: str | None = None,
     target_format: str | None = None,
-    images: Path | None = None,
-    pictures: Path | None = None,
+    images: str | Path | None = None,
+    pictures: str | Path | None = None,
 ) -> list[Detections]:
     """Read annotations in one format and write them in another.
 
@@ -63,8 +63,8 @@ def convert(
     ValueError
         A format is not known or cannot be told, or the content is not what the format wants.
     """
-    wanted = target_format or format_of_target(target)
-    places = {} if images is None else read_georeferences(images)
+    wanted = target_format or format_of_target(Path(target))
+    places = {} if images is None else read_georeferences(Path(images))
     found = read_annotations(source, source_format=source_format, images=images, pictures=pictures)
     write_annotations(target, found, target_format=wanted, georeferences=places)
     return found
@@ -111,11 +111,11 @@ def _format_of_folder(source: Path) -> str:
 
 
 def read_annotations(
-    source: Path,
+    source: str | Path,
     *,
     source_format: str | None = None,
-    images: Path | None = None,
-    pictures: Path | None = None,
+    images: str | Path | None = None,
+    pictures: str | Path | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
     partial: bool = False,
 ) -> list[Detections]:
@@ -128,6 +128,7 @@ def read_annotations(
     partial
         Whether annotations of other pictures are left out; otherwise they are an error.
     """
+    source, images = Path(source), None if images is None else Path(images)
     kind = source_format or format_of_source(source)
     if sizes is None and images is not None:
         sizes = picture_sizes(images)
@@ -141,7 +142,7 @@ def read_annotations(
     if kind == "coco-results":
         if pictures is None:
             raise ValueError(f"{source}: a results list; give --pictures, the COCO JSON that numbers its pictures")
-        return coco.read_results(source, pictures)
+        return coco.read_results(source, Path(pictures))
     if kind == "label-studio":
         return label_studio.read(source, sizes=sizes)
     if kind in ("geojson", "gpkg"):
@@ -152,7 +153,7 @@ def read_annotations(
 
 
 def write_annotations(
-    target: Path,
+    target: str | Path,
     found: Sequence[Detections],
     *,
     target_format: str,
@@ -168,6 +169,7 @@ def write_annotations(
     categories
         Names that the file lists even where no object has them, where the format lists names.
     """
+    target = Path(target)
     if target_format not in FOLDER_FORMATS and target.is_dir():
         raise ValueError(f"{target}: is a folder, give the name of a file")
     if target_format == "coco":

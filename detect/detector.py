@@ -101,7 +101,7 @@ class Detector:
             temporary.write_text(json.dumps(kept | dataclasses.asdict(self), indent=2, allow_nan=False) + "\n")
 
 
-def read_detector(path: Path) -> Detector:
+def read_detector(path: str | Path) -> Detector:
     """Read ``detector.json``; keys that are not known are ignored.
 
     Raises
@@ -109,6 +109,7 @@ def read_detector(path: Path) -> Detector:
     ValueError
         The file is not such a file.
     """
+    path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: not there; is the folder a run whose `distmap fit` has ended?")
     content = _load(path)

@@ -75,7 +75,10 @@ class Evaluation:
     mask_ap: float | None = None
     """COCO's `ap` of masks; None where the truth has none."""
     mask_ap50: float | None = None
+    mask_ap25: float | None = None
     ap_dota_horizontal: float | None = None
+    ap_dota_area: float | None = None
+    """As `ap_dota`, by the area under the curve."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """95 % bootstrap intervals over groups, else pictures, by score."""
     curves: dict[str, Curve] = field(default_factory=dict, repr=False)
@@ -93,13 +96,13 @@ def _finite(value: Any) -> Any:
 
 
 def evaluate(
-    annotations: Path | Sequence[Detections],
-    truth: Path | TruthSet,
+    annotations: str | Path | Sequence[Detections],
+    truth: str | Path | TruthSet,
     *,
-    maps: Path | Mapping[str, NDArray[np.float32]] | None = None,
+    maps: str | Path | Mapping[str, NDArray[np.float32]] | None = None,
     group: str | None = None,
     categories: Sequence[str] = (),
-    images: Path | None = None,
+    images: str | Path | None = None,
     bootstrap: int = 1000,
 ) -> Evaluation:
     """Score what was found against the truth.
@@ -179,9 +182,11 @@ def evaluate(
         psnr=model_scores.psnr(models, positive),
         flip_rate=model_scores.flip_rate(models, positive),
         residual=model_scores.residual(models),
+        ap_dota_area=dota_scores(scored, objects, rule="area", use_categories=matched).mean,
         ap_dota_horizontal=dota_scores(scored, objects, boxes="horizontal", use_categories=matched).mean,
         mask_ap=mask_scores.ap if mask_scores else None,
         mask_ap50=mask_scores.ap50 if mask_scores else None,
+        mask_ap25=mask_scores.ap25 if mask_scores else None,
         intervals=pixels.intervals(groups, bootstrap),
         curves=curves,
         image_auroc=_image_auroc(scored, truths, pixels.peaks),
@@ -222,7 +227,7 @@ def _restrict(truth: Truth, categories: Sequence[str]) -> Truth:
     return dataclasses.replace(truth, objects=dataclasses.replace(truth.objects, instances=kept))
 
 
-def _map_readers(maps: Path | Mapping[str, NDArray[np.float32]], scored: Sequence[Detections]) -> list[MapReader]:
+def _map_readers(maps: str | Path | Mapping[str, NDArray[np.float32]], scored: Sequence[Detections]) -> list[MapReader]:
     """A function for each picture that gives its map, so that only one map is in memory at a time."""
     readers: dict[str, MapReader]
     if isinstance(maps, Mapping):

@@ -27,6 +27,7 @@ _ROWS = (
     ("mask_ap", "objects", "COCO, masks, IoU 0.50 to 0.95"),
     ("mask_ap50", "objects", "COCO, masks, IoU 0.50"),
     ("ap_dota", "objects", "DOTA, oriented boxes, VOC07"),
+    ("ap_dota_area", "objects", "DOTA, oriented boxes, area under the curve"),
     ("ap_dota_horizontal", "objects", "DOTA, horizontal boxes, VOC07"),
     ("centre_f1", "objects", "centres inside truth boxes"),
     ("count_mae", "objects", "objects off per picture"),

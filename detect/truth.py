@@ -40,7 +40,7 @@ class TruthSet:
         return self.source == "masks" or (bool(objects) and all(item.mask is not None for item in objects))
 
 
-def read_truth(path: Path, sizes: Mapping[str, tuple[int, int]]) -> TruthSet:
+def read_truth(path: str | Path, sizes: Mapping[str, tuple[int, int]]) -> TruthSet:
     """Read the truth for pictures of known size.
 
     Pictures are matched by path without suffix, then by stem; truth for further pictures is left out, and so are
@@ -57,6 +57,7 @@ def read_truth(path: Path, sizes: Mapping[str, tuple[int, int]]) -> TruthSet:
     ValueError
         The truth is none of the three kinds, no picture has truth, or a size differs.
     """
+    path = Path(path)
     if path.is_dir():
         pictures, source = _read_folder(path, sizes)
     elif path.is_file():

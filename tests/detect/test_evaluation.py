@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from detect.conversion import convert
 from detect.detections import Detections, Instance
 from detect.evaluation import evaluate, group_of
 from detect.extraction import ExtractionConfig, find_objects
@@ -189,3 +190,33 @@ def test_groups_come_from_the_stem() -> None:
         group_of("a.png", "x")
     with pytest.raises(ValueError, match="is no regular expression"):
         group_of("a.png", "(")
+
+
+def test_the_documented_example_runs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [_, code, *_] = (root / "docs" / "formats.md").read_text(encoding="utf-8").split("```")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "example"}
+    exec(code.removeprefix("python\n"), names)
+    [picture] = coco.read(tmp_path / "found.json")
+    assert [list(item.bbox) for item in picture.instances] == [[30, 10, 15, 10]]
+
+
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    pictures = [Detections(name="a.png", height=9, width=9, instances=(block(1, 1, 3, 3, 1.0),))]
+    save(tmp_path, pictures, pictures, {"a.png": pictures[0].union_mask().astype(np.float32)})
+    convert(str(tmp_path / "found.json"), str(tmp_path / "again.json"))
+    scores = evaluate(str(tmp_path / "again.json"), str(tmp_path / "masks"), maps=str(tmp_path / "maps"))
+    assert (scores.pixel_ap, scores.dice, scores.ap_dota_area) == (1, 1, 1)
+
+
+def test_groups_of_the_pictures_serve_where_no_pattern_is_given(tmp_path: Path) -> None:
+    found = [
+        Detections(name=f"{name}.png", height=9, width=9, instances=(block(1, 1, 3, 3, 1.0),), group=name[0])
+        for name in ("a1", "a2", "b1")
+    ]
+    save(tmp_path, found, found, {})
+    assert evaluate(tmp_path / "found.json", tmp_path / "masks").dice_groups == {"a": 1.0, "b": 1.0}
+    no_picture = coco.document([])
+    (tmp_path / "none.json").write_text(json.dumps(no_picture))
+    with pytest.raises(ValueError, match=r"none\.json: holds no picture"):
+        evaluate(tmp_path / "none.json", tmp_path / "masks")
