@@ -137,10 +137,10 @@ def evaluate(
         pictures = read_annotations(Path(annotations), images=images, pictures=reference)
     else:
         pictures = list(annotations)
-    sizes = {picture.name: (picture.height, picture.width) for picture in pictures}
-    known = read_truth(Path(truth), sizes) if isinstance(truth, (str, Path)) else truth
     if not pictures:
         raise ValueError(f"{annotations if isinstance(annotations, (str, Path)) else 'annotations'}: holds no picture")
+    sizes = {picture.name: (picture.height, picture.width) for picture in pictures}
+    known = read_truth(Path(truth), sizes) if isinstance(truth, (str, Path)) else truth
     scored = [picture for picture in pictures if picture.name in known.pictures]
     if not scored:
         raise ValueError("the truth knows none of the annotated pictures")

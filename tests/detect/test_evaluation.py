@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import runpy
 from pathlib import Path
 
 import cv2
@@ -195,8 +196,8 @@ def test_groups_come_from_the_stem() -> None:
 def test_the_documented_example_runs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [_, code, *_] = (root / "docs" / "formats.md").read_text(encoding="utf-8").split("```")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "example"}
-    exec(code.removeprefix("python\n"), names)
+    (tmp_path / "example.py").write_text(code.removeprefix("python\n"))
+    runpy.run_path(str(tmp_path / "example.py"))
     [picture] = coco.read(tmp_path / "found.json")
     assert [list(item.bbox) for item in picture.instances] == [[30, 10, 15, 10]]
 
