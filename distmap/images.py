@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
+# JPEGs that are cut short are errors; a picture is its own file, whatever lies beside it (and large folders open fast).
+GDAL_OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 OPENCV_BANDS = 4  # more at once it does not shrink
 TAIL = 0.0005  # share of values cut at either end when the scaling of 16-bit or float pictures is decided
 
@@ -93,7 +95,7 @@ def read_picture(path: Path) -> NDArray[np.generic]:
     if _is_broken_png(path):
         raise PictureError(f"{path}: the file is damaged or cut short; replace or remove it")
     try:
-        with rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING="YES"), rasterio.open(path) as source:
+        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path) as source:
             kinds = source.colorinterp
             bands = [index for index, kind in enumerate(kinds, start=1) if kind != ColorInterp.alpha]
             picture = np.moveaxis(source.read(bands), 0, -1)
