@@ -118,8 +118,9 @@ def _fit(
         return DistinctionModel(config, facts, trainer.average, None, device)
 
     _train(run, trainer, store, shown, snapshot, progress, clock)
-
     limit = config.training.time_limit
+    if trainer.steps == 0:
+        raise ValueError(f"--time-limit: {limit} s were over before the first step; use --resume and give more time")
     progress.update("training the judge", 0, {})
     judge = train_judge(
         store,

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 import yaml
 from safetensors.torch import load_file
@@ -132,6 +133,31 @@ def test_mixed_sizes_and_colours(fit: Fit, tmp_path: Path, rng: np.random.Genera
     assert sizes == [(1, 50), (301, 7), (64, 48), (20, 20)]
 
 
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "uint16"), (5, "uint8"), (3, "float32")])
+def test_bands_and_number_types(fit: Fit, tmp_path: Path, rng: np.random.Generator, bands: int, dtype: str) -> None:
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            pixels = (rng.random((24, 40, bands)) * 250).astype(dtype).squeeze()
+            pixels[..., :3] = 7  # and a constant part
+            path = tmp_path / name / f"{number}.tif"
+            tifffile.imwrite(path, pixels, photometric="minisblack", planarconfig="contig" if bands > 1 else None)
+    run = fit(folders=(tmp_path / "with", tmp_path / "without"))
+    for result in distmap.load(run, device="cpu").maps([tmp_path / "without"]):
+        assert result.map_HW.shape == (24, 40)
+        assert np.isfinite(result.map_HW).all()
+
+
+def test_pictures_that_are_all_alike(fit: Fit, tmp_path: Path) -> None:
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            assert cv2.imwrite(str(tmp_path / name / f"{number}.png"), np.full((8, 8), 99, np.uint8))
+    run = fit(folders=(tmp_path / "with", tmp_path / "without"))
+    result = next(distmap.load(run, device="cpu").maps([tmp_path / "with"]))
+    assert np.isfinite(result.map_HW).all()
+
+
 def test_time_limit(fit: Fit, tiny: dict[str, Any], pictures: Folders) -> None:
     overrides = {**tiny, "training": {**tiny["training"], "steps": None, "time_limit": 4.0}}
     started = time.monotonic()
@@ -141,6 +167,14 @@ def test_time_limit(fit: Fit, tiny: dict[str, Any], pictures: Folders) -> None:
     steps = logged_steps(run)
     assert steps
     assert steps == list(range(LOG_EVERY, steps[-1] + 1, LOG_EVERY))
+
+
+def test_no_time_for_a_single_step(fit: Fit, tiny: dict[str, Any], tmp_path: Path) -> None:
+    hasty = {**tiny, "training": {**tiny["training"], "steps": None, "time_limit": 0.001}}
+    with pytest.raises(ValueError, match=r"--time-limit: .* over before the first step"):
+        fit(overrides=hasty)
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+    assert same_weights(fit(resume=True), fit("straight"))
 
 
 # --- interruptions -----------------------------------------------------------------------------------------------
