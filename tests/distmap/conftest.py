@@ -20,6 +20,14 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny networks gain nothing from more threads, and on a busy machine they wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def tiny() -> dict[str, Any]:
     """Settings of tiny networks and four steps, nested by section."""

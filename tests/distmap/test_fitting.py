@@ -191,7 +191,8 @@ def start(folders: Folders, run: Path, tiny: dict[str, Any], *more: str) -> subp
     config.write_text(yaml.safe_dump(interruptible(tiny)))
     command = [sys.executable, "-c", "from distmap.cli import main; main()", "fit", *map(str, folders)]
     options = ["--run", str(run), "--config", str(config), "--device", "cpu", *more]
-    return subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in this process
+    return subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
