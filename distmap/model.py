@@ -25,7 +25,7 @@ from distmap.images import (
     resize,
     window_starts,
 )
-from distmap.maps import clean, distinction
+from distmap.maps import clean, differences, distinction, gated
 
 if TYPE_CHECKING:
     import torch
@@ -174,6 +174,28 @@ class DistinctionModel:
 
     def _cleaned(self, painting: Painting) -> Array:
         return clean(painting.distinction(), self.config.map.smoothing, self.config.map.halo)
+
+    def differences(self, windows_BHWC: NDArray[np.generic]) -> Array:
+        """Paint square windows of a scene, in the numbers of its file, each by itself: B x H x W x 2C, float32.
+
+        What comes back (see ``distmap.maps.differences``) may be averaged where windows overlap; ``map_differences``
+        makes the map of it. Windows of any size are brought to that of the network.
+
+        Raises
+        ------
+        PictureError
+            Bands or number type are not those trained on.
+        """
+        self.scaling.check(windows_BHWC, "the scene")
+        side, network = windows_BHWC.shape[1], self.config.image_size
+        scaled = np.stack([resize(self.scaling.apply(window), network, network) for window in windows_BHWC])
+        branches = self._paint_windows(scaled)
+        without, with_ = np.split(branches, 2, axis=1)
+        return np.stack([resize(window, side, side) for window in differences(scaled, without, with_)])
+
+    def map_differences(self, differences_HWC: Array, scale: float = 1.0) -> Array:
+        """The cleaned map, H x W, of what ``differences`` gave; ``scale``: pixels of it for each of the network's."""
+        return clean(gated(differences_HWC), self.config.map.smoothing, self.config.map.halo, scale)
 
     def explain(self, painting: Painting) -> dict[str, float]:
         """How well the model explains a picture.
