@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 Count = Annotated[int, Ge(1)]
-Weight = Annotated[float, Ge(0)]
+Weight = Annotated[float, Ge(0), Lt(math.inf)]
+Positive = Annotated[float, Gt(0), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Lt(1)]
 
 
@@ -89,11 +91,11 @@ class TrainingConfig:
 
     steps: Count | None = None
     """Steps to train; None: until the time is up."""
-    time_limit: Annotated[float, Gt(0)] | None = None
+    time_limit: Positive | None = None
     """Seconds for the whole of ``fit``, calibration included; None: until the steps are done."""
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
-    discriminator_rate: Annotated[float, Gt(0)] = 1e-3
-    mapping_rate: Annotated[float, Gt(0)] = 1e-3
+    learning_rate: Positive = 1e-3
+    discriminator_rate: Positive = 1e-3
+    mapping_rate: Positive = 1e-3
     beta1: Share = 0.0
     beta2: Annotated[float, Gt(0), Lt(1)] = 0.99
     ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.995
@@ -102,9 +104,9 @@ class TrainingConfig:
     """Last share of the training in which the learning rates fall linearly to a tenth."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """auto: bf16 where the device computes it natively."""
-    save_every: Annotated[float, Gt(0)] = 60.0
+    save_every: Positive = 60.0
     """Seconds between saved states."""
-    sample_every: Annotated[float, Gt(0)] = 60.0
+    sample_every: Positive = 60.0
     """Seconds between sample sheets."""
 
 
@@ -128,7 +130,7 @@ class JudgeConfig:
     max_width: Count = 64
     steps: Count = 300
     batch_size: Annotated[int, Ge(2)] = 32
-    learning_rate: Annotated[float, Gt(0)] = 2e-3
+    learning_rate: Positive = 2e-3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +44,7 @@ JUDGE_SHARE = 0.95  # of the time limit, by when the judge must be done
 LOG_EVERY = 10  # steps
 CALIBRATION_PICTURES = 400  # at most so many of each class; more would hardly move the threshold
 SHEET_ROWS = 8
+BATCHES_STREAM = 2
 
 
 def fit(
@@ -65,7 +66,8 @@ def fit(
     Parameters
     ----------
     with_folder, without_folder : pictures with the thing and without it, searched recursively.
-    run : folder to write; see INTERFACE of the README for what it holds.
+    run : folder to write: ``config.yaml``, ``weights.safetensors``, ``detector.json``, ``metrics.jsonl``, TensorBoard
+        events, ``samples/``, ``split.json`` (what trained, what was kept out) and ``state/`` (what resuming needs).
     preset, config, settings, overrides : see ``distmap.config.resolve``.
     device : ``auto``, ``cpu`` or ``cuda``.
     resume : go on where an interrupted run stopped; only ``training.steps`` and ``training.time_limit`` may change.
@@ -145,7 +147,7 @@ def _train(
     trainer: Trainer,
     store: PictureStore,
     shown: list[LabelledPicture],
-    snapshot: Any,
+    snapshot: Callable[[], DistinctionModel],
     progress: Progress,
     clock: float,
 ) -> None:
@@ -156,7 +158,7 @@ def _train(
     settings = config.training
     recorder = Recorder(run, trainer.steps)
     saved = sampled = time.monotonic()
-    stream = batches(store, config.data, config.data.batch_size, config.seed, trainer.steps)
+    stream = batches(store, config.data.symmetry, config.data.batch_size, (config.seed, BATCHES_STREAM), trainer.steps)
     with stop_on_interrupt() as stopping, recorder:
         while True:
             seconds = time.monotonic() - clock
@@ -165,7 +167,7 @@ def _train(
                 break
             pictures, labels = next(stream)
             terms = trainer.step(torch.from_numpy(pictures), torch.from_numpy(labels), share)
-            if trainer.steps % LOG_EVERY == 0:
+            if trainer.steps % LOG_EVERY == 0 or trainer.steps == settings.steps:
                 figures = {name: float(value) for name, value in terms.items()}
                 recorder.record(trainer.steps, seconds, figures)
                 progress.update("training", share, {"step": trainer.steps} | figures)

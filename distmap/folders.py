@@ -10,7 +10,6 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,6 @@ from distmap.images import (
     number_kind,
     read_picture,
 )
-
-if TYPE_CHECKING:
-    from distmap.config import DataConfig
 
 WITHOUT, WITH = 0, 1
 PIXELS_A_PICTURE = 4096  # about so many pixels of a picture help to decide the scaling
@@ -214,18 +210,19 @@ def symmetries(kind: str) -> list[tuple[int, bool]]:
 
 
 def batches(
-    store: PictureStore, config: DataConfig, size: int, seed: int, start: int
+    store: PictureStore, symmetry: str, size: int, key: tuple[int, ...], start: int
 ) -> Generator[tuple[Array, NDArray[np.int64]], None, None]:
-    """Endless batches of ``size`` from step ``start`` on: pictures B x C x S x S and labels B, half of each class.
+    """Endless batches from step ``start`` on: pictures B x C x S x S and labels B, half of each class.
 
-    Batch t depends on (seed, t) alone. The next batch is read while the present one is used.
+    B is ``size``, or one less where that is odd. Batch t depends on (``key``, t) alone. Pictures are turned and
+    mirrored as ``symmetry`` allows. The next batch is read while the present one is used.
     """
     labels = np.array([picture.label for picture in store.pictures])
     members = [np.flatnonzero(labels == label) for label in (WITHOUT, WITH)]
-    turns = symmetries(config.symmetry)
+    turns = symmetries(symmetry)
 
     def batch(step: int) -> tuple[Array, NDArray[np.int64]]:
-        rng = np.random.default_rng([seed, 2, step])
+        rng = np.random.default_rng([*key, step])
         half = size // 2
         chosen = np.concatenate([rng.choice(members[WITH], half), rng.choice(members[WITHOUT], half)])
         views = []

@@ -29,7 +29,7 @@ def train_judge(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=config.judge.learning_rate, total_steps=config.judge.steps + 1
     )
-    stream = batches(store, config.data, config.judge.batch_size, config.seed + STREAM, start=0)
+    stream = batches(store, config.data.symmetry, config.judge.batch_size, (config.seed, STREAM), start=0)
     judge.train()
     for step, (pictures, labels) in zip(range(config.judge.steps), stream, strict=False):
         if out_of_time():

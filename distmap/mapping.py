@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from distmap.files import replacing
+from distmap.files import filling
 from distmap.images import PictureError, find_pictures, read_picture
 from distmap.model import DistinctionModel
 from distmap.progress import Progress, Silent
@@ -29,30 +29,32 @@ def write_maps(
     Raises
     ------
     PictureError
-        A picture cannot be used (maps written before it stay), two pictures would give the same file, or a file would
-        replace one of the pictures.
+        A picture cannot be used, two pictures would give the same file, or a file would replace one of the pictures.
+        Nothing is written then.
     """
     from distmap.sheets import show_map, show_picture, write_sheet
 
     progress = progress or Silent()
+    out = Path(out)
     files = find_pictures(sources)
-    targets = [(Path(out) / file.name).with_suffix(".tiff") for file in files]
-    seen: dict[Path, str] = {}
+    names = [Path(file.name).with_suffix(".tiff") for file in files]
+    seen: dict[Path, Path] = {}
     pictures = {file.path.resolve() for file in files}
-    for file, target in zip(files, targets, strict=True):
-        for written in (target, target.with_suffix(".png")) if preview else (target,):
-            if written.resolve() in pictures:
-                raise PictureError(f"--out {out}: {written} would replace a picture; name another folder")
-        if target in seen:
-            raise PictureError(f"{file.path}: its map would have the name of that of {seen[target]}; rename one")
-        seen[target] = str(file.path)
-    for index, (file, target, result) in enumerate(zip(files, targets, model.map_files(files), strict=True)):
-        progress.update("mapping", index / len(files), {})
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
-            tifffile.imwrite(temporary, result.map_HW)
-        if preview:
-            scaled = model.scaling.apply(read_picture(file.path))
-            peak = float(np.abs(result.map_HW).max())
-            write_sheet(target.with_suffix(".png"), [[show_picture(scaled), show_map(result.map_HW, peak)]], zoom=1)
-    return targets
+    for file, name in zip(files, names, strict=True):
+        for written in (name, name.with_suffix(".png")) if preview else (name,):
+            if (out / written).resolve() in pictures:
+                raise PictureError(f"--out {out}: {out / written} would replace a picture; name another folder")
+        if name in seen:
+            raise PictureError(f"{file.path}: its map would have the name of that of {seen[name]}; rename one")
+        seen[name] = file.path
+    with filling(out) as folder:
+        for index, (file, name, result) in enumerate(zip(files, names, model.map_files(files), strict=True)):
+            progress.update("mapping", index / len(files), {})
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(target, result.map_HW)
+            if preview:
+                scaled = model.scaling.apply(read_picture(file.path))
+                peak = float(np.abs(result.map_HW).max())
+                write_sheet(target.with_suffix(".png"), [[show_picture(scaled), show_map(result.map_HW, peak)]], zoom=1)
+    return [out / name for name in names]

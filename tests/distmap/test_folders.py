@@ -12,7 +12,6 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distmap.config import DataConfig
 from distmap.folders import (
     WITH,
     WITHOUT,
@@ -247,21 +246,20 @@ def store_of(folders: Folders, cache_mb: int = 1) -> PictureStore:
 
 
 def test_batches_depend_on_seed_and_step_alone(two_folders: Folders) -> None:
-    config = DataConfig(batch_size=4, symmetry="all")
-    first = list(itertools.islice(batches(store_of(two_folders), config, 4, 3, start=0), 8))
-    later = list(itertools.islice(batches(store_of(two_folders, cache_mb=0), config, 4, 3, start=5), 3))
+    first = list(itertools.islice(batches(store_of(two_folders), "all", 4, (3, 2), start=0), 8))
+    later = list(itertools.islice(batches(store_of(two_folders, cache_mb=0), "all", 4, (3, 2), start=5), 3))
     for (x, y), (x_later, y_later) in zip(first[5:], later, strict=True):
         np.testing.assert_array_equal(x, x_later)
         np.testing.assert_array_equal(y, y_later)
     assert not np.array_equal(first[0][0], first[1][0])
-    other = next(batches(store_of(two_folders), config, 4, 4, start=0))
+    other = next(batches(store_of(two_folders), "all", 4, (4, 2), start=0))
     assert not np.array_equal(first[0][0], other[0])
 
 
 def test_batches_are_balanced_whatever_the_folders(two_folders: Folders) -> None:
     for path in sorted(two_folders[0].iterdir())[1:]:
         path.unlink()
-    x, y = next(batches(store_of(two_folders), DataConfig(), 6, 0, start=0))
+    x, y = next(batches(store_of(two_folders), "mirror", 6, (0, 2), start=0))
     assert x.shape == (6, 1, 32, 32)
     assert x.dtype == np.float32
     assert sorted(y) == [WITHOUT] * 3 + [WITH] * 3
@@ -275,6 +273,5 @@ def test_batches_show_every_view_that_the_data_allow(write_pictures: WritePictur
     halves = write_pictures("with", {"a.png": ramp}), write_pictures("without", {"a.png": ramp})
     scaling = Scaling(low=(0.0,), high=(1023.0,), dtype="uint16")
     store = PictureStore(list_folders(*halves, None), scaling, 32, 1)
-    config = DataConfig(symmetry=symmetry)  # type: ignore[arg-type]
-    seen = {picture.tobytes() for x, _ in itertools.islice(batches(store, config, 8, 0, 0), 20) for picture in x}
+    seen = {picture.tobytes() for x, _ in itertools.islice(batches(store, symmetry, 8, (0, 2), 0), 20) for picture in x}
     assert len(seen) == views

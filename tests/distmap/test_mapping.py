@@ -89,13 +89,11 @@ def test_pictures_are_never_replaced(model: DistinctionModel, source: Path, tmp_
     np.testing.assert_array_equal(tifffile.imread(tiffs / "a.tiff"), grey())
 
 
-def test_a_broken_picture_leaves_nothing_half_written(model: DistinctionModel, source: Path, tmp_path: Path) -> None:
+def test_a_broken_picture_leaves_nothing_written(model: DistinctionModel, source: Path, tmp_path: Path) -> None:
     (source / "z.png").write_bytes((source / "a.png").read_bytes()[:100])
     with pytest.raises(PictureError, match=r"z\.png"):
         write_maps(model, [source], tmp_path / "out")
-    for name in written(tmp_path / "out") if (tmp_path / "out").exists() else []:
-        assert name.endswith(".tiff")
-        assert tifffile.imread(tmp_path / "out" / name).dtype == np.float32
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_maps_may_be_written_again(model: DistinctionModel, source: Path, tmp_path: Path) -> None:
