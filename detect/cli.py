@@ -75,6 +75,9 @@ def extract(
     config = detector.config(threshold=fixed, false_alarm=false_alarm, min_area=min_area, category=category)
     if out.is_dir() and target_format not in FOLDER_FORMATS:
         raise ValueError(f"--out {out}: is a folder, give the name of a file")
+    for option, folder in (("--maps", maps), ("--masks", masks)):
+        if folder is not None and _holds_pictures(folder, images):
+            raise ValueError(f"{option} {folder}: holds the pictures themselves, which could be replaced; name another")
 
     import distmap
 
@@ -112,7 +115,12 @@ def extract(
         report = {"pictures": len(pictures), "objects": objects, "threshold": config.threshold, "out": str(out)}
         click.echo(json.dumps(report))
     else:
-        click.echo(f"{objects} objects in {len(pictures)} pictures at threshold {config.threshold}: {out}")
+        used = config.threshold if isinstance(config.threshold, str) else f"{config.threshold:.4g}"
+        click.echo(f"{objects} objects in {len(pictures)} pictures at threshold {used}: {out}")
+
+
+def _holds_pictures(folder: Path, images: Iterable[Path]) -> bool:
+    return folder.resolve() in {(image if image.is_dir() else image.parent).resolve() for image in images}
 
 
 def _threshold(text: str) -> float | ThresholdRule | None:

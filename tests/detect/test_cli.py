@@ -315,3 +315,14 @@ def test_real_labels_against_themselves(command: Command, data: Path, tmp_path: 
     assert {name: scores[name] for name in ones} == dict.fromkeys(ones, 1.0)
     assert scores["count_mae"] == 0
     assert scores["pictures"] == 447
+
+
+@pytest.mark.parametrize("option", ["--maps", "--masks"])
+def test_extract_never_replaces_the_pictures(
+    command: Command, run: Path, images: Path, tmp_path: Path, option: str
+) -> None:
+    before = (images / "two.png").read_bytes()
+    result = command("extract", run, images, "--out", tmp_path / "a.json", option, images)
+    assert result.exit_code == 2
+    assert option in result.output
+    assert (images / "two.png").read_bytes() == before
