@@ -1,24 +1,27 @@
 """The whole job on one kind of data: prepare the two folders, learn, detect.
 
-``synthetic`` writes generated sets whose truth is known. Imports are lazy, so that ``import pipelines`` stays fast.
+``synthetic`` writes generated sets whose truth is known; ``geotiff`` maps scenes of any size and finds the objects in
+them. Imports are lazy, so that ``import pipelines`` stays fast.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipelines.scenes.geotiffs import geotiff as geotiff
     from pipelines.synthetic_sets import synthetic as synthetic
 
-__all__ = ["synthetic"]
+__all__ = ["geotiff", "synthetic"]
+
+_HOMES = {"geotiff": "pipelines.scenes.geotiffs", "synthetic": "pipelines.synthetic_sets"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "synthetic":
-        from pipelines.synthetic_sets import synthetic
-
-        return synthetic
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,3 +41,63 @@ def synthetic(folder: Path, split: Split, count: int, image_size: int | None, se
 
     pipelines.synthetic(folder, split=split, count=count, image_size=image_size, seed=seed)
     click.echo(f"{folder}: train/ and test/ hold with/ and without/; the truth is in test/masks/", err=True)
+
+
+@main.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("scenes", metavar="SCENE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option("--bands", metavar="N,N,...", help="Bands to use, from 1.  [default: those that fit the run]")
+@click.option("--window", type=int, metavar="PX", help="Side of what the network sees at once, in pixels of the scene.")
+@click.option("--threshold", type=float, help="Instead of the run's own.")
+@click.option("--false-alarm", type=float, help="Threshold at this rate of false alarms instead.")
+@click.option("--min-area", type=int, metavar="PX", help="Drop smaller objects.")
+@click.option("--category", default="object", show_default=True, help="What the objects are called.")
+@click.option("--stac", is_flag=True, help="Write a STAC item for each scene too.")
+@click.option("--memory", type=int, default=1024, show_default=True, metavar="MB", help="For the tiles at work.")
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes on this machine.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to work on, such as tcp://host:8786.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--resume", is_flag=True, help="Pass over scenes that are done.")
+@click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def geotiff(
+    run: Path, scenes: tuple[Path, ...], out: Path, bands: str | None, memory: int, as_json: bool, **options: Any
+) -> None:
+    """Map scenes of any size and find the objects in them.
+
+    SCENE: GeoTIFFs or other pictures that GDAL reads, or folders of them. DIR gets, for each, a map (cloud-optimised
+    GeoTIFF), a GeoPackage in the scene's reference system, GeoJSON in WGS 84 and COCO JSON in pixels. A stopped run
+    goes on where it was when it is given again.
+    """
+    import json
+
+    import pipelines
+    from distmap.progress import shown_progress
+
+    with shown_progress() as progress:
+        finished = pipelines.geotiff(
+            run,
+            scenes,
+            out=out,
+            bands=None if bands is None else _band_numbers(bands),
+            memory_mb=memory,
+            progress=progress,
+            **options,
+        )
+    for done in finished:
+        what = "done earlier" if done.earlier else f"{done.objects} objects"
+        click.echo(f"{done.scene.name}: {what}", err=True)
+    if as_json:
+        summary = [
+            {"scene": str(done.scene), "objects": done.objects, "files": list(map(str, done.files))}
+            for done in finished
+        ]
+        click.echo(json.dumps({"scenes": summary}))
+
+
+def _band_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise ValueError(f"--bands {text}: give numbers with commas between them, such as 1,2,3") from None

@@ -1,0 +1,55 @@
+"""A run as what maps windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+import distmap
+from distmap.maps import reach
+from pipelines.scenes.source import Pixels, Scene
+from pipelines.scenes.windows import Floats
+
+
+class ModelMapper:
+    """A trained run on windows of ``side`` pixels; by default as large as the pictures that it was trained on."""
+
+    def __init__(self, model: distmap.DistinctionModel, side: int | None = None) -> None:
+        self._model = model
+        self.side = model.survey.longer_side if side is None else side
+        self.bands = model.scaling.bands
+        self.channels = 2 * self.bands
+        self._scale = self.side / model.config.image_size
+        self.reach = reach(model.config.map.smoothing, self._scale)
+
+    def check(self, scene: Scene) -> None:
+        """Raise ValueError where a scene's bands or numbers are not those trained on."""
+        self._model.scaling.check(np.empty((1, 1, len(scene.bands)), scene.dtype), scene.path)
+
+    def paint(self, windows_BHWC: Pixels) -> Floats:
+        """B x H x W x C in the numbers of the file -> B x H x W x 2C."""
+        return np.asarray(self._model.differences(windows_BHWC), np.float32)
+
+    def map(self, blended_HWK: Floats) -> Floats:
+        """The cleaned distinction map."""
+        return np.asarray(self._model.map_differences(blended_HWK, self._scale), np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunMapper:
+    """Loads a run where it is called, once for each process."""
+
+    run: Path
+    device: str = "auto"
+    side: int | None = None
+
+    def __call__(self) -> ModelMapper:
+        return _load(self.run, self.device, self.side)
+
+
+@lru_cache(maxsize=2)
+def _load(run: Path, device: str, side: int | None) -> ModelMapper:
+    return ModelMapper(distmap.load(run, device=device), side)

@@ -1,0 +1,307 @@
+"""The files that a scene ends as: map, layers for GIS programs, COCO JSON, STAC item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.files import write_json
+from detect.masks import Mask, run_lengths
+from pipelines.scenes.ground import Measures, oriented, to_degrees
+from pipelines.scenes.job import Job
+from pipelines.scenes.parts import SceneObjects
+from pipelines.scenes.source import IDENTITY, Scene
+
+LAYER, BOX_LAYER = "objects", "boxes"
+DECIMALS = 9  # of a degree: a tenth of a millimetre
+COG_OPTIONS = {
+    "compress": "DEFLATE",
+    "predictor": "YES",
+    "blocksize": 512,
+    "overview_resampling": "AVERAGE",
+    "bigtiff": "IF_SAFER",
+    "num_threads": "ALL_CPUS",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Where a scene's outputs stand. ``geojson`` and ``stac`` are there only for scenes with a reference system."""
+
+    map: Path
+    gpkg: Path
+    geojson: Path
+    coco: Path
+    stac: Path
+
+    @classmethod
+    def of(cls, folder: Path, stem: str) -> Names:
+        """Names in a folder."""
+        return cls(
+            map=folder / f"{stem}_map.tif",
+            gpkg=folder / f"{stem}.gpkg",
+            geojson=folder / f"{stem}.geojson",
+            coco=folder / f"{stem}_coco.json",
+            stac=folder / f"{stem}_stac.json",
+        )
+
+    def all(self) -> tuple[Path, ...]:
+        """Every name."""
+        return self.map, self.gpkg, self.geojson, self.coco, self.stac
+
+
+def write_map(path: Path, job: Job) -> None:
+    """Write the cloud-optimised GeoTIFF from the tiles: float32, NaN where the scene holds nothing.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or the like.
+    """
+    import rasterio.shutil
+    from rasterio.errors import RasterioError
+
+    mosaic = job.folder / "mosaic.vrt"
+    mosaic.write_text(_mosaic(job))
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=128):
+            rasterio.shutil.copy(mosaic, path, driver="COG", **COG_OPTIONS)
+            _check(path, job.scene)
+    except RasterioError as error:
+        raise OSError(f"{path.name}: cannot be written, is the disk full? ({error})") from error
+    except Exception as error:  # GDAL's own errors have no public base
+        if type(error).__module__ != "rasterio._err":
+            raise
+        raise OSError(f"{path.name}: cannot be written, is the disk full? ({error})") from error
+
+
+def _check(path: Path, scene: Scene) -> None:
+    """Read the ends of the file: GDAL does not say so whenever it could not write them."""
+    with rasterio_open(path) as written:
+        if written.shape != (scene.height, scene.width):
+            raise OSError(f"{path.name}: was not written whole, is the disk full?")
+        for _, window in list(written.block_windows(1))[-1:]:
+            written.read(1, window=window)
+    if path.stat().st_size == 0:
+        raise OSError(f"{path.name}: was not written whole, is the disk full?")
+
+
+def rasterio_open(path: Path) -> Any:
+    """Open a file of ours, which may have no georeference."""
+    import warnings
+
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path)
+
+
+def _mosaic(job: Job) -> str:
+    """A GDAL virtual raster of the tiles; what is in none of them is NaN."""
+    scene = job.scene
+    a, b, c, d, e, f = scene.transform
+    lines = [f'<VRTDataset rasterXSize="{scene.width}" rasterYSize="{scene.height}">']
+    if scene.crs is not None:
+        lines.append(f"<SRS>{escape(scene.crs)}</SRS>")
+    if scene.transform != IDENTITY:
+        lines.append(f"<GeoTransform>{c!r}, {a!r}, {b!r}, {f!r}, {d!r}, {e!r}</GeoTransform>")
+    lines.append('<VRTRasterBand dataType="Float32" band="1"><NoDataValue>nan</NoDataValue>')
+    for tile in (tile for row in job.grid() for tile in row if job.map_file(tile).exists()):
+        height, width = tile.shape
+        lines += [
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{job.map_file(tile).name}</SourceFilename>',
+            f'<SourceBand>1</SourceBand><SourceProperties RasterXSize="{width}" RasterYSize="{height}" '
+            'DataType="Float32" BlockXSize="512" BlockYSize="512"/>',
+            f'<SrcRect xOff="0" yOff="0" xSize="{width}" ySize="{height}"/>',
+            f'<DstRect xOff="{tile.left}" yOff="{tile.top}" xSize="{width}" ySize="{height}"/></SimpleSource>',
+        ]
+    return "\n".join([*lines, "</VRTRasterBand></VRTDataset>", ""])
+
+
+def columns(objects: SceneObjects, measures: Measures, scene: Scene, category: str) -> dict[str, NDArray[Any]]:
+    """What the layers say of each object; numbers in metres only where the scene has a reference system."""
+    count = len(objects)
+    table: dict[str, NDArray[Any]] = {
+        "score": np.round(objects.score, 6),
+        "category": np.full(count, category, object),
+        "area_px": objects.area,
+    }
+    if measures.area is not None:
+        for name, values in (
+            ("area_m2", measures.area),
+            ("length_m", measures.length),
+            ("width_m", measures.width),
+            ("heading", measures.heading),
+        ):
+            table[name] = np.round(np.asarray(values, float), 4)
+    # What `detect convert` needs to bring the layer into other formats.
+    table["picture"] = np.full(count, scene.name, object)
+    table["picture_width"] = np.full(count, scene.width, np.int32)
+    table["picture_height"] = np.full(count, scene.height, np.int32)
+    return table
+
+
+def write_gpkg(path: Path, objects: SceneObjects, measures: Measures, scene: Scene, category: str) -> None:
+    """Write a GeoPackage in the scene's reference system: a layer of outlines and one of oriented boxes.
+
+    Without a reference system coordinates are what the transform gives, else columns and rows (y down).
+    """
+    import pyogrio  # type: ignore[import-untyped]
+    import shapely
+
+    table = columns(objects, measures, scene, category)
+    outlines = shapely.transform(objects.geometry, scene.to_ground) if len(objects) else objects.geometry
+    boxes = np.array([shapely.Polygon(scene.to_ground(corners)) for corners in measures.box], object)
+    for layer, geometry, kind in ((LAYER, outlines, "MultiPolygon"), (BOX_LAYER, boxes, "Polygon")):
+        pyogrio.raw.write(
+            path,
+            geometry=shapely.to_wkb(geometry) if len(objects) else np.empty(0, object),
+            field_data=list(table.values()),
+            fields=list(table),
+            geometry_type=kind,
+            crs=scene.crs,
+            layer=layer,
+            driver="GPKG",
+            append=layer != LAYER,
+        )
+
+
+def write_geojson(path: Path, objects: SceneObjects, measures: Measures, scene: Scene, category: str) -> None:
+    """Write GeoJSON as RFC 7946 wants it: WGS 84, longitude first, outer rings counter-clockwise, no ``crs``.
+
+    ``box`` of a feature: the corners of its oriented box, longitude and latitude.
+    """
+    import shapely
+
+    table = {name: values.tolist() for name, values in columns(objects, measures, scene, category).items()}
+    boxes = to_degrees(measures.box.reshape(-1, 2), scene).reshape(-1, 4, 2).round(DECIMALS).tolist()
+    shapes: Any = shapely.transform(objects.geometry, partial(to_degrees, scene=scene)) if len(objects) else []
+    features = [
+        {
+            "type": "Feature",
+            "properties": {name: values[index] for name, values in table.items()} | {"box": boxes[index]},
+            "geometry": _geometry(shape),
+        }
+        for index, shape in enumerate(shapes)
+    ]
+    write_json(path, {"type": "FeatureCollection", "features": features})
+
+
+def _geometry(shape: Any) -> dict[str, Any]:
+    import shapely
+
+    polygons = []
+    for polygon in shapely.get_parts(shape):
+        rings = [(polygon.exterior, True), *((ring, False) for ring in polygon.interiors)]
+        polygons.append(
+            [
+                shapely.get_coordinates(ring if shapely.is_ccw(ring) == outer else shapely.reverse(ring))
+                .round(DECIMALS)
+                .tolist()
+                for ring, outer in rings
+            ]
+        )
+    if len(polygons) == 1:
+        return {"type": "Polygon", "coordinates": polygons[0]}
+    return {"type": "MultiPolygon", "coordinates": polygons}
+
+
+def write_coco(path: Path, objects: SceneObjects, scene: Scene, category: str) -> None:
+    """Write COCO JSON in pixel coordinates; like `detect`, polygons, or RLE where an object has holes."""
+    import shapely
+
+    bounds = shapely.bounds(objects.geometry) if len(objects) else np.zeros((0, 4))
+    centres_N2 = (bounds[:, :2] + bounds[:, 2:]) / 2
+    boxes, _ = oriented(objects.geometry, centres_N2, np.broadcast_to(np.eye(2), (len(objects), 2, 2)))
+    annotations = []
+    for index, (shape, (left, top, right, bottom)) in enumerate(zip(objects.geometry, bounds.tolist(), strict=True)):
+        annotations.append(
+            {
+                "id": index + 1,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [int(left), int(top), int(right - left), int(bottom - top)],
+                "area": int(objects.area[index]),
+                "segmentation": _segmentation(shape, scene),
+                "iscrowd": 0,
+                "score": float(objects.score[index]),
+                "attributes": {"obb": boxes[index].ravel().round(4).tolist()},
+            }
+        )
+    content = {
+        "info": {"description": "objects found by detect"},
+        "licenses": [],
+        "images": [{"id": 1, "file_name": scene.name, "width": scene.width, "height": scene.height}],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": category, "supercategory": ""}],
+    }
+    write_json(path, content)
+
+
+def _segmentation(shape: Any, scene: Scene) -> Any:
+    import shapely
+
+    if any(len(polygon.interiors) for polygon in shapely.get_parts(shape)):
+        from pycocotools import mask as coco
+
+        size = [scene.height, scene.width]
+        counts = run_lengths(mask_of(shape), scene.height, scene.width)
+        rle = coco.frPyObjects({"size": size, "counts": counts}, scene.height, scene.width)
+        return {"size": size, "counts": rle["counts"].decode("ascii")}
+    rings = [shapely.get_coordinates(polygon.exterior)[:-1] for polygon in shapely.get_parts(shape)]
+    return [ring.astype(int).ravel().tolist() for ring in rings]
+
+
+def mask_of(shape: Any) -> Mask:
+    """The pixels of an outline along pixel edges."""
+    from rasterio.features import rasterize
+    from rasterio.transform import Affine
+
+    left, top, right, bottom = (int(value) for value in shape.bounds)
+    place = Affine.translation(left, top)
+    crop_HW = rasterize([shape], out_shape=(bottom - top, right - left), transform=place, dtype="uint8") > 0
+    return Mask(x=left, y=top, crop_HW=crop_HW)
+
+
+def write_stac(path: Path, scene: Scene, names: Names) -> None:
+    """Write a STAC 1.0 item whose assets are the files beside it."""
+    corners = [(0, 0), (0, scene.height), (scene.width, scene.height), (scene.width, 0), (0, 0)]
+    ring = to_degrees(np.array(corners, float), scene).round(DECIMALS)
+    west, south = ring.min(axis=0).tolist()
+    east, north = ring.max(axis=0).tolist()
+    written = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert scene.crs is not None
+    code = {"proj:code": scene.crs} if scene.crs.startswith("EPSG:") else {"proj:code": None, "proj:wkt2": scene.crs}
+    assets = {
+        "map": (names.map, "image/tiff; application=geotiff; profile=cloud-optimized", "data"),
+        "objects": (names.gpkg, "application/geopackage+sqlite3", "data"),
+        "objects-wgs84": (names.geojson, "application/geo+json", "data"),
+    }
+    item = {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": ["https://stac-extensions.github.io/projection/v2.0.0/schema.json"],
+        "id": scene.path.stem,
+        "bbox": [west, south, east, north],
+        "geometry": {"type": "Polygon", "coordinates": [ring.tolist()]},
+        "properties": {
+            "datetime": written,
+            "proj:shape": [scene.height, scene.width],
+            "proj:transform": list(scene.transform),
+            **code,
+        },
+        "links": [],
+        "assets": {
+            key: {"href": f"./{file.name}", "type": kind, "roles": [role]} for key, (file, kind, role) in assets.items()
+        },
+    }
+    write_json(path, item)

@@ -1,0 +1,342 @@
+"""`pipelines geotiff` from end to end: the command, bad input, stopping and going on, many workers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+
+import pipelines
+from detect.extraction import ExtractionConfig
+from pipelines.cli import main
+from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.source import Pixels, open_scene
+from pipelines.scenes.windows import Floats
+from tests.pipelines.scenes.conftest import Brightness, WriteScene
+
+CONFIG = ExtractionConfig(threshold=0.6)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["geotiff", *map(str, arguments)])
+
+
+def refused(result: Result, *named: str) -> None:
+    """One line on standard error and status 2."""
+    assert result.exit_code == 2, (result.stdout, result.stderr, result.exception)
+    lines = result.stderr.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert sum(line.startswith("error: ") for line in lines) == 1
+    assert not any("Traceback" in line for line in lines)
+    for word in named:
+        assert word in lines[-1], lines[-1]
+
+
+def colours(rng: np.random.Generator, height: int = 100, width: int = 120) -> NDArray[np.uint8]:
+    pixels = rng.integers(60, 120, (height, width, 3), np.uint8)
+    pixels[40:48, 50:58] = 250
+    return pixels
+
+
+def test_writes_everything(tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator) -> None:
+    path = write_scene("town/a.tif", colours(rng))
+    out = tmp_path / "out"
+    result = invoke(tiny_run, path, "--out", out, "--stac", "--json", "--category", "block")
+    assert result.exit_code == 0, result.stderr
+    (summary,) = json.loads(result.stdout)["scenes"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(Path(file).name for file in summary["files"])
+    assert len(summary["files"]) == 5
+    assert summary["objects"] == len(json.loads((out / "a.geojson").read_text())["features"])
+    # Given again it must not replace anything unless told to.
+    refused(invoke(tiny_run, path, "--out", out), "a_map.tif", "--overwrite")
+    again = invoke(tiny_run, path, "--out", out, "--resume")
+    assert (again.exit_code, again.stderr) == (0, "a.tif: done earlier\n")
+    assert invoke(tiny_run, path, "--out", out, "--overwrite").exit_code == 0
+
+
+def test_folder_of_pictures(tmp_path: Path, tiny_run: Path, rng: np.random.Generator) -> None:
+    """Ordinary pictures go the same way: no metres, no GeoJSON, and that is said once."""
+    import cv2
+
+    for name in ("a.png", "sub/b.jpg"):
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(tmp_path / "pictures" / name), colours(rng))
+    result = invoke(tiny_run, tmp_path / "pictures", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("no reference system") == 1
+    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    assert written == ["a.gpkg", "a_coco.json", "a_map.tif", "sub/b.gpkg", "sub/b_coco.json", "sub/b_map.tif"]
+
+
+def test_scene_smaller_than_a_window(
+    tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator
+) -> None:
+    path = write_scene("small.tif", colours(rng)[:9, :7])
+    assert invoke(tiny_run, path, "--out", tmp_path / "out").exit_code == 0
+    with rasterio.open(tmp_path / "out" / "small_map.tif") as file:
+        assert file.shape == (9, 7)
+        assert np.isfinite(file.read(1)).all()
+
+
+def test_chosen_bands(tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator) -> None:
+    pixels = colours(rng)
+    wide = np.dstack([np.zeros_like(pixels), pixels])
+    plain, six = write_scene("plain.tif", pixels), write_scene("six.tif", wide)
+    assert invoke(tiny_run, plain, "--out", tmp_path / "out").exit_code == 0
+    assert invoke(tiny_run, six, "--out", tmp_path / "out", "--bands", "4,5,6").exit_code == 0
+    maps = []
+    for name in ("plain", "six"):
+        with rasterio.open(tmp_path / "out" / f"{name}_map.tif") as file:
+            maps.append(file.read(1))
+    np.testing.assert_array_equal(*maps)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--bands", "1,two"), "--bands"),
+        (("--bands", "1,2,9"), "no band 9"),
+        (("--bands", "1"), "trained on 3"),
+        (("--window", 3), "--window"),
+        (("--memory", 1), "--memory"),
+        (("--workers", 0), "--workers"),
+        (("--threshold", "-1"), "threshold"),
+        (("--scheduler", "tcp://127.0.0.1:1"), "--scheduler"),
+        (("--colour", "red"), "--colour"),
+    ],
+)
+def test_wrong_option(
+    tmp_path: Path,
+    write_scene: WriteScene,
+    tiny_run: Path,
+    rng: np.random.Generator,
+    options: tuple[object, ...],
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.scenes.cluster.PATIENCE", "1s")
+    path = write_scene("a.tif", colours(rng))
+    refused(invoke(tiny_run, path, "--out", tmp_path / "out", *options), named)
+    assert not [file for file in (tmp_path / "out").glob("*") if not file.name.startswith(".")]
+
+
+LOCAL = 'LOCAL_CS["somewhere",UNIT["metre",1]]'
+
+
+@pytest.mark.parametrize(
+    ("profile", "change", "named"),
+    [
+        ({"crs": LOCAL}, None, "reference system"),
+        ({"nodata": 0}, lambda pixels: pixels * 0, "nodata"),
+        ({}, lambda pixels: pixels[..., :2], "trained on 3"),
+        ({}, lambda pixels: pixels.astype(np.uint16), "uint16"),
+        ({}, lambda pixels: pixels.astype(np.complex64), "complex64"),
+    ],
+    ids=["unknown CRS", "all nodata", "too few bands", "another type", "complex"],
+)
+def test_scene_that_cannot_be_used(
+    tmp_path: Path,
+    write_scene: WriteScene,
+    tiny_run: Path,
+    rng: np.random.Generator,
+    profile: dict[str, Any],
+    change: Any,
+    named: str,
+) -> None:
+    pixels = colours(rng)
+    path = write_scene("bad.tif", change(pixels) if change else pixels, **profile)
+    refused(invoke(tiny_run, path, "--out", tmp_path / "out"), "bad.tif", named)
+    assert not (tmp_path / "out").exists()
+
+
+def test_truncated_file(tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator) -> None:
+    """The other scenes are done all the same; nothing of the damaged one is left."""
+    good, bad = write_scene("good.tif", colours(rng)), write_scene("bad.tif", colours(rng), tiled=False)
+    bad.write_bytes(bad.read_bytes()[:20_000])
+    refused(invoke(tiny_run, bad, good, "--out", tmp_path / "out"), "bad.tif", "cut short")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["good.geojson", "good.gpkg", "good_coco.json", "good_map.tif"]
+
+
+def test_two_scenes_of_one_name(tmp_path: Path, write_scene: WriteScene, tiny_run: Path) -> None:
+    scenes = [write_scene(name, np.zeros((9, 9, 3), np.uint8)) for name in ("x/a.tif", "y/a.tif")]
+    refused(invoke(tiny_run, *scenes, "--out", tmp_path / "out"), "x/a.tif", "y/a.tif")
+
+
+def test_no_run_and_no_scene(tmp_path: Path, tiny_run: Path) -> None:
+    refused(invoke(tmp_path, tmp_path, "--out", tmp_path / "out"), "detector.json")
+    refused(invoke(tiny_run, tmp_path / "gone.tif", "--out", tmp_path / "out"), "gone.tif")
+    (tmp_path / "empty").mkdir()
+    refused(invoke(tiny_run, tmp_path / "empty", "--out", tmp_path / "out"), "holds no scene")
+
+
+@pytest.mark.parametrize("room", [3_000, 30_000, 100_000])
+def test_disk_is_full(
+    tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator, room: int
+) -> None:
+    """No file may grow beyond ``room``, which is how a full disk looks to a program that writes one."""
+    path = write_scene("a.tif", colours(rng, 260, 260))
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        result = invoke(tiny_run, path, "--out", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    refused(result)
+    assert not [file for file in (tmp_path / "out").glob("*") if not file.name.startswith(".")]
+    # With room again the run goes on and ends.
+    assert invoke(tiny_run, path, "--out", tmp_path / "out").exit_code == 0
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slow(Brightness):
+    """Takes its time, notes in ``log`` which process painted, and fails after so many batches."""
+
+    log: Path
+    seconds: float = 0.0
+    fail_after: int | None = None
+
+    def __call__(self) -> Slow:
+        return self
+
+    def paint(self, windows_BHWC: Pixels) -> Floats:
+        time.sleep(self.seconds)
+        with self.log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if self.fail_after is not None and len(self.log.read_text().splitlines()) > self.fail_after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().paint(windows_BHWC)
+
+
+def run(path: Path, out: Path, mapper: Brightness, **options: Any) -> list[Any]:
+    scene = open_scene(path, None, None)
+    return map_scenes({path.stem: scene}, mapper, CONFIG, out=out, identity={}, ending=Ending(), **options)
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """What must not differ between two ways of doing a scene."""
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["a.geojson", "a.gpkg", "a_coco.json", "a_map.tif"]
+    return {name: (out / name).read_bytes() for name in names if not name.endswith("gpkg")}
+
+
+def scattered(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
+    from scipy.ndimage import gaussian_filter
+
+    noise = gaussian_filter(rng.standard_normal((side, side)), 6)
+    return np.asarray(np.clip(110 + 40 * noise / noise.std(), 0, 255), np.uint8)
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
+    path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
+    logs = [tmp_path / "first", tmp_path / "second", tmp_path / "whole"]
+    with pytest.raises(OSError, match="No space"):
+        run(path, tmp_path / "out", Slow(log=logs[0], fail_after=150), memory_mb=40)
+    kept = list((tmp_path / "out" / ".a.unfinished").glob("*.npz"))
+    assert 0 < len(kept) < 9
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    run(path, tmp_path / "out", Slow(log=logs[1]), memory_mb=40)
+    run(path, tmp_path / "reference", Slow(log=logs[2]), memory_mb=40)
+    assert results(tmp_path / "out") == results(tmp_path / "reference")
+    batches = [len(log.read_text().splitlines()) for log in logs]
+    assert batches[1] < batches[2] - 100
+
+
+def test_what_other_settings_had_done_is_not_used(
+    tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator
+) -> None:
+    path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
+    log = tmp_path / "log"
+    with pytest.raises(OSError, match="No space"):
+        run(path, tmp_path / "out", Slow(log=log, fail_after=150), memory_mb=40)
+    write_scene("a.tif", scattered(rng, 1200), tiled=True)
+    run(path, tmp_path / "out", Brightness(), memory_mb=40)
+    run(path, tmp_path / "reference", Brightness(), memory_mb=40)
+    assert results(tmp_path / "out") == results(tmp_path / "reference")
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
+    """A real local cluster, one of whose workers is killed while it paints."""
+    path = write_scene("a.tif", scattered(rng, 1500), tiled=True)
+    log = tmp_path / "log"
+    killed: list[int] = []
+
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not killed:
+            time.sleep(0.05)
+            lines = log.read_text().splitlines() if log.exists() else []
+            if len(lines) > 60:
+                os.kill(int(lines[-1]), signal.SIGKILL)
+                killed.append(int(lines[-1]))
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    run(path, tmp_path / "out", Slow(log=log, seconds=0.01), memory_mb=40, workers=2)
+    killer.join()
+    assert killed
+    painters = {int(line) for line in log.read_text().splitlines()}
+    assert len(painters) == 3
+    run(path, tmp_path / "reference", Brightness(), memory_mb=40)
+    assert results(tmp_path / "out") == results(tmp_path / "reference")
+
+
+def test_damaged_scene_on_a_cluster(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
+    path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
+    path.write_bytes(path.read_bytes()[:900_000])
+    with pytest.raises(ValueError, match=r"a\.tif.*cut short"):
+        run(path, tmp_path / "out", Brightness(), memory_mb=40, workers=2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+import numpy as np, rasterio
+from detect.extraction import ExtractionConfig
+from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.source import open_scene
+from tests.pipelines.scenes.conftest import Brightness
+folder, side = Path(sys.argv[1]), int(sys.argv[2])
+path = folder / f"{side}.tif"
+with rasterio.open(path, "w", driver="GTiff", height=side, width=side, count=3, dtype="uint8", tiled=True) as file:
+    for _, window in file.block_windows(1):
+        block = np.zeros((3, window.height, window.width), np.uint8)
+        block[:, 100:120, 100:130] = 255
+        file.write(block, window=window)
+scene = open_scene(path, None, None)
+map_scenes({path.stem: scene}, Brightness(side=128), ExtractionConfig(threshold=0.6), out=folder / "out", identity={},
+           ending=Ending(), memory_mb=64)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    peaks = []
+    for side in (1500, 4500):
+        answer = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code, str(tmp_path), str(side)],
+            capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[3],
+        )  # fmt: skip
+        peaks.append(int(answer.stdout))
+    assert peaks[1] < peaks[0] + 150, peaks
+
+
+def test_call_is_public() -> None:
+    assert pipelines.geotiff.__module__ == "pipelines.scenes.geotiffs"

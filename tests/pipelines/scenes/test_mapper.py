@@ -1,0 +1,89 @@
+"""A trained run as what maps windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rasterio.transform import Affine
+
+import distmap
+from pipelines.scenes.mapper import ModelMapper, RunMapper
+from pipelines.scenes.source import SceneReader, open_scene
+from pipelines.scenes.windows import Region, map_canvas, read_canvas
+from tests.pipelines.scenes.conftest import UTM, WriteScene
+
+SIDE = 32
+
+
+@pytest.fixture
+def model(tiny_run: Path) -> distmap.DistinctionModel:
+    return distmap.load(tiny_run, device="cpu")
+
+
+def scene_map(path: Path, mapper: ModelMapper) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    scene = open_scene(path, None, mapper.bands)
+    whole = Region(top=0, left=0, bottom=scene.height, right=scene.width)
+    with SceneReader(scene) as reader:
+        return map_canvas(read_canvas(reader, whole, mapper.side), mapper)[0]
+
+
+def picture(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    pixels = rng.integers(60, 120, (176, 144, 3), np.uint8)
+    pixels[60:68, 50:58] = 250
+    pixels[100:110, 90:98] = 250
+    return pixels
+
+
+def test_a_scene_has_the_map_of_the_picture(
+    write_scene: WriteScene, model: distmap.DistinctionModel, rng: np.random.Generator
+) -> None:
+    """Where no window reaches beyond the picture, tiles and `DistinctionModel.map` see and blend the same windows."""
+    pixels = picture(rng)
+    expected = model.map(pixels)
+    found = scene_map(write_scene("a.tif", pixels), ModelMapper(model))
+    inner = slice(SIDE // 2 + 4, -SIDE // 2 - 4)
+    assert expected[inner, inner].max() > 0
+    np.testing.assert_allclose(found[inner, inner], expected[inner, inner], atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [None, 48, 51], ids=["as trained", "coarser", "odd"])
+def test_map_of_a_crop_is_the_crop_of_the_map(
+    write_scene: WriteScene, model: distmap.DistinctionModel, rng: np.random.Generator, side: int | None
+) -> None:
+    pixels, mapper = picture(rng), ModelMapper(model, side)
+    whole = scene_map(write_scene("whole.tif", pixels), mapper)
+    moved = UTM @ Affine.translation(11, 23)
+    crop = scene_map(write_scene("crop.tif", pixels[23:, 11:], transform=moved), mapper)
+    border = mapper.side + mapper.reach
+    assert whole.max() > 0
+    np.testing.assert_allclose(crop[border:, border:], whole[23 + border :, 11 + border :], atol=1e-5)
+
+
+def test_differences_of_a_window_are_those_of_its_painting(
+    model: distmap.DistinctionModel, rng: np.random.Generator
+) -> None:
+    window = rng.integers(60, 120, (SIDE, SIDE, 3), np.uint8)
+    found = model.differences(window[None])
+    assert found.shape == (1, SIDE, SIDE, 6)
+    painting = model.paint(window)
+    np.testing.assert_allclose(found[0, ..., :3], painting.picture_HWC - painting.repainted(0), atol=1e-5)
+    np.testing.assert_allclose(found[0, ..., 3:], painting.with_NHWC[0] - painting.without_NHWC[0], atol=1e-5)
+    np.testing.assert_allclose(model.map_differences(found[0]), model.map(window), atol=1e-5)
+    with pytest.raises(ValueError, match=r"2 band\(s\)"):
+        model.differences(window[None, ..., :2])
+
+
+def test_reach_bounds_what_a_pixel_depends_on(model: distmap.DistinctionModel) -> None:
+    for side in (32, 64):
+        mapper = ModelMapper(model, side)
+        blended = np.full((101, 101, 6), 0.01, np.float32)
+        before = mapper.map(blended)
+        blended[50, 50] = 1
+        changed = np.argwhere(mapper.map(blended) != before)
+        assert 0 < np.abs(changed - 50).max() <= mapper.reach
+
+
+def test_loaded_once_for_each_process(tiny_run: Path) -> None:
+    assert RunMapper(run=tiny_run, device="cpu")() is RunMapper(run=tiny_run, device="cpu")()

@@ -1,0 +1,235 @@
+"""Objects across tiles are those of the whole map; what the layers say of them is true on the ground."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio  # type: ignore[import-untyped]
+import pytest
+import rasterio
+import shapely
+import shapely.affinity
+from numpy.typing import NDArray
+from pycocotools import mask as coco_masks
+from pycocotools.coco import COCO
+from rasterio.transform import Affine
+from rasterio.warp import transform as warp
+
+from detect.extraction import ExtractionConfig, find_objects
+from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.job import Job, do_tiles
+from pipelines.scenes.outputs import mask_of
+from pipelines.scenes.parts import SceneObjects
+from pipelines.scenes.source import open_scene
+from tests.pipelines.scenes.conftest import UTM, Brightness, WriteScene
+
+PLAIN = Brightness(weight=0.0)
+Fields = NDArray[np.uint8]
+
+
+@pytest.fixture
+def blobs(rng: np.random.Generator) -> Fields:
+    """Smoothed noise: some hundred blobs of all shapes, many with holes, on 300 x 260."""
+    from scipy.ndimage import gaussian_filter
+
+    noise = gaussian_filter(rng.standard_normal((300, 260)), 2.5)
+    return np.asarray(np.clip(128 + 60 * noise / noise.std(), 0, 255), np.uint8)
+
+
+def objects_of(path: Path, folder: Path, config: ExtractionConfig, tile_HW: tuple[int, int]) -> SceneObjects:
+    job = Job(scene=open_scene(path, None, None), mapper=PLAIN, extraction=config, folder=folder, tile_HW=tile_HW)
+    folder.mkdir()
+    list(do_tiles(job, job.remaining()))
+    assert job.remaining() == []
+    return job.objects()[0]
+
+
+CONFIGS = [
+    ExtractionConfig(threshold=0.6),
+    ExtractionConfig(threshold=0.6, connectivity=4, min_area=20),
+    ExtractionConfig(threshold=0.75, low_threshold=0.55, min_area=5, max_area=900),
+    ExtractionConfig(threshold=0.6, smoothing=1.2, close_radius=2, open_radius=1.5),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["plain", "four", "hysteresis", "morphology"])
+@pytest.mark.parametrize("tile_HW", [(64, 64), (37, 51), (3, 260)], ids=str)
+def test_objects_do_not_depend_on_tiles(
+    tmp_path: Path, write_scene: WriteScene, blobs: Fields, config: ExtractionConfig, tile_HW: tuple[int, int]
+) -> None:
+    path = write_scene("a.tif", blobs)
+    whole = objects_of(path, tmp_path / "whole", config, (512, 512))
+    tiled = objects_of(path, tmp_path / "tiled", config, tile_HW)
+    assert len(whole) > 20
+    np.testing.assert_array_equal(whole.area, tiled.area)
+    # Smoothing rounds differently at other places of an array.
+    np.testing.assert_allclose(whole.score, tiled.score, atol=1e-6)
+    assert all(one.equals(two) for one, two in zip(whole.geometry, tiled.geometry, strict=True))
+    # No corner is left where seams were.
+    assert [shapely.get_num_coordinates(shape) for shape in whole.geometry] == [
+        shapely.get_num_coordinates(shape) for shape in tiled.geometry
+    ]
+
+
+@pytest.mark.parametrize("config", CONFIGS[:3], ids=["plain", "four", "hysteresis"])
+def test_objects_are_those_of_detect(
+    tmp_path: Path, write_scene: WriteScene, blobs: Fields, config: ExtractionConfig
+) -> None:
+    """The map is the picture but for a ramp in each window, so it is taken from the tiles."""
+    path = write_scene("a.tif", blobs)
+    (done,) = run(path, tmp_path / "out", config=config, memory_mb=40)
+    with rasterio.open(done.files[0]) as file:
+        expected = find_objects(file.read(1), config)
+    annotations = COCO(done.files[-1])
+    found = [annotations.annToMask(item).astype(bool) for item in annotations.loadAnns(annotations.getAnnIds())]
+    assert len(found) == len(expected)
+    canvas = np.zeros(blobs.shape, bool)
+    for one in expected:
+        canvas[:] = False
+        assert one.mask is not None
+        one.mask.paint(canvas)
+        matching = [mask for mask in found if (mask == canvas).all()]
+        assert len(matching) == 1
+
+
+def run(path: Path, out: Path, *, config: ExtractionConfig = CONFIGS[0], **options: Any) -> list[Any]:
+    scene = open_scene(path, None, None)
+    ending = Ending(category="blob", stac=True)
+    return map_scenes({path.stem: scene}, PLAIN, config, out=out, identity={}, ending=ending, **options)
+
+
+def rectangle(top: int, left: int, height: int, width: int, shape: tuple[int, int] = (120, 150)) -> Fields:
+    pixels = np.zeros(shape, np.uint8)
+    pixels[top : top + height, left : left + width] = 255
+    return pixels
+
+
+TRANSFORMS = {
+    "north-up": (UTM, "EPSG:32633", 90.0),
+    "south-up": (Affine(0.5, 0, 500_000, 0, 0.5, 5_000_000), "EPSG:32633", 90.0),
+    "rotated": (
+        Affine.translation(500_000, 5_000_000) @ Affine.rotation(30) @ Affine.scale(0.5, -0.5), "EPSG:32633", 60.0
+    ),
+    # One pixel is 0.5 m east and north at 47 degrees north.
+    "degrees": (Affine(6.5734e-6, 0, 15.0, 0, -4.4972e-6, 47.0), "EPSG:4326", 90.0),
+    # Mercator's metres are longer than the ground's: 0.5 m there is 0.5 / 1.4632 here.
+    "mercator": (Affine(0.73160, 0, 1669792.0, 0, -0.73160, 5909499.0), "EPSG:3395", 90.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(TRANSFORMS))
+def test_sizes_on_the_ground(tmp_path: Path, write_scene: WriteScene, name: str) -> None:
+    """A block of 40 x 12 pixels of half a metre: 20 m x 6 m, 120 square metres."""
+    transform, crs, heading = TRANSFORMS[name]
+    path = write_scene("a.tif", rectangle(50, 70, 12, 40), transform=transform, crs=crs)
+    (done,) = run(path, tmp_path / "out")
+    names = [file.name for file in done.files]
+    assert names == ["a_map.tif", "a.gpkg", "a.geojson", "a_stac.json", "a_coco.json"]
+
+    for layer, kind in (("objects", "MultiPolygon"), ("boxes", "Polygon")):
+        meta, _, geometry, columns = pyogrio.raw.read(done.files[1], layer=layer)
+        row = dict(zip(meta["fields"], (column[0] for column in columns), strict=True))
+        assert meta["crs"] == crs
+        assert meta["geometry_type"] == kind
+        assert row["area_px"] == 480
+        assert row["area_m2"] == pytest.approx(120, rel=2e-3)
+        assert row["length_m"] == pytest.approx(20, rel=1e-3)
+        assert row["width_m"] == pytest.approx(6, rel=1e-3)
+        assert row["heading"] == pytest.approx(heading, abs=0.5)
+        assert (row["category"], row["picture"]) == ("blob", "a.tif")
+        (shape,) = shapely.from_wkb(geometry)
+        corners = shapely.Polygon([transform @ corner for corner in ((70, 50), (110, 50), (110, 62), (70, 62))])
+        assert shape.symmetric_difference(corners).area < 1e-6 * corners.area
+
+    content = json.loads(done.files[2].read_text())
+    assert set(content) == {"type", "features"}
+    (feature,) = content["features"]
+    ring = np.array(feature["geometry"]["coordinates"][0])
+    assert feature["geometry"]["type"] == "Polygon"
+    assert shapely.is_ccw(shapely.LinearRing(ring))
+    corner = transform @ (70, 50)
+    expected = np.ravel(warp(crs, "EPSG:4326", [corner[0]], [corner[1]]))
+    assert np.abs(ring - expected).max(axis=1).min() < 2e-9
+    assert np.abs(np.array(feature["properties"]["box"]) - expected).max(axis=1).min() < 2e-9
+
+    item = json.loads(done.files[3].read_text())
+    assert item["bbox"][0] <= ring[:, 0].min() <= ring[:, 0].max() <= item["bbox"][2]
+    assert item["properties"]["proj:code"] == crs
+
+    annotations = COCO(done.files[4])
+    (annotation,) = annotations.loadAnns(annotations.getAnnIds())
+    assert annotation["bbox"] == [70, 50, 40, 12]
+    assert annotation["attributes"]["obb"] == [70, 50, 110, 50, 110, 62, 70, 62]
+    assert annotations.annToMask(annotation).sum() == 480
+
+
+def test_ring_across_tiles_keeps_its_hole(tmp_path: Path, write_scene: WriteScene) -> None:
+    pixels = rectangle(20, 30, 600, 700, (700, 800))
+    pixels[40:600, 50:700] = 0
+    (done,) = run(write_scene("ring.tif", pixels), tmp_path / "out", memory_mb=42)
+    annotations = COCO(done.files[-1])
+    (annotation,) = annotations.loadAnns(annotations.getAnnIds())
+    np.testing.assert_array_equal(coco_masks.decode(annotation["segmentation"]), pixels // 255)
+    (geometry,) = json.loads(done.files[2].read_text())["features"]
+    assert len(geometry["geometry"]["coordinates"]) == 2
+    assert not shapely.is_ccw(shapely.LinearRing(geometry["geometry"]["coordinates"][1]))
+
+
+def test_map_is_a_valid_cog_in_place(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
+    from rio_cogeo.cogeo import cog_validate
+
+    pixels = rng.integers(1, 255, (1300, 1100, 3), np.uint8)
+    pixels[:, 50:] = 1  # keep the objects few
+    pixels[600:, :100] = 0
+    (done,) = run(write_scene("a.tif", pixels, nodata=0), tmp_path / "out", memory_mb=48)
+    valid, errors, warnings = cog_validate(done.files[0], strict=True)
+    assert (valid, errors, warnings) == (True, [], [])
+    with rasterio.open(done.files[0]) as file:
+        assert (file.crs.to_epsg(), file.transform, file.dtypes, file.overviews(1)) == (
+            32633,
+            UTM,
+            ("float32",),
+            [2, 4],
+        )
+        map_HW = file.read(1)
+    assert np.isnan(map_HW[600:, :100]).all()
+    assert np.isfinite(map_HW).sum() == 1300 * 1100 - 700 * 100
+    np.testing.assert_allclose(map_HW[:500], pixels[:500, :, 0] / 255, atol=0.011)
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_crop_and_halves_give_the_same_objects(tmp_path: Path, write_scene: WriteScene, blobs: Fields) -> None:
+    whole = objects_of(write_scene("whole.tif", blobs), tmp_path / "1", CONFIGS[0], (512, 512))
+    border = PLAIN.side
+    for name, top, bottom in (("north", 0, 160), ("south", 113, 300)):
+        moved = UTM @ Affine.translation(0, top)
+        path = write_scene(f"{name}.tif", blobs[top:bottom], transform=moved)
+        part = objects_of(path, tmp_path / name, CONFIGS[0], (512, 512))
+        inner = shapely.box(0, 0 if top == 0 else top + border, 260, bottom if bottom == 300 else bottom - border)
+        expected = [shape for shape in whole.geometry if inner.contains(shape)]
+        found = [shapely.affinity.translate(shape, 0, top) for shape in part.geometry]
+        found = [shape for shape in found if inner.contains(shape)]
+        assert len(expected) > 5
+        assert all(one.equals(two) for one, two in zip(expected, found, strict=True))
+
+
+def test_mask_of_an_outline() -> None:
+    shape = shapely.box(5, 7, 9, 12).difference(shapely.box(6, 8, 7, 9))
+    mask = mask_of(shape)
+    assert (mask.x, mask.y, mask.area) == (5, 7, 19)
+
+
+def test_detect_reads_the_layer(tmp_path: Path, write_scene: WriteScene) -> None:
+    from detect.formats import gpkg
+    from detect.formats.geo import read_georeferences
+
+    path = write_scene("a.tif", rectangle(50, 70, 12, 40))
+    (done,) = run(path, tmp_path / "out")
+    (picture,) = gpkg.read(done.files[1], georeferences=read_georeferences(path))
+    (found,) = picture.instances
+    assert found.mask is not None
+    assert list(found.mask.box) == [70, 50, 40, 12]
+    assert found.score == pytest.approx(1 / 1.6, abs=0.01)

@@ -1,0 +1,137 @@
+"""The lattice, blending, and that a map does not depend on the extent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from rasterio.transform import Affine
+
+from pipelines.scenes.source import SceneReader, open_scene
+from pipelines.scenes.windows import Region, fill, hann, lattice, map_canvas, read_canvas
+from tests.pipelines.scenes.conftest import UTM, Brightness, WriteScene
+
+
+def map_of(path: Path, mapper: Brightness, region: Region | None = None) -> NDArray[np.float32]:
+    scene = open_scene(path, None, None)
+    region = region or Region(top=0, left=0, bottom=scene.height, right=scene.width)
+    with SceneReader(scene) as reader:
+        return map_canvas(read_canvas(reader, region, mapper.side), mapper)[0]
+
+
+@given(st.integers(2, 40), st.integers(-(10**9), 10**9), st.integers(-50, 500), st.integers(1, 100))
+def test_lattice_covers_and_is_fixed_on_the_ground(side: int, anchor: int, first: int, length: int) -> None:
+    even, odd = lattice(anchor, first, first + length, side)
+    starts = sorted(even + odd)
+    step = max(1, side // 2)
+    assert all((start + anchor) % step == 0 for start in starts)
+    assert all((start + anchor) // step % 2 == 0 for start in even)
+    assert all(start < first + length and start + side > first for start in starts)
+    # Every pixel lies in two windows, which are all that there are.
+    for pixel in (first, first + length - 1):
+        assert sum(start <= pixel < start + side for start in starts) in (2, 3)
+
+
+@pytest.mark.parametrize("side", [16, 17, 64])
+def test_weights_add_up_to_one(side: int) -> None:
+    total = np.zeros((4 * side, 4 * side), np.float32)
+    for top in range(0, 3 * side + 1, side // 2):
+        for left in range(0, 3 * side + 1, side // 2):
+            total[top : top + side, left : left + side] += hann(side)
+    np.testing.assert_allclose(total[side : 2 * side, side : 2 * side], 1, atol=1e-6)
+
+
+def test_blend_of_what_windows_agree_on_is_that(write_scene: WriteScene, rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 256, (70, 90), np.uint8)
+
+    class Plain(Brightness):
+        def paint(self, windows_BHWC):  # type: ignore[no-untyped-def]
+            return windows_BHWC.astype(np.float32)
+
+    np.testing.assert_allclose(map_of(write_scene("a.tif", pixels), Plain()), pixels, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        UTM,
+        Affine(0.5, 0, 500_000, 0, 0.5, 5_000_000),  # south-up
+        Affine.translation(500_000.25, 5_000_000) @ Affine.rotation(30) @ Affine.scale(0.5, -0.5),
+        Affine(1e-6, 0, 8.5, 0, -1e-6, 47.123456),
+        Affine(0.100235, 0, 252645.951, 0, -0.0997475, 4107315.949),
+    ],
+    ids=["north-up", "south-up", "rotated", "degrees", "odd"],
+)
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (16, 32), (21, 13), (47, 3)])
+def test_map_of_a_crop_is_the_crop_of_the_map(
+    write_scene: WriteScene, rng: np.random.Generator, brightness: Brightness, transform: Affine, top: int, left: int
+) -> None:
+    pixels = rng.integers(0, 256, (200, 220, 3), np.uint8)
+    whole = map_of(write_scene("whole.tif", pixels, transform=transform), brightness)
+    moved = transform @ Affine.translation(left, top)
+    crop = map_of(write_scene("crop.tif", pixels[top : top + 140, left : left + 150], transform=moved), brightness)
+    border = brightness.side
+    inner = slice(border, -border)
+    difference = crop[inner, inner] - whole[top : top + 140, left : left + 150][inner, inner]
+    assert np.abs(difference).max() == 0
+    # The windows do look different when the lattice is cut anew from the crop's corner.
+    if (top, left) == (21, 13):
+        own = map_of(write_scene("own.tif", pixels[top : top + 140, left : left + 150]), brightness)
+        assert np.abs(own - whole[top : top + 140, left : left + 150])[inner, inner].max() > 1e-3
+
+
+def test_map_of_a_region_is_the_region_of_the_map(
+    write_scene: WriteScene, rng: np.random.Generator, brightness: Brightness
+) -> None:
+    path = write_scene("a.tif", rng.integers(0, 256, (150, 130, 3), np.uint8))
+    whole = map_of(path, brightness)
+    region = Region(top=37, left=61, bottom=101, right=130)
+    np.testing.assert_array_equal(map_of(path, brightness, region), whole[37:101, 61:130])
+
+
+def test_pixels_that_hold_nothing_take_the_nearest_value() -> None:
+    window = np.array([[[1], [2], [9], [9]], [[3], [9], [9], [9]]], np.uint8)
+    valid = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)
+    filled = fill(window, valid)[..., 0]
+    np.testing.assert_array_equal(filled[:, 0], [1, 3])
+    np.testing.assert_array_equal(filled[0], [1, 2, 2, 2])
+    assert filled[1, 1] in (2, 3)
+
+
+def test_nodata_leaves_no_edge(write_scene: WriteScene, brightness: Brightness) -> None:
+    """A grey field beside nodata 0: the map is that of a grey field without nodata."""
+    pixels = np.full((96, 96, 3), 100, np.uint8)
+    full = map_of(write_scene("full.tif", pixels), brightness)
+    pixels[:, :41] = 0
+    half = map_of(write_scene("half.tif", pixels, nodata=0), brightness)
+    np.testing.assert_allclose(half[:, 41:], full[:, 41:], atol=1e-6)
+    assert (half[:, :41] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["nodata", "alpha", "mask", "nan"])
+def test_what_holds_nothing(write_scene: WriteScene, kind: str) -> None:
+    pixels = np.full((40, 50, 3), 9, np.float32 if kind == "nan" else np.uint8)
+    hole = (slice(10, 20), slice(30, 50))
+    expected = np.ones((40, 50), bool)
+    expected[hole] = False
+    if kind == "alpha":
+        path = write_scene("a.tif", pixels, alpha=expected.astype(np.uint8) * 255)
+    elif kind == "mask":
+        path = write_scene("a.tif", pixels)
+        with rasterio.open(path, "r+") as file:
+            file.write_mask(expected)
+    else:
+        pixels[hole] = np.nan if kind == "nan" else 0
+        path = write_scene("a.tif", pixels, nodata=0 if kind == "nodata" else None)
+    scene = open_scene(path, None, 3)
+    assert scene.bands == (1, 2, 3)
+    with SceneReader(scene) as reader:
+        found, valid = reader.read(-5, -5, 50, 60)
+    np.testing.assert_array_equal(valid[5:45, 5:55], expected)
+    assert valid.sum() == expected.sum()
+    np.testing.assert_array_equal(found[5:45, 5:55][expected], pixels[expected])
