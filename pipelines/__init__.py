@@ -1,7 +1,8 @@
 """The whole job on one kind of data: prepare the two folders, learn, detect.
 
-``synthetic`` writes generated sets whose truth is known; ``geotiff`` maps scenes of any size and finds the objects in
-them. Imports are lazy, so that ``import pipelines`` stays fast.
+``synthetic`` writes generated sets whose truth is known; ``areas`` cuts scenes into patches where a layer says that
+something is present or absent; ``geotiff`` maps scenes of any size and finds the objects in them. Imports are lazy, so
+that ``import pipelines`` stays fast.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipelines.area_patches import areas as areas
     from pipelines.scenes.geotiffs import geotiff as geotiff
     from pipelines.synthetic_sets import synthetic as synthetic
 
-__all__ = ["geotiff", "synthetic"]
+__all__ = ["areas", "geotiff", "synthetic"]
 
-_HOMES = {"geotiff": "pipelines.scenes.geotiffs", "synthetic": "pipelines.synthetic_sets"}
+_HOMES = {
+    "areas": "pipelines.area_patches",
+    "geotiff": "pipelines.scenes.geotiffs",
+    "synthetic": "pipelines.synthetic_sets",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -96,6 +96,35 @@ def geotiff(
         click.echo(json.dumps({"scenes": summary}))
 
 
+@main.command()
+@click.argument("scenes", metavar="SCENE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--layer", metavar="FILE", type=click.Path(path_type=Path), required=True, help="Points or polygons.")
+@click.option("--field", default="present", show_default=True, help="Says 1 (present) or 0 (absent) of each area.")
+@click.option("--patch", type=int, default=64, show_default=True, metavar="PX", help="Side of a patch.")
+@click.option("--test", type=float, default=0.2, show_default=True, help="Share of the areas for the test half.")
+@click.option("--bands", metavar="N,N,...", help="Bands to keep, from 1.  [default: all but alpha]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides which areas are for the test half.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bool, **options: Any) -> None:
+    """Cut scenes into the two folders of patches, where a layer says that the thing is present or absent.
+
+    Patches go to DIR/{train,test}/{with,without}. A point is one patch around it; a polygon is as many patches as lie
+    wholly inside it.
+    """
+    import json
+
+    import pipelines
+
+    written = pipelines.areas(scenes, folder, bands=None if bands is None else _band_numbers(bands), **options)
+    for half, counts in written.counts.items():
+        click.echo(f"{folder / half}: {counts['with']} patches with/, {counts['without']} without/", err=True)
+    if written.areas_without_patch:
+        click.echo(f"{written.areas_without_patch} areas gave no patch: too small, or not wholly on a scene", err=True)
+    if as_json:
+        click.echo(json.dumps({"patches": written.counts, "areas_without_patch": written.areas_without_patch}))
+
+
 def _band_numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))

@@ -28,7 +28,7 @@ MapperSource: TypeAlias = Callable[[], WindowMapper]
 
 SETTINGS = "settings.json"
 ALIGNMENT = 512  # blocks of the files written, and a multiple of the blocks of most files read
-LARGEST_TILE = 4096
+LARGEST_TILE = 2048  # larger ones save little, and a stopped run loses the tile it was at
 TILES_IN_MEMORY = 3  # one is read, one mapped, one written
 
 

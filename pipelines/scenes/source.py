@@ -61,6 +61,11 @@ class Scene:
         a, b, c, d, e, f = self.transform
         return np.asarray(points_N2 @ np.array([[a, d], [b, e]]) + [c, f])
 
+    def to_pixels(self, points_N2: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixel-edge coordinates (column, row) of map coordinates (x, y)."""
+        a, b, c, d, e, f = self.transform
+        return np.asarray((points_N2 - [c, f]) @ np.linalg.inv(np.array([[a, d], [b, e]])))
+
 
 def open_scene(path: Path, bands: Sequence[int] | None, needed: int | None) -> Scene:
     """Look at a scene's header.

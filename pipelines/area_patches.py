@@ -1,0 +1,212 @@
+"""Scenes and a layer of areas, where the thing is present or absent -> the two folders of patches.
+
+GIS people label areas, not patches: a point is one patch around it; a polygon is as many patches side by side as lie
+wholly inside it. A polygon that holds none is, where it says present, one patch around it, since it may outline
+the thing itself; where it says absent it is passed over, since nobody said what is around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detect.files import whole_folder
+from pipelines.scenes.geotiffs import find_scenes
+from pipelines.scenes.source import Pixels, Scene, SceneReader, open_scene
+
+PRESENT = frozenset({"1", "true", "yes", "y", "with", "present"})
+SLACK = 1e-4  # of a pixel: areas in another reference system come over with rounding
+ABSENT = frozenset({"0", "false", "no", "n", "without", "absent"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Area:
+    """A feature of the layer: its number from 1, what it says, and its shape in the layer's reference system."""
+
+    number: int
+    present: bool
+    shape: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patches:
+    """How many patches were written, by half and class, as in ``counts["train"]["with"]``; and areas that gave none."""
+
+    counts: dict[str, dict[str, int]]
+    areas_without_patch: int
+
+
+def areas(
+    scenes: Iterable[str | Path],
+    folder: str | Path,
+    *,
+    layer: str | Path,
+    field: str = "present",
+    patch: int = 64,
+    test: float = 0.2,
+    bands: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Patches:
+    """Cut patches from scenes where a layer says that the thing is present or absent.
+
+    ``folder`` gets ``{train,test}/{with,without}/<scene>_area<number>_<row>_<column>.tif``, GeoTIFFs in the scene's own
+    numbers; row and column are those of the patch's first pixel. Areas are either in the training half or in the test
+    half, and `distmap fit --group '_(area[0-9]+)_'` keeps them together again.
+
+    Parameters
+    ----------
+    layer
+        Points or polygons, in any reference system; GeoPackage, GeoJSON, or whatever GDAL reads.
+    field
+        What says present (1, true, yes, with, present) or absent (0, false, no, without, absent).
+    patch
+        Height and width of a patch in pixels of the scene.
+    test
+        Share of the areas that go into the test half.
+    bands
+        Numbers of the bands to keep, from 1; None: all but alpha.
+
+    Raises
+    ------
+    ValueError
+        A scene, the layer or an argument cannot be used, or a class gets no patch.
+    FileExistsError
+        ``folder`` is a file or holds something already.
+    """
+    folder, layer = Path(folder), Path(layer)
+    if patch < 16:
+        raise ValueError(f"--patch {patch}: must be 16 or more pixels")
+    if not 0 <= test < 1:
+        raise ValueError(f"--test {test}: must lie between 0 and 1")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists already and is not an empty folder: choose another or remove it")
+    listed, crs = read_areas(layer, field)
+    opened = {name: open_scene(path.absolute(), bands, None) for name, path in find_scenes(scenes).items()}
+    for scene in opened.values():
+        if scene.crs is None:
+            raise ValueError(f"{scene.path}: has no reference system, so the areas cannot be found in it")
+    counts = {half: {"with": 0, "without": 0} for half in ("train", "test")}
+    halves = _halves(listed, test, seed)
+    used: set[int] = set()
+    with whole_folder(folder) as unfinished:
+        for name, scene in opened.items():
+            with SceneReader(scene) as reader:
+                for area, top, left in _corners(scene, listed, crs, patch):
+                    pixels, valid = reader.read(top, left, patch, patch)
+                    if not valid.all():
+                        continue
+                    half, label = halves[area.number], "with" if area.present else "without"
+                    stem = f"{name.replace('/', '_')}_area{area.number}_{top}_{left}"
+                    _write(unfinished / half / label / f"{stem}.tif", pixels, scene, top, left)
+                    counts[half][label] += 1
+                    used.add(area.number)
+        for label, word in (("with", "present"), ("without", "absent")):
+            if counts["train"][label] == 0:
+                raise ValueError(
+                    f"{layer}: no patch of {patch} pixels for training where {field} says {word}; "
+                    "do the areas lie on the scenes, and are they large enough?"
+                )
+    return Patches(counts=counts, areas_without_patch=len(listed) - len(used))
+
+
+def read_areas(layer: Path, field: str) -> tuple[list[Area], str]:
+    """Areas of a layer and its reference system.
+
+    Raises
+    ------
+    ValueError
+        Not a layer, or without reference system, or without the field; or a feature that is neither point nor polygon,
+        or says neither present nor absent.
+    """
+    import pyogrio  # type: ignore[import-untyped]
+    import shapely
+    from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-untyped]
+
+    try:
+        meta, _, geometry, columns = pyogrio.raw.read(layer)
+    except (DataSourceError, DataLayerError) as error:
+        raise ValueError(f"{layer}: not a readable layer ({error})") from None
+    if meta["crs"] is None:
+        raise ValueError(f"{layer}: has no reference system; assign one")
+    fields = list(meta["fields"])
+    if field not in fields:
+        raise ValueError(f"{layer}: has no field {field!r} but {', '.join(fields) or 'none'}; choose one with --field")
+    found = []
+    for number, (shape, value) in enumerate(
+        zip(shapely.from_wkb(geometry), columns[fields.index(field)], strict=True), start=1
+    ):
+        said = str(value).strip().lower().removesuffix(".0")
+        if said not in PRESENT | ABSENT:
+            raise ValueError(f"{layer}: feature {number} says {field} {value!r}; write 1 (present) or 0 (absent)")
+        if shape is None or shape.is_empty or shape.geom_type.removeprefix("Multi") not in ("Point", "Polygon"):
+            raise ValueError(f"{layer}: feature {number} is neither point nor polygon")
+        found.append(Area(number=number, present=said in PRESENT, shape=shape))
+    if not found:
+        raise ValueError(f"{layer}: holds no area")
+    return found, str(meta["crs"])
+
+
+def _halves(listed: Sequence[Area], test: float, seed: int) -> dict[int, str]:
+    """Which half each area goes to; of each class the same share."""
+    halves = {area.number: "train" for area in listed}
+    rng = np.random.default_rng(seed)
+    for present in (True, False):
+        numbers = [area.number for area in listed if area.present == present]
+        rng.shuffle(numbers)
+        halves |= dict.fromkeys(numbers[: round(test * len(numbers))], "test")
+    return halves
+
+
+def _corners(scene: Scene, listed: Iterable[Area], crs: str, patch: int) -> Iterator[tuple[Area, int, int]]:
+    """Where patches wholly within the scene start: area, row, column."""
+    for area in listed:
+        for top, left in _area_corners(scene, area, crs, patch):
+            if 0 <= top <= scene.height - patch and 0 <= left <= scene.width - patch:
+                yield area, top, left
+
+
+def _area_corners(scene: Scene, area: Area, crs: str, patch: int) -> Iterator[tuple[int, int]]:
+    import shapely
+    from rasterio.warp import transform
+
+    def to_pixels(points_N2: Any) -> Any:
+        x, y = transform(crs, scene.crs, points_N2[:, 0], points_N2[:, 1])
+        return scene.to_pixels(np.column_stack([x, y]))
+
+    def around(point: Any) -> tuple[int, int]:
+        return round(point.y - patch / 2), round(point.x - patch / 2)
+
+    pixels = shapely.transform(shapely.force_2d(area.shape), to_pixels)
+    if not shapely.intersects(pixels, shapely.box(0, 0, scene.width, scene.height)):
+        return
+    for part in shapely.get_parts(pixels):
+        if part.geom_type == "Point":
+            yield around(part)
+            continue
+        left, top, right, bottom = part.bounds
+        lefts = np.arange(max(0, np.ceil(left - SLACK)), min(scene.width, right + SLACK) - patch + SLACK, patch)
+        tops = np.arange(max(0, np.ceil(top - SLACK)), min(scene.height, bottom + SLACK) - patch + SLACK, patch)
+        x, y = (axis.ravel() for axis in np.meshgrid(lefts, tops))
+        shapely.prepare(part)
+        inside = shapely.covers(part, shapely.box(x + SLACK, y + SLACK, x + patch - SLACK, y + patch - SLACK))
+        yield from ((int(row), int(column)) for row, column in zip(y[inside], x[inside], strict=True))
+        if area.present and not inside.any():
+            yield around(shapely.centroid(part))
+
+
+def _write(path: Path, pixels_HWC: Pixels, scene: Scene, top: int, left: int) -> None:
+    import rasterio
+    from rasterio.transform import Affine
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width, count = pixels_HWC.shape
+    place = Affine(*scene.transform) @ Affine.translation(left, top)
+    with rasterio.open(
+        path, "w", driver="GTiff", height=height, width=width, count=count, dtype=pixels_HWC.dtype,
+        crs=scene.crs, transform=place, compress="deflate",
+    ) as target:  # fmt: skip
+        target.write(np.moveaxis(pixels_HWC, -1, 0))

@@ -1,0 +1,169 @@
+"""Time and memory of a large scene through a map function that costs nothing, against bare rasterio.
+
+`make bench` runs 10,000 x 8,000 pixels; DISTMAP_BENCH_SCENE=40000x30000 chooses another size. Otherwise a small scene
+goes through once. Each side runs in a process of its own, whose peak memory is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SIZE = os.environ.get("DISTMAP_BENCH_SCENE", "10000x8000")
+SMALL = "1500x1100"
+ROOT = Path(__file__).resolve().parents[3]
+MEMORY_LIMIT_MB, TIME_LIMIT = 1536, 1.5
+MEMORY_MB = 512
+SIDE = 256
+
+CODE = """
+import json, resource, sys, time
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np, rasterio, rasterio.shutil
+from rasterio.windows import Window
+from detect.extraction import ExtractionConfig
+from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.job import Job, read_tile, tile_shape
+from pipelines.scenes.outputs import COG_OPTIONS
+from pipelines.scenes.source import SceneReader, open_scene
+
+task, folder, memory_mb, side = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+path = folder / "scene.tif"
+
+
+@dataclass(frozen=True)
+class Trivial:
+    side: int
+    channels: int = 1
+    reach: int = 0
+
+    def __call__(self):
+        return self
+
+    def paint(self, windows_BHWC):
+        return windows_BHWC[..., :1].astype(np.float32) * np.float32(1 / 255)
+
+    def map(self, blended_HWK):
+        return blended_HWK[..., 0]
+
+
+def generate(width, height):
+    rng = np.random.default_rng(0)
+    block = rng.integers(20, 120, (3, 512, 512), np.uint8)
+    block = np.repeat(np.repeat(block[:, ::8, ::8], 8, axis=1), 8, axis=2)
+    block[:, 200:230, 200:260] = 250
+    with rasterio.open(
+        path, "w", driver="GTiff", height=height, width=width, count=3, dtype="uint8", crs="EPSG:32633",
+        transform=rasterio.Affine(0.1, 0, 500000, 0, -0.1, 5000000), tiled=True, blockxsize=512, blockysize=512,
+        compress="deflate", zlevel=1, bigtiff="IF_SAFER",
+    ) as file:
+        for _, window in file.block_windows(1):
+            block = np.roll(block, 37, axis=2)
+            file.write(block[:, : window.height, : window.width], window=window)
+
+
+def ours():
+    config = ExtractionConfig(threshold=0.9)
+    done = map_scenes({"scene": open_scene(path, None, None)}, Trivial(side), config, out=folder / "ours", identity={},
+                      ending=Ending(), memory_mb=memory_mb)
+    return done[0].objects
+
+
+def bare():
+    mapper, scene = Trivial(side), open_scene(path, None, None)
+    job = Job(scene=scene, mapper=mapper, extraction=ExtractionConfig(threshold=0.9), folder=folder,
+              tile_HW=tile_shape(scene, mapper, memory_mb))
+    (folder / "bare").mkdir()
+    with rasterio.open(path) as source:
+        profile = dict(driver="GTiff", height=scene.height, width=scene.width, count=1, dtype="float32", crs=source.crs,
+                       transform=source.transform, nodata=np.nan, tiled=True, blockxsize=512, blockysize=512,
+                       compress="zstd", zstd_level=1, predictor=3, bigtiff="IF_SAFER")
+        with rasterio.open(folder / "bare" / "temporary.tif", "w", **profile) as target:
+            for row in job.grid():
+                for tile in row:
+                    around = tile.grown(side, scene)
+                    height, width = around.shape
+                    pixels = source.read(window=Window(around.left, around.top, width, height))
+                    values = pixels[0].astype(np.float32) * np.float32(1 / 255)
+                    rows, columns = tile.shape
+                    target.write(values[tile.within(around)], 1, window=Window(tile.left, tile.top, columns, rows))
+    with rasterio.Env(GDAL_CACHEMAX=128):
+        temporary = folder / "bare" / "temporary.tif"
+        rasterio.shutil.copy(temporary, folder / "bare" / "map.tif", driver="COG", **COG_OPTIONS)
+    return 0
+
+
+start = time.perf_counter()
+count = generate(int(sys.argv[5]), int(sys.argv[6])) if task == "generate" else {"ours": ours, "bare": bare}[task]()
+seconds = time.perf_counter() - start
+print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                  "objects": count}))
+"""
+
+
+def do(task: str, folder: Path, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-c", CODE, task, str(folder), str(MEMORY_MB), str(SIDE), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert answer.returncode == 0, answer.stderr
+    figures: dict[str, Any] = json.loads(answer.stdout)
+    return figures
+
+
+@pytest.mark.timeout(7200)
+def test_large_scene(benchmark: Any, tmp_path: Path) -> None:
+    width, height = (SMALL if benchmark.disabled else SIZE).split("x")
+    do("generate", tmp_path, width, height)
+    bare = do("bare", tmp_path)
+    ours = benchmark.pedantic(do, args=("ours", tmp_path), rounds=1, iterations=1)
+    assert ours["objects"] > 0
+    assert ours["peak_mb"] < MEMORY_LIMIT_MB
+    if not benchmark.disabled:
+        ratio = ours["seconds"] / bare["seconds"]
+        figures = {"ratio": round(ratio, 2)} | {f"ours {key}": round(value, 1) for key, value in ours.items()}
+        benchmark.extra_info.update(figures | {"bare seconds": round(bare["seconds"], 1)})
+        print(f"\n{width} x {height}: {ours['seconds']:.1f} s, bare rasterio {bare['seconds']:.1f} s: "
+              f"{ratio:.2f} times; peak {ours['peak_mb']:.0f} MB (bare {bare['peak_mb']:.0f} MB)")  # fmt: skip
+        assert ratio < TIME_LIMIT
+
+
+@pytest.mark.timeout(1200)
+def test_network_takes_most_of_the_time(
+    benchmark: Any, tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the wall time of a scene; the network is a tiny one, so with a real run its share is larger still."""
+    from pipelines.scenes.mapper import RunMapper
+
+    side = "500" if benchmark.disabled else "2500"
+    do("generate", tmp_path, side, side)
+    spent: list[float] = []
+    mapper = RunMapper(run=tiny_run, device="cpu")
+    paint = mapper().paint
+
+    def timed(windows: Any) -> Any:
+        start = time.perf_counter()
+        painted = paint(windows)
+        spent.append(time.perf_counter() - start)
+        return painted
+
+    monkeypatch.setattr(mapper(), "paint", timed)
+    import pipelines
+
+    start = time.perf_counter()
+    benchmark.pedantic(
+        pipelines.geotiff, args=(tiny_run, [tmp_path / "scene.tif"]), kwargs={"out": tmp_path / "out", "device": "cpu"},
+        rounds=1, iterations=1,
+    )  # fmt: skip
+    share = sum(spent) / (time.perf_counter() - start)
+    assert spent
+    if not benchmark.disabled:
+        benchmark.extra_info["share of the network"] = round(share, 3)
+        print(f"\nthe network takes {share:.0%} of the wall time")
+        assert share > 0.85
