@@ -114,7 +114,9 @@ def _mosaic(job: Job) -> str:
         lines.append(f"<SRS>{escape(scene.crs)}</SRS>")
     if scene.transform != IDENTITY:
         lines.append(f"<GeoTransform>{c!r}, {a!r}, {b!r}, {f!r}, {d!r}, {e!r}</GeoTransform>")
-    lines.append('<VRTRasterBand dataType="Float32" band="1"><NoDataValue>nan</NoDataValue>')
+    lines.append(
+        '<VRTRasterBand dataType="Float32" band="1" blockXSize="512" blockYSize="512"><NoDataValue>nan</NoDataValue>'
+    )
     for tile in (tile for row in job.grid() for tile in row if job.map_file(tile).exists()):
         height, width = tile.shape
         lines += [

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 from pipelines.scenes.source import SceneReader, open_scene
-from pipelines.scenes.windows import Region, fill, hann, lattice, map_canvas, read_canvas
+from pipelines.scenes.windows import Region, fill, hann, lattice, map_canvas, read_canvas, rounded
 from tests.pipelines.scenes.conftest import UTM, Brightness, WriteScene
 
 
@@ -53,7 +53,7 @@ def test_blend_of_what_windows_agree_on_is_that(write_scene: WriteScene, rng: np
         def paint(self, windows_BHWC):  # type: ignore[no-untyped-def]
             return windows_BHWC.astype(np.float32)
 
-    np.testing.assert_allclose(map_of(write_scene("a.tif", pixels), Plain()), pixels, atol=1e-3)
+    np.testing.assert_allclose(map_of(write_scene("a.tif", pixels), Plain()), pixels, rtol=3.1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,15 @@ def test_pixels_that_hold_nothing_take_the_nearest_value() -> None:
     np.testing.assert_array_equal(filled[:, 0], [1, 3])
     np.testing.assert_array_equal(filled[0], [1, 2, 2, 2])
     assert filled[1, 1] in (2, 3)
+
+
+def test_rounding() -> None:
+    values = np.array([[0, 1, -1, 1 + 2**-13, 1 + 2**-14, 1 + 2**-15, -(1 + 2**-14), 3e-7]], np.float32)
+    expected = np.array([[0, 1, -1, 1 + 2**-13, 1 + 2**-13, 1, -(1 + 2**-13), 3e-7]], np.float32)
+    np.testing.assert_allclose(rounded(values), expected, rtol=0, atol=1e-11)
+    noise = np.random.default_rng(0).standard_normal((50, 50)).astype(np.float32)
+    np.testing.assert_allclose(rounded(noise), noise, rtol=2**-14)
+    assert len(np.unique(rounded(np.float32(0.4) + noise * np.float32(1e-7)))) <= 2
 
 
 def test_nodata_leaves_no_edge(write_scene: WriteScene, brightness: Brightness) -> None:
