@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import os
 import resource
@@ -340,3 +341,23 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 def test_call_is_public() -> None:
     assert pipelines.geotiff.__module__ == "pipelines.scenes.geotiffs"
+
+
+def test_example(
+    tmp_path: Path,
+    write_scene: WriteScene,
+    tiny_run: Path,
+    rng: np.random.Generator,
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = importlib.util.spec_from_file_location("example", root / "examples" / "scene_to_geopackage.py")
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    path = write_scene("town.tif", colours(rng))
+    example.main([str(tiny_run), str(path), "--out", str(tmp_path / "layers")])
+    lines = capsys.readouterr().out.splitlines()
+    assert "town.gpkg" in lines[0]
+    assert lines[1].startswith("area_m2 ")

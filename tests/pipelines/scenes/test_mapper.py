@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from rasterio.transform import Affine
 
 import distmap
+from detect.extraction import ExtractionConfig
+from pipelines.scenes.job import Job, do_tiles
 from pipelines.scenes.mapper import ModelMapper, RunMapper
 from pipelines.scenes.source import SceneReader, open_scene
 from pipelines.scenes.windows import Region, map_canvas, read_canvas
@@ -87,3 +90,29 @@ def test_reach_bounds_what_a_pixel_depends_on(model: distmap.DistinctionModel) -
 
 def test_loaded_once_for_each_process(tiny_run: Path) -> None:
     assert RunMapper(run=tiny_run, device="cpu")() is RunMapper(run=tiny_run, device="cpu")()
+
+
+def test_other_tiles_and_halves_give_the_same_objects(
+    tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator
+) -> None:
+    pixels = picture(rng)
+    mapper = RunMapper(run=tiny_run, device="cpu")
+
+    def objects(name: str, top: int, tile_HW: tuple[int, int]) -> list[tuple[float, float, float]]:
+        """Area, score and row of each object that lies well inside the rows shared by all."""
+        moved = UTM @ Affine.translation(0, top)
+        scene = open_scene(write_scene(f"{name}.tif", pixels[top:], transform=moved), None, 3)
+        (tmp_path / name).mkdir()
+        job = Job(scene=scene, mapper=mapper, extraction=config, folder=tmp_path / name, tile_HW=tile_HW)
+        list(do_tiles(job, job.remaining()))
+        found = job.objects()[0]
+        rows = shapely.bounds(found.geometry)[:, 1] + top
+        kept = rows > 13 + mapper().side + 2 * mapper().reach
+        return list(zip(found.area[kept].tolist(), found.score[kept].tolist(), rows[kept].tolist(), strict=True))
+
+    values = scene_map(write_scene("a.tif", pixels), mapper())
+    config = ExtractionConfig(threshold=float(np.quantile(values, 0.97)), min_area=2)
+    expected = objects("whole", 0, (512, 512))
+    assert len(expected) > 5
+    for name, top, tile_HW in (("small", 0, (64, 48)), ("odd", 0, (37, 150)), ("half", 13, (512, 512))):
+        np.testing.assert_allclose(objects(name, top, tile_HW), expected, rtol=1e-4)
