@@ -24,8 +24,8 @@ class Detector:
     """How maps of a run become objects.
 
     ``threshold``: a pixel is taken where map >= threshold; ``low_threshold``: grown into down to this value.
-    ``false_alarm``: at most this share of the pixels of kept-out pictures WITHOUT is taken; ``rates`` and
-    ``thresholds``: the same for other rates. ``pictures``: how many such pictures there were. ``smoothing``: further
+    ``false_alarm``: the share of the pixels of kept-out pictures WITHOUT that is taken; ``rates`` and ``thresholds``:
+    the thresholds that take at most other shares. ``pictures``: how many such pictures there were. ``smoothing``: further
     smoothing of the maps, sigma in pixels of the picture; ``open_radius``, ``close_radius``, ``min_area``: morphology
     and the smallest object, in pixels.
     """
@@ -65,33 +65,24 @@ def threshold_for(values: Array, rate: float) -> float:
 def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], false_alarm: float) -> Detector:
     """Threshold from maps (H x W each) of kept-out pictures of both folders, pooled over their pixels.
 
-    Pictures WITHOUT hold nothing, so the share of their pixels that a threshold takes is its false-alarm rate. Among
-    the rates up to ``false_alarm`` the one is chosen whose Dice promises to be best: of the share W of pixels taken in
-    pictures WITH, about the share N taken in pictures WITHOUT is false, so W - N is true, and the whole truth is about
-    the largest W - N over all rates. No label of a pixel is used.
+    Pictures WITHOUT hold nothing, so the share of their pixels that a threshold takes is its false-alarm rate; at most
+    ``false_alarm`` is allowed. Where pictures WITH are stronger than that needs, the threshold rises to half the median
+    of what it takes in them: a blurred object ends where it has faded to half its strength, and what the repainting
+    changes around a strong object is weaker than that. No label of a pixel is used.
     """
     empty = np.empty(0, np.float32)
     nothing = np.concatenate([map_HW.ravel() for map_HW in without_maps] or [empty])
     something = np.concatenate([map_HW.ravel() for map_HW in with_maps] or [empty])
-    thresholds = np.array([threshold_for(nothing, rate) for rate in RATES])
-    rate, threshold = false_alarm, threshold_for(nothing, false_alarm)
-    if something.size:
-        taken_with, taken_without = (
-            1 - np.searchsorted(np.sort(values), thresholds, side="left") / values.size
-            for values in (something, nothing)
-        )
-        excess = taken_with - taken_without
-        promise = 2 * excess / np.maximum(taken_with + taken_without + excess.max(), 1e-12)
-        allowed = np.array(RATES) <= false_alarm
-        best = int(np.argmax(np.where(allowed, promise, -np.inf)))
-        if allowed.any() and promise[best] > 0:
-            rate, threshold = RATES[best], float(thresholds[best])
+    threshold = threshold_for(nothing, false_alarm)
+    taken = something[something >= threshold]
+    if taken.size:
+        threshold = max(threshold, float(np.median(taken)) / 2)
     return Detector(
         threshold=threshold,
         low_threshold=threshold,
-        false_alarm=rate,
+        false_alarm=float((nothing >= threshold).mean()),
         rates=RATES,
-        thresholds=tuple(map(float, thresholds)),
+        thresholds=tuple(threshold_for(nothing, rate) for rate in RATES),
         pictures=len(without_maps),
     )
 

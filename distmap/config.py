@@ -118,7 +118,7 @@ class MapConfig:
     """Sigma of the Gaussian that smooths a map, in pixels of the network."""
     halo: Share = 0.2
     """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
-    false_alarm: Annotated[float, Gt(0), Lt(1)] = 0.01
+    false_alarm: Annotated[float, Gt(0), Lt(1)] = 0.003
     """At most this share of the pixels of pictures that hold nothing may reach the threshold."""
 
 

@@ -55,7 +55,7 @@ def format_description(description: dict[str, Any]) -> str:
     detector = description.get("detector")
     if detector:
         lines.append(
-            f"threshold    {detector['threshold']:.4g}, taking at most {detector['false_alarm']:.3%} of the pixels of "
+            f"threshold    {detector['threshold']:.4g}, taking {detector['false_alarm']:.3%} of the pixels of "
             f"{detector['pictures']} kept-out pictures WITHOUT"
         )
         for name, value in detector.get("kept_out_scores", {}).items():

@@ -136,7 +136,7 @@ def _fit(
     save(run, facts, trainer.average, judge)
     write_detector(run, detector)
     progress.say(
-        f"{run}: {trainer.steps} steps, threshold {detector.threshold:.4g} takes at most {detector.false_alarm:.3%} "
+        f"{run}: {trainer.steps} steps, threshold {detector.threshold:.4g} takes {detector.false_alarm:.3%} "
         f"of the pixels of {detector.pictures} kept-out pictures WITHOUT"
     )
     return model

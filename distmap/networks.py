@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig
 
 CLASSES = 2
+FAINT = 0.1  # what the last layer of branch 1 is multiplied by at the start
 
 
 def level_widths(width: int, max_width: int, depth: int) -> list[int]:
@@ -157,9 +158,14 @@ class Generator(nn.Module):
         stem_width = max(config.width // 4, 8)
         self.mapping = MappingNetwork(config.style_size, config.mapping_width)
         self.encoder = Encoder(bands, widths, stem_width, config.stride)
-        self.branches = nn.ModuleList(
+        branches = [
             SubGenerator(bands, widths, stem_width, config.style_size, config.slim) for _ in range(config.branches)
-        )
+        ]
+        # Branch 1 starts faint, so that the others, not it, take up what the classes share.
+        with torch.no_grad():
+            for parameter in branches[0].head.parameters():
+                parameter.mul_(FAINT)
+        self.branches = nn.ModuleList(branches)
 
     def encode(self, x_BCHW: Tensor) -> list[Tensor]:
         """Features of a picture in [-1, 1]; they know no class, so they serve for both."""

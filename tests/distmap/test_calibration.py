@@ -74,25 +74,25 @@ def test_the_false_alarm_rate_holds_on_fresh_maps(rng: np.random.Generator, rate
         return list(values.astype(np.float32))
 
     detector = calibrate(fresh(60), [], rate)
-    assert detector.false_alarm == rate
     pixels = 60 * 64 * 64
+    assert rate - 1 / pixels <= detector.false_alarm <= rate
     taken = np.mean([map_HW >= detector.threshold for map_HW in fresh(60)])
     # Both samples are random: four standard errors of their difference.
     assert abs(taken - rate) < 4 * np.sqrt(2 * rate * (1 - rate) / pixels) + 1 / pixels
 
 
-def test_calibrate_picks_the_promising_rate(rng: np.random.Generator) -> None:
+def test_the_threshold_rises_to_half_the_strength_of_what_is_found(rng: np.random.Generator) -> None:
     # WITHOUT: noise below 0.1, and 0.5 % of clutter at 0.3. WITH: the same, and 5 % of objects at 0.9.
     def maps(objects: float) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         kinds = rng.choice(3, size=(20, 64, 64), p=[0.995 - objects, 0.005, objects])
         noise = rng.uniform(0.01, 0.1, kinds.shape)
         return list(np.select([kinds == 1, kinds == 2], [0.3, 0.9], noise).astype(np.float32))
 
-    detector = calibrate(maps(0.0), maps(0.05), 0.05)
-    # The clutter's rate would be allowed too, but a threshold above the clutter promises a purer result.
-    assert 0.3 < detector.threshold <= 0.9
-    assert detector.false_alarm < 0.006
+    detector = calibrate(maps(0.0), maps(0.05), 0.01)
+    # 1 % of false alarms would be allowed below 0.1, where the objects are most of what is taken.
+    assert detector.threshold == pytest.approx(0.45)
     assert detector.low_threshold == detector.threshold
+    assert detector.false_alarm == 0
 
 
 def test_calibrate_never_exceeds_the_rate_asked_for(rng: np.random.Generator) -> None:
@@ -106,7 +106,7 @@ def test_calibrate_never_exceeds_the_rate_asked_for(rng: np.random.Generator) ->
 def test_the_asked_rate_is_taken_where_nothing_is_found(rng: np.random.Generator) -> None:
     nothing = [rng.random((64, 64)).astype(np.float32) for _ in range(3)]
     detector = calibrate(nothing, [np.zeros((64, 64), np.float32)], 0.01)
-    assert detector.false_alarm == 0.01
+    assert detector.false_alarm == pytest.approx(0.01, abs=1e-4)
     assert detector.threshold == threshold_for(np.concatenate(nothing), 0.01)
 
 
