@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -95,8 +96,6 @@ def _check(path: Path, scene: Scene) -> None:
 
 def rasterio_open(path: Path) -> Any:
     """Open a file of ours, which may have no georeference."""
-    import warnings
-
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -163,18 +162,20 @@ def write_gpkg(path: Path, objects: SceneObjects, measures: Measures, scene: Sce
     table = columns(objects, measures, scene, category)
     outlines = shapely.transform(objects.geometry, scene.to_ground) if len(objects) else objects.geometry
     boxes = np.array([shapely.Polygon(scene.to_ground(corners)) for corners in measures.box], object)
-    for layer, geometry, kind in ((LAYER, outlines, "MultiPolygon"), (BOX_LAYER, boxes, "Polygon")):
-        pyogrio.raw.write(
-            path,
-            geometry=shapely.to_wkb(geometry) if len(objects) else np.empty(0, object),
-            field_data=list(table.values()),
-            fields=list(table),
-            geometry_type=kind,
-            crs=scene.crs,
-            layer=layer,
-            driver="GPKG",
-            append=layer != LAYER,
-        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="'crs' was not provided")  # it has been said already
+        for layer, geometry, kind in ((LAYER, outlines, "MultiPolygon"), (BOX_LAYER, boxes, "Polygon")):
+            pyogrio.raw.write(
+                path,
+                geometry=shapely.to_wkb(geometry) if len(objects) else np.empty(0, object),
+                field_data=list(table.values()),
+                fields=list(table),
+                geometry_type=kind,
+                crs=scene.crs,
+                layer=layer,
+                driver="GPKG",
+                append=layer != LAYER,
+            )
 
 
 def write_geojson(path: Path, objects: SceneObjects, measures: Measures, scene: Scene, category: str) -> None:

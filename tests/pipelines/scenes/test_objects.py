@@ -129,6 +129,11 @@ def test_sizes_on_the_ground(tmp_path: Path, write_scene: WriteScene, name: str)
     names = [file.name for file in done.files]
     assert names == ["a_map.tif", "a.gpkg", "a.geojson", "a_stac.json", "a_coco.json"]
 
+    with rasterio.open(done.files[0]) as file:
+        assert np.allclose(tuple(file.transform), tuple(transform), rtol=1e-12)
+        assert file.crs == rasterio.CRS.from_user_input(crs)
+        np.testing.assert_array_equal(file.read(1) > 0.6, rectangle(50, 70, 12, 40) > 0)
+
     for layer, kind in (("objects", "MultiPolygon"), ("boxes", "Polygon")):
         meta, _, geometry, columns = pyogrio.raw.read(done.files[1], layer=layer)
         row = dict(zip(meta["fields"], (column[0] for column in columns), strict=True))

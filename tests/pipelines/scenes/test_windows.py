@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,3 +145,32 @@ def test_what_holds_nothing(write_scene: WriteScene, kind: str) -> None:
     np.testing.assert_array_equal(valid[5:45, 5:55], expected)
     assert valid.sum() == expected.sum()
     np.testing.assert_array_equal(found[5:45, 5:55][expected], pixels[expected])
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"tiled": True, "blockxsize": 64, "blockysize": 32},
+        {"tiled": False, "blockysize": 7, "compress": "lzw"},
+        {"compress": "deflate", "predictor": 2, "interleave": "band"},
+        {"BIGTIFF": "YES", "compress": "zstd"},
+    ],
+    ids=["tiled", "stripped", "band by band", "BigTIFF"],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+def test_however_it_is_stored(
+    write_scene: WriteScene, rng: np.random.Generator, profile: dict[str, Any], dtype: str
+) -> None:
+    if dtype.startswith("float") and "predictor" in profile:
+        profile = profile | {"predictor": 3}
+    pixels = rng.integers(0, 255, (100, 150, 16)).astype(dtype)
+    path = write_scene("a", pixels, **profile)
+    if profile.get("tiled"):
+        with rasterio.open(path, "r+") as file:
+            file.build_overviews([2, 4])
+    scene = open_scene(path, None, None)
+    with SceneReader(scene) as reader:
+        found, valid = reader.read(20, 30, 60, 90)
+    assert found.dtype == dtype
+    assert valid.all()
+    np.testing.assert_array_equal(found, pixels[20:80, 30:120])
