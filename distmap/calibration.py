@@ -25,9 +25,9 @@ class Detector:
 
     ``threshold``: a pixel is taken where map >= threshold; ``low_threshold``: grown into down to this value.
     ``false_alarm``: the share of the pixels of kept-out pictures WITHOUT that is taken; ``rates`` and ``thresholds``:
-    the thresholds that take at most other shares. ``pictures``: how many such pictures there were. ``smoothing``: further
-    smoothing of the maps, sigma in pixels of the picture; ``open_radius``, ``close_radius``, ``min_area``: morphology
-    and the smallest object, in pixels.
+    the thresholds that take at most other shares. ``pictures``: how many such pictures there were. ``smoothing``:
+    further smoothing of the maps, sigma in pixels of the picture; ``open_radius``, ``close_radius``, ``min_area``:
+    morphology and the smallest object, in pixels.
     """
 
     threshold: float
