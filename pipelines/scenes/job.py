@@ -152,13 +152,14 @@ def keep_tile(job: Job, mapped: MappedTile) -> None:
 def _write_map(path: Path, map_HW: Floats) -> None:
     # Encoded in memory: Python's own writing says so when the disk is full, GDAL's does not always.
     from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
 
     height, width = map_HW.shape
     options = {"compress": "zstd", "zstd_level": 1, "predictor": 3, "tiled": True, "blockxsize": 512, "blockysize": 512}
+    options |= {"height": height, "width": width, "count": 1, "dtype": "float32", "nodata": np.nan}
     with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff", height=height, width=width, count=1, dtype="float32", nodata=np.nan, **options
-        ) as target:
+        # Any transform will do: rasterio warns of files that have none.
+        with memory.open(driver="GTiff", transform=Affine.scale(1, -1), **options) as target:
             target.write(map_HW, 1)
         path.write_bytes(memory.getbuffer())
 

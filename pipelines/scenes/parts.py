@@ -220,6 +220,7 @@ def _merge(
     pairs: list[NDArray[np.int64]],
     config: ExtractionConfig,
 ) -> SceneObjects:
+    import shapely
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -242,6 +243,7 @@ def _merge(
     shapes = np.empty(len(chosen), object)
     for index, group in enumerate(chosen.tolist()):
         shapes[index] = _union([geometry[part] for part in members[group]])
+    shapes = np.asarray(shapely.normalize(shapes), object)  # where a ring starts must not depend on the tiles either
     scores = np.array([score(np.array([peaks[group]]), high) for group in chosen.tolist()], float)
     order = sorted(range(len(chosen)), key=lambda index: (-scores[index], *_place(shapes[index])))
     return SceneObjects(geometry=shapes[order], area=areas[chosen][order], score=scores[order])

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 SIZE = os.environ.get("DISTMAP_BENCH_SCENE", "10000x8000")
-SMALL = "1500x1100"
+SMALL = "900x700"
 ROOT = Path(__file__).resolve().parents[3]
 MEMORY_LIMIT_MB, TIME_LIMIT = 1536, 1.5
 MEMORY_MB = 512
@@ -141,7 +141,7 @@ def test_network_takes_most_of_the_time(
     """Of the wall time of a scene; the network is a tiny one, so with a real run its share is larger still."""
     from pipelines.scenes.mapper import RunMapper
 
-    side = "500" if benchmark.disabled else "2500"
+    side = "150" if benchmark.disabled else "2500"
     do("generate", tmp_path, side, side)
     spent: list[float] = []
     mapper = RunMapper(run=tiny_run, device="cpu")

@@ -26,6 +26,7 @@ import pipelines
 from detect.extraction import ExtractionConfig
 from pipelines.cli import main
 from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.mapper import RunMapper
 from pipelines.scenes.source import Pixels, open_scene
 from pipelines.scenes.windows import Floats
 from tests.pipelines.scenes.conftest import Brightness, WriteScene
@@ -330,7 +331,7 @@ map_scenes({path.stem: scene}, Brightness(side=128), ExtractionConfig(threshold=
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
     peaks = []
-    for side in (1500, 4500):
+    for side in (1100, 3300):
         answer = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code, str(tmp_path), str(side)],
             capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[3],
@@ -361,3 +362,44 @@ def test_example(
     lines = capsys.readouterr().out.splitlines()
     assert "town.gpkg" in lines[0]
     assert lines[1].startswith("area_m2 ")
+
+
+def test_a_cluster_that_is_there(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
+    from distributed import LocalCluster
+
+    scenes = {
+        name: open_scene(write_scene(f"{name}.tif", scattered(rng, 700)), None, None) for name in ("a", "b", "sub/c")
+    }
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster:  # type: ignore[no-untyped-call]
+        done = map_scenes(
+            scenes,
+            Brightness(),
+            CONFIG,
+            out=tmp_path / "out",
+            identity={},
+            ending=Ending(),
+            memory_mb=40,
+            scheduler=cluster.scheduler_address,
+        )
+    assert sorted(item.scene.name for item in done) == ["a.tif", "b.tif", "c.tif"]
+    for name, scene in scenes.items():
+        run(scene.path, tmp_path / name, Brightness())
+        for suffix in ("_map.tif", "_coco.json"):
+            reference = (tmp_path / name / f"{scene.path.stem}{suffix}").read_bytes()
+            assert (tmp_path / "out" / f"{name}{suffix}").read_bytes() == reference
+
+
+def test_ctrl_c(
+    tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: object) -> Floats:
+        raise KeyboardInterrupt
+
+    path = write_scene("a.tif", colours(rng))
+    with monkeypatch.context() as patched:
+        patched.setattr(RunMapper(run=tiny_run, device="cpu")(), "paint", stop)
+        result = invoke(tiny_run, path, "--out", tmp_path / "out", "--device", "cpu")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, "stopped")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [".a.unfinished"]
+    assert invoke(tiny_run, path, "--out", tmp_path / "out", "--device", "cpu").exit_code == 0
+    assert len(list((tmp_path / "out").iterdir())) == 4
