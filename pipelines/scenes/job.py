@@ -158,8 +158,8 @@ def _write_map(path: Path, map_HW: Floats) -> None:
     options = {"compress": "zstd", "zstd_level": 1, "predictor": 3, "tiled": True, "blockxsize": 512, "blockysize": 512}
     options |= {"height": height, "width": width, "count": 1, "dtype": "float32", "nodata": np.nan}
     with MemoryFile() as memory:
-        # Any transform will do: rasterio warns of files that have none.
-        with memory.open(driver="GTiff", transform=Affine.scale(1, -1), **options) as target:
+        # Any transform but the identity will do: rasterio warns of files that have none.
+        with memory.open(driver="GTiff", transform=Affine.scale(2), **options) as target:
             target.write(map_HW, 1)
         path.write_bytes(memory.getbuffer())
 
