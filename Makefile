@@ -46,8 +46,7 @@ lock: ## Resolve requirements.lock again, keeping its pins where they still fit 
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install --quiet uv
 	build/uv/bin/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-		$(LOCK_ARGS) --output-file requirements.lock
+		--custom-compile-command "make lock" $(LOCK_ARGS) --output-file requirements.lock
 
 clean: ## Remove what was built, except .venv
 	rm -rf build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
