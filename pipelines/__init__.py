@@ -1,6 +1,7 @@
 """The whole job on one kind of data: prepare the two folders, learn, detect.
 
-``synthetic`` writes generated sets whose truth is known; ``areas`` cuts scenes into patches where a layer says that
+``synthetic`` writes generated sets whose truth is known; ``brats`` writes those of a public data set from the folder as
+it is downloaded; ``areas`` cuts scenes into patches where a layer says that
 something is present or absent; ``geotiff`` maps scenes of any size and finds the objects in them. Imports are lazy, so
 that ``import pipelines`` stays fast.
 """
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipelines.area_patches import areas as areas
+    from pipelines.brats_slices import brats as brats
     from pipelines.scenes.geotiffs import geotiff as geotiff
     from pipelines.synthetic_sets import synthetic as synthetic
 
-__all__ = ["areas", "geotiff", "synthetic"]
+__all__ = ["areas", "brats", "geotiff", "synthetic"]
 
 _HOMES = {
     "areas": "pipelines.area_patches",
+    "brats": "pipelines.brats_slices",
     "geotiff": "pipelines.scenes.geotiffs",
     "synthetic": "pipelines.synthetic_sets",
 }

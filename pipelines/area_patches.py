@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from detect.files import whole_folder
 from pipelines.scenes.geotiffs import find_scenes
 from pipelines.scenes.source import Pixels, Scene, SceneReader, open_scene
+from pipelines.sets import Counts, check_new, new_set, no_counts
 
 PRESENT = frozenset({"1", "true", "yes", "y", "with", "present"})
 SLACK = 1e-4  # of a pixel: areas in another reference system come over with rounding
@@ -36,7 +36,7 @@ class Area:
 class Patches:
     """How many patches were written, by half and class, as in ``counts["train"]["with"]``; and areas that gave none."""
 
-    counts: dict[str, dict[str, int]]
+    counts: Counts
     areas_without_patch: int
 
 
@@ -82,17 +82,16 @@ def areas(
         raise ValueError(f"--patch {patch}: must be 16 or more pixels")
     if not 0 <= test < 1:
         raise ValueError(f"--test {test}: must lie between 0 and 1")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists already and is not an empty folder: choose another or remove it")
+    check_new(folder)
     listed, crs = read_areas(layer, field)
     opened = {name: open_scene(path.absolute(), bands, None) for name, path in find_scenes(scenes).items()}
     for scene in opened.values():
         if scene.crs is None:
             raise ValueError(f"{scene.path}: has no reference system, so the areas cannot be found in it")
-    counts = {half: {"with": 0, "without": 0} for half in ("train", "test")}
+    counts = no_counts()
     halves = _halves(listed, test, seed)
     used: set[int] = set()
-    with whole_folder(folder) as unfinished:
+    with new_set(folder) as unfinished:
         for name, scene in opened.items():
             with SceneReader(scene) as reader:
                 for area, top, left in _corners(scene, listed, crs, patch):

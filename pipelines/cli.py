@@ -118,11 +118,64 @@ def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bo
 
     written = pipelines.areas(scenes, folder, bands=None if bands is None else _band_numbers(bands), **options)
     for half, counts in written.counts.items():
-        click.echo(f"{folder / half}: {counts['with']} patches with/, {counts['without']} without/", err=True)
+        click.echo(f"{folder / half}: {_folders(counts, 'patches')}", err=True)
     if written.areas_without_patch:
         click.echo(f"{written.areas_without_patch} areas gave no patch: too small, or not wholly on a scene", err=True)
     if as_json:
         click.echo(json.dumps({"patches": written.counts, "areas_without_patch": written.areas_without_patch}))
+
+
+@main.command()
+@click.argument("source", metavar="BRATS_DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--modality", default="flair", show_default=True, help="flair, t1, t1ce or t2.")
+@click.option("--min-tumour", type=int, default=100, show_default=True, metavar="PX", help="Tumour in a slice WITH.")
+@click.option(
+    "--min-brain", type=float, default=0.25, show_default=True, help="Brain in a slice, of the most in its case."
+)
+@click.option(
+    "--level-margin",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="How far slices WITHOUT may be from levels where tumours occur, of the way from the lowest to the highest.",
+)
+@click.option("--test", type=float, default=0.2, show_default=True, help="Share of the patients for the test half.")
+@click.option("--test-cases", metavar="A,B,...", default="", help="Instead: the cases for the test half.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides which patients are for the test half.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options: Any) -> None:
+    """Write axial slices of BraTS cases as the two folders, by the slices' own segmentations.
+
+    BRATS_DIR: any folder above the cases of a BraTS release. Slices go to DIR/{train,test}/{with,without}, the true
+    masks of the test half to DIR/test/masks. Cases without segmentation are passed over.
+    """
+    import json
+
+    import pipelines
+    from distmap.progress import shown_progress
+
+    with shown_progress() as progress:
+        written = pipelines.brats(source, folder, test_cases=_names(test_cases), progress=progress, **options)
+    for half, counts in written.counts.items():
+        cases = len(written.cases[half])
+        click.echo(f"{folder / half}: {cases} cases, {_folders(counts, 'slices')}", err=True)
+    if written.passed_over:
+        count, first = len(written.passed_over), written.passed_over[0]
+        click.echo(f"{count} cases passed over for want of a segmentation or the modality, such as {first}", err=True)
+    if written.level_auroc is not None:
+        click.echo(f"the level of a slice alone tells the folders apart with AUROC {written.level_auroc:.2f}", err=True)
+    if as_json:
+        report = {"slices": written.counts, "cases": written.cases, "passed_over": written.passed_over}
+        click.echo(json.dumps({**report, "level_auroc": written.level_auroc}))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _folders(counts: dict[str, int], what: str) -> str:
+    return f"{counts['with']} {what} with/, {counts['without']} without/"
 
 
 def _band_numbers(text: str) -> tuple[int, ...]:

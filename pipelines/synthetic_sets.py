@@ -6,24 +6,21 @@ larger set holds the smaller one of the same seed.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from pipelines.sets import CLASSES, HALVES, new_set, write_picture
 
 Split: TypeAlias = Literal["presence", "shape", "effect"]
 Mask: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]
 
-HALVES = ("train", "test")
-CLASSES = ("without", "with")  # in the order of the labels 0 and 1
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 32, 4096
 MIN_TEST_PICTURES = 50
 
@@ -91,23 +88,13 @@ def synthetic(
         raise ValueError(f"image size must be from {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE} pixels, not {size}")
 
     folder = Path(folder)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists already and is not an empty folder: choose another or remove it")
-
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
-    try:
-        unfinished.chmod(0o755)  # mkdtemp's folders are for their owner alone
+    with new_set(folder) as unfinished:
         for half, pictures in zip(HALVES, (count, max(MIN_TEST_PICTURES, count // 5)), strict=True):
             for label, name in enumerate(CLASSES):
                 for number in range(pictures):
                     entropy = (seed, get_args(Split).index(split), HALVES.index(half), label, number)
                     sample = draw(np.random.default_rng(entropy), size, bool(label))
                     _write(sample, unfinished / half, name, f"{name}_{number:05d}", truth=half == "test")
-        unfinished.replace(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
     return folder
 
 
@@ -219,20 +206,13 @@ def _to_uint8(picture_HW: Floats) -> NDArray[np.uint8]:
 
 def _write(sample: Sample, half: Path, class_name: str, stem: str, *, truth: bool) -> None:
     suffix = ".png" if sample.picture_HW.dtype == np.uint8 else ".tif"
-    _write_picture(half / class_name / f"{stem}{suffix}", sample.picture_HW)
+    write_picture(half / class_name / f"{stem}{suffix}", sample.picture_HW)
     if truth:
-        _write_picture(half / "masks" / f"{stem}.png", np.where(sample.mask_HW, np.uint8(255), np.uint8(0)))
+        write_picture(half / "masks" / f"{stem}.png", np.where(sample.mask_HW, np.uint8(255), np.uint8(0)))
         if sample.shape_HW is not None:
-            _write_picture(half / "shapes" / f"{stem}.png", np.where(sample.shape_HW, np.uint8(255), np.uint8(0)))
+            write_picture(half / "shapes" / f"{stem}.png", np.where(sample.shape_HW, np.uint8(255), np.uint8(0)))
         if sample.effect_HW is not None:
-            _write_picture(half / "effects" / f"{stem}.tif", sample.effect_HW)
-
-
-def _write_picture(path: Path, picture_HW: NDArray[np.uint8] | NDArray[np.float32]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    uncompressed = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_NONE]  # any program reads it
-    if not cv2.imwrite(str(path), picture_HW, uncompressed if path.suffix == ".tif" else []):
-        raise OSError(f"cannot write {path}")
+            write_picture(half / "effects" / f"{stem}.tif", sample.effect_HW)
 
 
 _Draw: TypeAlias = Callable[[np.random.Generator, int, bool], Sample]

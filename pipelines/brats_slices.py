@@ -1,0 +1,347 @@
+"""BraTS cases (NIfTI) -> the two folders of axial slices, and the true masks of the test half apart from them.
+
+Slices are seen as radiologists see them: from the feet, anterior up, the patient's right on the left. They are numbered
+from 0 at the lowest. A slice is WITH by its own segmentation, whole tumour (anything above 0); nothing else of the
+segmentations reaches the training half.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.files import files_under
+from detect.scores.ranking import Ranking
+from distmap.images import resize
+from distmap.progress import Progress, Silent
+from pipelines.sets import Counts, check_new, check_share, choose_test_groups, new_set, no_counts, write_picture
+
+MODALITIES = {"flair": ("flair", "t2f"), "t1": ("t1", "t1n"), "t1ce": ("t1ce", "t1c", "t1gd"), "t2": ("t2", "t2w")}
+"""Modalities and what the releases call them: up to 2021, then from 2023 on."""
+SEGMENTATIONS = ("seg", "segm")  # one case of BraTS 2020 says Segm
+PERCENTILES = (0.5, 99.5)  # of the brain: they become the darkest and the brightest grey
+SAME_SPACING = 0.01  # relative; less is rounding in headers
+ROUNDING = 1e-9  # of a level
+LEVELS = 10  # bins of the level when what it tells is measured
+
+_FILE = re.compile(r"(?P<case>.+)[_-](?P<kind>[A-Za-z0-9]+)\.nii(\.gz)?", re.IGNORECASE)
+_TIMEPOINT = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d+")  # from 2023 on a patient may come several times
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """The two files of a case that are used."""
+
+    name: str
+    picture: Path
+    segmentation: Path
+
+    @property
+    def patient(self) -> str:
+        """The case, less the number of the visit where the release numbers visits."""
+        visit = _TIMEPOINT.fullmatch(self.name)
+        return visit["patient"] if visit else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cases:
+    """Cases that can be used, and names of those that lack one of the two files."""
+
+    complete: tuple[Case, ...]
+    without_segmentation: tuple[str, ...]
+    without_modality: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Volume:
+    """A case as slices from the lowest up: grey 1..255 in the brain and 0 outside, and the whole tumour."""
+
+    picture_ZHW: NDArray[np.uint8]
+    tumour_ZHW: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Slice:
+    """A slice that was chosen: its number, its level (0 the lowest of the case, 1 the highest), its label."""
+
+    case: str
+    number: int
+    level: float
+    tumour: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slices:
+    """What was written."""
+
+    counts: Counts
+    cases: dict[str, tuple[str, ...]]
+    """Cases by half."""
+    passed_over: tuple[str, ...] = ()
+    """Cases without segmentation or without the modality."""
+    level_auroc: float | None = field(default=None)
+    """How well the level alone tells the folders of the training half apart: 0.5 not at all, 1 always."""
+
+
+def brats(
+    source: str | Path,
+    folder: str | Path,
+    *,
+    modality: str = "flair",
+    min_tumour: int = 100,
+    min_brain: float = 0.25,
+    level_margin: float = 0.2,
+    test: float = 0.2,
+    test_cases: Sequence[str] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Slices:
+    """Write axial slices of BraTS cases as the two folders.
+
+    ``folder`` gets ``{train,test}/{with,without}/<case>_<slice>.png`` (uint8 grey, 0 outside the brain) and
+    ``test/masks/<case>_<slice>.png`` (0 or 255, the whole tumour) for every slice of the test half. Visits of one
+    patient are on one side. Grey runs from the 0.5th to the 99.5th percentile of each volume's brain; what lies
+    between fills 255 steps, finer than the noise of the scanner. Pixels that are not square are made square, as large
+    as their shorter side. Cases that lack the segmentation or the modality are passed over.
+
+    Parameters
+    ----------
+    source
+        Searched recursively for ``<case>_flair.nii.gz`` and ``<case>_seg.nii.gz``, or as from 2023 on
+        ``<case>-t2f.nii.gz`` and ``<case>-seg.nii.gz``; ``.nii`` too.
+    modality
+        flair (t2f), t1 (t1n), t1ce (t1c, t1gd) or t2 (t2w).
+    min_tumour
+        Pixels of tumour that make a slice one WITH, >= 1. Slices with fewer, but some, are in neither folder.
+    min_brain
+        Least area of the brain in a slice as a share of the greatest in its case, above 0 and up to 1.
+    level_margin
+        Slices WITHOUT are kept where the level of some training slice WITH is no further away, as a share of the way
+        from the lowest to the highest slice of a case, 0..1. Elsewhere anatomy alone would tell the folders apart.
+    test, test_cases
+        Share of the patients for the test half, at least one; or the cases themselves.
+
+    Raises
+    ------
+    ValueError
+        A file or an argument cannot be used, there are too few cases, or a class of the training half gets no slice.
+    FileExistsError
+        ``folder`` is a file or holds something already.
+    """
+    source, folder = Path(source), Path(folder)
+    _check(min_tumour, min_brain, level_margin)
+    check_share("--test", test)
+    check_new(folder)
+    told = progress or Silent()
+    found = find_cases(source, modality)
+    patients = {case.name: case.patient for case in found.complete}
+    named = [patients.get(name, name) for name in test_cases]
+    apart = choose_test_groups(
+        patients.values(), share=test, named=named, seed=seed, what="patients", option="--test-cases"
+    )
+    halves = {name: "test" if patient in apart else "train" for name, patient in patients.items()}
+
+    chosen: list[Slice] = []
+    for index, case in enumerate(found.complete):
+        told.update("looking at cases", index / len(found.complete), {})
+        chosen += choose_slices(case.name, read_volume(case), min_tumour=min_tumour, min_brain=min_brain)
+    tumour_levels = [piece.level for piece in chosen if piece.tumour and halves[piece.case] == "train"]
+    kept = [piece for piece in chosen if piece.tumour or _is_near(piece.level, tumour_levels, level_margin)]
+    train = [piece for piece in kept if halves[piece.case] == "train"]
+    for label, tumour, option in (("with", True, "--min-tumour"), ("without", False, "--level-margin or --test-cases")):
+        if not any(piece.tumour == tumour for piece in train):
+            raise ValueError(f"{source}: no slice for the training half's folder {label}/; try another {option}")
+
+    counts = no_counts()
+    with new_set(folder) as unfinished:
+        for index, case in enumerate(found.complete):
+            told.update("writing slices", index / len(found.complete), {})
+            pieces = [piece for piece in kept if piece.case == case.name]
+            half = halves[case.name]
+            _write(unfinished / half, pieces, read_volume(case), truth=half == "test")
+            for piece in pieces:
+                counts[half]["with" if piece.tumour else "without"] += 1
+    return Slices(
+        counts=counts,
+        cases={half: tuple(name for name, side in halves.items() if side == half) for half in counts},
+        passed_over=(*found.without_segmentation, *found.without_modality),
+        level_auroc=level_auroc(train),
+    )
+
+
+def _check(min_tumour: int, min_brain: float, level_margin: float) -> None:
+    if min_tumour < 1:
+        raise ValueError(f"--min-tumour {min_tumour}: must be 1 or more pixels")
+    if not 0 < min_brain <= 1:
+        raise ValueError(f"--min-brain {min_brain}: must be above 0 and up to 1")
+    if not 0 <= level_margin <= 1:
+        raise ValueError(f"--level-margin {level_margin}: must be from 0 to 1")
+
+
+def find_cases(folder: Path, modality: str) -> Cases:
+    """Cases below a folder, by name.
+
+    Raises
+    ------
+    ValueError
+        The modality is none, no case is complete, or two files say they are the same of one case.
+    """
+    kinds = next((names for names in MODALITIES.values() if modality.lower() in names), None)
+    if kinds is None:
+        raise ValueError(f"--modality {modality}: choose one of {', '.join(MODALITIES)}")
+    pictures: dict[str, Path] = {}
+    segmentations: dict[str, Path] = {}
+    others: dict[str, set[str]] = {}
+    for file in files_under(folder, {".nii", ".gz"}):
+        parts = _FILE.fullmatch(file.name)
+        if parts is None:
+            continue
+        case, kind = parts["case"], parts["kind"].lower()
+        others.setdefault(case, set()).add(kind)
+        for wanted, listed in ((kinds, pictures), (SEGMENTATIONS, segmentations)):
+            if kind not in wanted:
+                continue
+            if case in listed:
+                raise ValueError(f"{file}: {listed[case]} is the same of case {case}; keep one of them")
+            listed[case] = file
+    segmentations = dict(_by_folder(pictures, segmentations)) | segmentations
+    complete = tuple(
+        Case(name=name, picture=file, segmentation=segmentations[name])
+        for name, file in sorted(pictures.items())
+        if name in segmentations
+    )
+    if not complete:
+        raise ValueError(_none_complete(folder, kinds, pictures, set().union(*others.values())))
+    used = {case.segmentation for case in complete}
+    return Cases(
+        complete=complete,
+        without_segmentation=tuple(sorted(pictures.keys() - segmentations.keys())),
+        without_modality=tuple(
+            sorted(name for name, file in segmentations.items() if name not in pictures and file not in used)
+        ),
+    )
+
+
+def _by_folder(pictures: dict[str, Path], segmentations: dict[str, Path]) -> Iterator[tuple[str, Path]]:
+    """Segmentations under another name, where a folder holds one case and one segmentation: BraTS 2020, case 355."""
+    for name, file in pictures.items():
+        beside = [path for path in segmentations.values() if path.parent == file.parent]
+        alone = sum(path.parent == file.parent for path in pictures.values()) == 1
+        if name not in segmentations and alone and len(beside) == 1:
+            yield name, beside[0]
+
+
+def _none_complete(folder: Path, kinds: Sequence[str], pictures: dict[str, Path], seen: set[str]) -> str:
+    name = f"<case>_{kinds[0]}.nii.gz (or <case>-{kinds[1]}.nii.gz)"
+    if pictures:
+        return f"{folder}: {len(pictures)} cases, none with its segmentation <case>_seg.nii.gz (or <case>-seg.nii.gz)"
+    hint = f"; there are {', '.join(sorted(seen))}" if seen else "; give the folder that holds the cases"
+    return f"{folder}: holds no {name}{hint}"
+
+
+def read_volume(case: Case) -> Volume:
+    """Read both files of a case, bring them to one orientation, scale the grey and make pixels square.
+
+    Raises
+    ------
+    ValueError
+        A file is damaged, is no volume or holds no brain, or the two do not lie on one grid.
+    """
+    values_ZHW, grid = _read(case.picture)
+    labels_ZHW, label_grid = _read(case.segmentation)
+    if values_ZHW.shape != labels_ZHW.shape or not np.allclose(grid, label_grid, rtol=SAME_SPACING, atol=SAME_SPACING):
+        raise ValueError(f"{case.segmentation}: does not lie on the grid of {case.picture.name}; resample one of them")
+    brain_ZHW = values_ZHW != 0
+    if not brain_ZHW.any():
+        raise ValueError(f"{case.picture}: holds nothing but 0; leave the case out")
+    low, high = np.percentile(values_ZHW[brain_ZHW], PERCENTILES)
+    share_ZHW = np.clip((values_ZHW - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
+    grey_ZHW = np.where(brain_ZHW, 1 + 254 * share_ZHW, 0).astype(np.float32)
+    size_HW = _square_size(values_ZHW.shape[1:], spacing_HW=np.linalg.norm(grid, axis=0)[[1, 0]])
+    # Linear, so that the outline of the tumour lies where it did: half-way between its last pixel and the next.
+    grey_ZHW = np.stack([resize(layer_HW, *size_HW) for layer_HW in grey_ZHW])
+    tumour_ZHW = np.stack([resize(layer_HW, *size_HW) for layer_HW in (labels_ZHW > 0).astype(np.float32)]) >= 0.5
+    return Volume(picture_ZHW=np.rint(grey_ZHW).astype(np.uint8), tumour_ZHW=tumour_ZHW)
+
+
+def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Values as Z x H x W (lowest, anterior and the patient's right come first) and the grid's 3 x 3 axes in mm."""
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        image: Any = nibabel.load(path)
+        canonical = nibabel.as_closest_canonical(image)  # type: ignore[no-untyped-call]
+        values = np.asarray(canonical.dataobj, np.float32)
+    except (ImageFileError, HeaderDataError, EOFError, OSError, ValueError, zlib.error) as error:
+        raise ValueError(f"{path}: not a whole NIfTI file ({error}); fetch it again or leave the case out") from None
+    if values.ndim == 4 and values.shape[3] == 1:
+        values = values[..., 0]
+    if values.ndim != 3 or 0 in values.shape:
+        raise ValueError(f"{path}: is {' x '.join(map(str, values.shape))}, not a volume; leave the case out")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path}: holds values that are not finite; leave the case out")
+    # nibabel's canonical axes run to the right, to the front and up.
+    seen_ZHW = values[::-1, ::-1].transpose(2, 1, 0)
+    return seen_ZHW, np.asarray(canonical.affine, float)[:3, :3]
+
+
+def _square_size(shape: Sequence[int], spacing_HW: NDArray[np.float64]) -> tuple[int, int]:
+    """Height and width once pixels are square; as they are where they are square already."""
+    side = spacing_HW.min()
+    if spacing_HW.max() <= side * (1 + SAME_SPACING):
+        return shape[0], shape[1]
+    height, width = (
+        max(1, round(float(count * length / side))) for count, length in zip(shape, spacing_HW, strict=True)
+    )
+    return height, width
+
+
+def choose_slices(case: str, volume: Volume, *, min_tumour: int, min_brain: float) -> list[Slice]:
+    """Slices with enough brain that hold enough tumour, or none at all."""
+    brain_Z = np.count_nonzero(volume.picture_ZHW, axis=(1, 2))
+    tumour_Z = np.count_nonzero(volume.tumour_ZHW, axis=(1, 2))
+    enough = np.flatnonzero(brain_Z >= min_brain * brain_Z.max())
+    lowest, highest = enough[0], enough[-1]
+    return [
+        Slice(
+            case=case,
+            number=int(number),
+            level=float((number - lowest) / max(1, highest - lowest)),
+            tumour=bool(tumour_Z[number]),
+        )
+        for number in enough
+        if tumour_Z[number] == 0 or tumour_Z[number] >= min_tumour
+    ]
+
+
+def _is_near(level: float, levels: Sequence[float], margin: float) -> bool:
+    return any(abs(level - other) <= margin + ROUNDING for other in levels)
+
+
+def level_auroc(slices: Sequence[Slice]) -> float | None:
+    """How well the level alone, in tenths, tells slices WITH from slices WITHOUT; None unless there are both.
+
+    Each tenth counts by its share of slices WITH, so a class that has the middle to itself is told as well.
+    """
+    levels = np.array([min(int(piece.level * LEVELS), LEVELS - 1) for piece in slices], int)
+    tumour = np.array([piece.tumour for piece in slices], bool)
+    total_L = np.bincount(levels, minlength=LEVELS)
+    share_L = np.bincount(levels, weights=tumour, minlength=LEVELS) / np.maximum(total_L, 1)
+    return Ranking(share_L[levels[tumour]], share_L[levels[~tumour]]).auroc()
+
+
+def _write(half: Path, pieces: Sequence[Slice], volume: Volume, *, truth: bool) -> None:
+    for piece in pieces:
+        name = f"{piece.case}_{piece.number:03d}.png"
+        write_picture(half / ("with" if piece.tumour else "without") / name, volume.picture_ZHW[piece.number])
+        if truth:
+            write_picture(half / "masks" / name, volume.tumour_ZHW[piece.number].astype(np.uint8) * 255)

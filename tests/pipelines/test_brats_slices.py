@@ -1,0 +1,386 @@
+"""BraTS cases to slices: orientation, choice of slices, names of the releases, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import nibabel
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from numpy.typing import NDArray
+
+from pipelines.brats_slices import Case, Volume, choose_slices, find_cases, level_auroc, read_volume
+from pipelines.cli import main
+
+WIDTH, DEPTH, HEIGHT = 24, 30, 20  # right, front, up
+Voxels = NDArray[np.int16]
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["brats", *map(str, arguments)])
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def read(path: Path) -> NDArray[Any]:
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert picture is not None, path
+    return np.asarray(picture)
+
+
+def save(path: Path, values: Voxels, codes: str = "RAS", spacing: tuple[float, float, float] = (1, 1, 1)) -> Path:
+    """Write voxels given along right, front, up as a file that stores them along ``codes``."""
+    image = nibabel.Nifti1Image(values, np.diag([*spacing, 1.0]))  # type: ignore[no-untyped-call]
+    turn = ornt_transform(io_orientation(image.affine), axcodes2ornt(codes))  # type: ignore[no-untyped-call]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(image.as_reoriented(turn), path)  # type: ignore[no-untyped-call]
+    return path
+
+
+def brain(seed: int = 0) -> Voxels:
+    """Noise with a rim of background; the lowest two and the highest two slices hold a small brain."""
+    values = np.random.default_rng(seed).integers(100, 1000, (WIDTH, DEPTH, HEIGHT)).astype(np.int16)
+    values[:2], values[-4:], values[:, :3], values[:, -1:] = 0, 0, 0, 0
+    values[:, 6:, :2] = values[:, 6:, -2:] = 0
+    return values
+
+
+def tumour(first: int, last: int, side: int = 12) -> Voxels:
+    """A block of ``side`` x 12 voxels on slices ``first`` to ``last``."""
+    labels = np.zeros((WIDTH, DEPTH, HEIGHT), np.int16)
+    labels[4 : 4 + side, 8:20, first : last + 1] = 2
+    return labels
+
+
+def write_cases(folder: Path, names: list[str], codes: str = "RAS") -> Path:
+    for index, name in enumerate(names):
+        save(folder / name / f"{name}_flair.nii.gz", brain(index), codes)
+        save(folder / name / f"{name}_seg.nii.gz", tumour(8, 11), codes)
+    return folder
+
+
+class TestOrientation:
+    def test_right_is_left_and_front_is_up(self, tmp_path: Path) -> None:
+        values = np.full((4, 6, 3), 100, np.int16)
+        values[3, 5, 1] = 900  # the patient's right, in front
+        labels = np.zeros((4, 6, 3), np.int16)
+        labels[0, 5, 1] = 1  # the patient's left, in front
+        case = Case(name="a", picture=save(tmp_path / "a.nii", values), segmentation=save(tmp_path / "b.nii", labels))
+        volume = read_volume(case)
+        assert volume.picture_ZHW.shape == (3, 6, 4)
+        assert np.argwhere(volume.picture_ZHW == 255).tolist() == [[1, 0, 0]]
+        assert np.argwhere(volume.tumour_ZHW).tolist() == [[1, 0, 3]]
+
+    @pytest.mark.parametrize("codes", ["LPS", "PIR", "ASL", "SRA"])
+    def test_storage_does_not_matter(self, tmp_path: Path, codes: str) -> None:
+        sets = []
+        for stored in ("RAS", codes):
+            write_cases(tmp_path / stored, ["one", "two"], stored)
+            out = tmp_path / f"set-{stored}"
+            assert invoke(tmp_path / stored, out, "--level-margin", 1).exit_code == 0
+            sets.append({name: (out / name).read_bytes() for name in files(out)})
+        assert sets[0] == sets[1]
+        assert len(sets[0]) > 20
+
+    def test_picture_and_segmentation_may_be_stored_apart(self, tmp_path: Path) -> None:
+        values, labels = brain(), tumour(8, 11)
+        expected = read_volume(
+            Case(name="a", picture=save(tmp_path / "a.nii", values), segmentation=save(tmp_path / "b.nii", labels))
+        )
+        found = read_volume(
+            Case(
+                name="a",
+                picture=save(tmp_path / "c.nii", values, "PIR"),
+                segmentation=save(tmp_path / "d.nii", labels, "LPS"),
+            )
+        )
+        np.testing.assert_array_equal(found.picture_ZHW, expected.picture_ZHW)
+        np.testing.assert_array_equal(found.tumour_ZHW, expected.tumour_ZHW)
+
+    def test_pixels_become_square(self, tmp_path: Path) -> None:
+        values = np.full((4, 3, 2), 100, np.int16)
+        labels = np.zeros_like(values)
+        labels[:, 1] = 4  # the middle of three rows
+        spacing = (1.0, 2.0, 5.0)
+        volume = read_volume(
+            Case(
+                name="a",
+                picture=save(tmp_path / "a.nii", values, spacing=spacing),
+                segmentation=save(tmp_path / "b.nii", labels, "PIR", spacing),
+            )
+        )
+        assert volume.picture_ZHW.shape == (2, 6, 4)
+        assert volume.tumour_ZHW.any(axis=2).tolist() == [[False, False, True, True, False, False]] * 2
+
+
+def test_grey_runs_between_percentiles_of_the_brain(tmp_path: Path) -> None:
+    values = np.zeros((50, 50, 1), np.int16)
+    values[:40, :25, 0] = np.arange(1, 1001).reshape(40, 25)
+    labels = np.zeros_like(values)
+    case = Case(name="a", picture=save(tmp_path / "a.nii", values), segmentation=save(tmp_path / "b.nii", labels))
+    picture = read_volume(case).picture_ZHW[0, ::-1, ::-1].T  # back along right, front
+    assert not picture[40:].any()
+    assert not picture[:, 25:].any()
+    inside = picture[:40, :25].ravel().astype(float)
+    assert (inside[:5] == 1).all()
+    assert (inside[-5:] == 255).all()
+    low, high = 1 + 0.005 * 999, 1 + 0.995 * 999
+    np.testing.assert_allclose(inside[5:-5], 1 + 254 * (np.arange(6, 996) - low) / (high - low), atol=0.501)
+
+
+class TestChoice:
+    def volume(self, brain_pixels: list[int], tumour_pixels: list[int]) -> Volume:
+        def filled(counts: list[int]) -> NDArray[np.bool_]:
+            return np.array([np.arange(400).reshape(20, 20) < count for count in counts])
+
+        return Volume(picture_ZHW=filled(brain_pixels).astype(np.uint8) * 50, tumour_ZHW=filled(tumour_pixels))
+
+    def test_by_brain_and_tumour(self) -> None:
+        volume = self.volume([0, 99, 100, 300, 400, 400, 200, 100, 20], [0, 9, 0, 4, 5, 90, 0, 0, 0])
+        chosen = choose_slices("a", volume, min_tumour=5, min_brain=0.25)
+        assert [(piece.number, piece.tumour) for piece in chosen] == [
+            (2, False), (4, True), (5, True), (6, False), (7, False)
+        ]  # fmt: skip
+        assert [piece.level for piece in chosen] == [0, 0.4, 0.6, 0.8, 1]
+
+    def test_level_alone(self) -> None:
+        # Tenths of 20 slices hold two each: 0..3 without, 4..7 with, 8 and 9 one of each kind.
+        volume = self.volume([400] * 20, [0] * 8 + [9] * 8 + [0, 9, 0, 9])
+        chosen = choose_slices("a", volume, min_tumour=1, min_brain=0.25)
+        # Pairs told apart but for ties: of 10 x 10, 2 x 2 are half right.
+        assert level_auroc(chosen) == pytest.approx(0.98)
+        assert level_auroc([piece for piece in chosen if piece.tumour]) is None
+
+
+class TestSet:
+    def test_layout_and_truth(self, tmp_path: Path) -> None:
+        source = write_cases(tmp_path / "data", ["HGG_1", "HGG_2", "LGG_3"])
+        out = tmp_path / "set"
+        result = invoke(source, out, "--test-cases", "HGG_2", "--min-brain", 0.5, "--json")
+        assert result.exit_code == 0, result.stderr
+        # Slices 2 to 17 hold enough brain; tumours are on 8 to 11, and 0.2 of 15 slices either side is 3.
+        numbers = {"with": range(8, 12), "without": (5, 6, 7, 12, 13, 14)}
+        expected = {
+            f"{half}/{label}/{case}_{number:03d}.png"
+            for half, cases in {"train": ("HGG_1", "LGG_3"), "test": ("HGG_2",)}.items()
+            for case in cases
+            for label in numbers
+            for number in numbers[label]
+        }
+        masks = {f"test/masks/HGG_2_{number:03d}.png" for label in numbers for number in numbers[label]}
+        assert files(out) == expected | masks
+        assert json.loads(result.stdout) == {
+            "slices": {"train": {"with": 8, "without": 12}, "test": {"with": 4, "without": 6}},
+            "cases": {"train": ["HGG_1", "LGG_3"], "test": ["HGG_2"]},
+            "passed_over": [],
+            "level_auroc": pytest.approx(0.9, abs=0.1),
+        }
+        mask = read(out / "test/masks/HGG_2_009.png")
+        assert mask.dtype == np.uint8
+        assert mask.shape == (DEPTH, WIDTH)
+        np.testing.assert_array_equal(mask, 255 * (tumour(8, 11)[::-1, ::-1, 9].T > 0))
+        assert not read(out / "test/masks/HGG_2_005.png").any()
+        np.testing.assert_array_equal(read(out / "test/with/HGG_2_009.png") == 0, brain(1)[::-1, ::-1, 9].T == 0)
+
+    def test_tiny_tumours_are_in_neither_folder(self, tmp_path: Path) -> None:
+        source = write_cases(tmp_path / "data", ["a", "b"])
+        labels = tumour(8, 11)
+        labels[..., 10] = 0
+        labels[4, 8:20, 10] = 1  # 12 voxels
+        save(source / "a" / "a_seg.nii.gz", labels)
+        out = tmp_path / "set"
+        assert invoke(source, out, "--test-cases", "b", "--min-tumour", 13).exit_code == 0
+        assert "train/with/a_009.png" in files(out)
+        assert not {name for name in files(out) if name.endswith("a_010.png")}
+
+    def test_levels_come_from_the_training_half_alone(self, tmp_path: Path) -> None:
+        source = write_cases(tmp_path / "data", ["a", "b"])
+        save(source / "b" / "b_seg.nii.gz", tumour(15, 16))
+        out = tmp_path / "set"
+        assert invoke(source, out, "--test-cases", "b", "--min-brain", 0.5).exit_code == 0
+        without = sorted(int(name[-7:-4]) for name in files(out) if name.startswith("test/without/b_"))
+        assert without == [*range(5, 15)]  # 8 to 11 and 3 either side
+        assert {"test/with/b_015.png", "test/with/b_016.png"} <= files(out)
+
+    def test_seed_decides_the_test_half(self, tmp_path: Path) -> None:
+        source = write_cases(tmp_path / "data", ["a", "b", "c", "d", "e"])
+        chosen = []
+        for index, seed in enumerate((0, 0, 1, 2, 3)):
+            result = invoke(source, tmp_path / f"set{index}", "--test", 0.4, "--seed", seed, "--json")
+            halves = json.loads(result.stdout)["cases"]
+            assert sorted(halves["train"] + halves["test"]) == ["a", "b", "c", "d", "e"]
+            assert len(halves["test"]) == 2
+            chosen.append(tuple(halves["test"]))
+        assert chosen[0] == chosen[1]
+        assert len(set(chosen)) > 1
+
+    def test_visits_of_a_patient_stay_together(self, tmp_path: Path) -> None:
+        names = [f"BraTS-GLI-0000{patient}-00{visit}" for patient in range(3) for visit in range(2)]
+        for name in names:
+            save(tmp_path / "data" / name / f"{name}-t2f.nii.gz", brain())
+            save(tmp_path / "data" / name / f"{name}-seg.nii.gz", tumour(8, 11))
+        for seed in range(3):
+            result = invoke(tmp_path / "data", tmp_path / f"set{seed}", "--seed", seed, "--json")
+            halves = json.loads(result.stdout)["cases"]
+            assert [len(halves["train"]), len(halves["test"])] == [4, 2]
+            assert len({name[:15] for name in halves["test"]}) == 1
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "picture", "segmentation", "modality"),
+        [
+            ("BraTS20_Training_001", "_flair.nii.gz", "BraTS20_Training_001_seg.nii.gz", "flair"),
+            ("BraTS20_Training_001", "_flair.nii", "BraTS20_Training_001_seg.nii", "t2f"),
+            ("BraTS-GLI-00002-000", "-t2f.nii.gz", "BraTS-GLI-00002-000-seg.nii.gz", "flair"),
+            ("Brats18_2013_0_1", "_t1ce.nii.gz", "Brats18_2013_0_1_seg.nii.gz", "t1ce"),
+            ("BraTS-GLI-00002-000", "-t1c.nii.gz", "BraTS-GLI-00002-000-seg.nii.gz", "T1CE"),
+            ("BraTS-GLI-00002-000", "-t1n.nii.gz", "BraTS-GLI-00002-000-seg.nii.gz", "t1"),
+            ("BraTS20_Training_355", "_flair.nii", "W39_1998.09.19_Segm.nii", "flair"),
+        ],
+    )
+    def test_of_the_releases(self, tmp_path: Path, name: str, picture: str, segmentation: str, modality: str) -> None:
+        folder = tmp_path / "HGG" / "case"
+        folder.mkdir(parents=True)
+        for file in (name + picture, segmentation, "._hidden_flair.nii", "readme.gz", "BraTS20_Training_001_t2.nii"):
+            (folder / file).touch()
+        (case,) = find_cases(tmp_path, modality).complete
+        assert case.name == name
+        assert (case.picture.name, case.segmentation.name) == (name + picture, segmentation)
+
+    def test_a_folder_for_each_file(self, tmp_path: Path) -> None:
+        for kind in ("flair", "seg"):
+            place = tmp_path / "case" / f"case_{kind}.nii" / f"case_{kind}.nii"
+            place.parent.mkdir(parents=True)
+            place.touch()
+        (case,) = find_cases(tmp_path, "flair").complete
+        assert (case.name, case.picture.name, case.segmentation.name) == ("case", "case_flair.nii", "case_seg.nii")
+
+    def test_incomplete_cases_are_passed_over(self, tmp_path: Path) -> None:
+        source = write_cases(tmp_path / "data", ["a", "b", "c", "d"])
+        (source / "a" / "a_seg.nii.gz").unlink()
+        (source / "b" / "b_flair.nii.gz").rename(source / "b" / "b_t1.nii.gz")
+        result = invoke(source, tmp_path / "set", "--json")
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["passed_over"] == ["a", "b"]
+        assert "2 cases passed over" in result.stderr
+        assert {Path(name).stem.partition("_")[0] for name in files(tmp_path / "set")} == {"c", "d"}
+
+
+def _one_case(folder: Path) -> None:
+    for path in (folder / "b").iterdir():
+        path.unlink()
+
+
+def _no_segmentation(folder: Path) -> None:
+    for path in folder.rglob("*_seg.nii.gz"):
+        path.unlink()
+
+
+def _cut_short(folder: Path) -> None:
+    path = folder / "b" / "b_flair.nii.gz"
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def _not_nifti(folder: Path) -> None:
+    (folder / "b" / "b_seg.nii.gz").write_text("nothing")
+
+
+def _other_shape(folder: Path) -> None:
+    save(folder / "b" / "b_seg.nii.gz", tumour(8, 11)[1:])
+
+
+def _other_spacing(folder: Path) -> None:
+    save(folder / "b" / "b_seg.nii.gz", tumour(8, 11), spacing=(2, 1, 1))
+
+
+def _empty_brain(folder: Path) -> None:
+    save(folder / "b" / "b_flair.nii.gz", np.zeros_like(brain()))
+
+
+def _twice(folder: Path) -> None:
+    save(folder / "copy" / "b_flair.nii.gz", brain())
+
+
+def _no_tumour(folder: Path) -> None:
+    for path in folder.rglob("*_seg.nii.gz"):
+        save(path, np.zeros_like(tumour(8, 11)))
+
+
+def _all_tumour(folder: Path) -> None:
+    for path in folder.rglob("*_seg.nii.gz"):
+        save(path, tumour(0, HEIGHT - 1))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "named"),
+    [
+        (_one_case, (), "two or more"),
+        (_no_segmentation, (), "none with its segmentation"),
+        (_cut_short, (), "b_flair.nii.gz"),
+        (_not_nifti, (), "b_seg.nii.gz"),
+        (_other_shape, (), "b_seg.nii.gz"),
+        (_other_spacing, (), "b_seg.nii.gz"),
+        (_empty_brain, (), "b_flair.nii.gz"),
+        (_twice, (), "keep one"),
+        (_no_tumour, (), "with/"),
+        (_all_tumour, (), "without/"),
+        (None, ("--modality", "t3"), "--modality t3"),
+        (None, ("--modality", "t2"), "there are flair, seg"),
+        (None, ("--test", 0), "--test"),
+        (None, ("--min-brain", 2), "--min-brain"),
+        (None, ("--min-tumour", 0), "--min-tumour"),
+        (None, ("--level-margin", -1), "--level-margin"),
+        (None, ("--test-cases", "z"), "--test-cases z"),
+        (None, ("--test-cases", "a,b"), "--test-cases"),
+    ],
+)
+def test_wrong_input(
+    tmp_path: Path, spoil: Callable[[Path], None] | None, options: tuple[object, ...], named: str
+) -> None:
+    source = write_cases(tmp_path / "data", ["a", "b"])
+    if spoil is not None:
+        spoil(source)
+    result = invoke(source, tmp_path / "set", *options)
+    assert result.exit_code == 2, result.output
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert named in last
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_wrong_folders(tmp_path: Path) -> None:
+    result = invoke(tmp_path / "none", tmp_path / "set")
+    assert (result.exit_code, result.stderr) == (2, f"error: {tmp_path / 'none'}: no such folder\n")
+    source = write_cases(tmp_path / "data", ["a", "b"])
+    result = invoke(source, source)
+    assert result.exit_code == 2
+    assert "exists already" in result.stderr
+    (tmp_path / "empty").mkdir()
+    result = invoke(tmp_path / "empty", tmp_path / "set")
+    assert result.exit_code == 2
+    assert "holds no <case>_flair.nii.gz" in result.stderr
+
+
+@pytest.mark.real
+def test_real_cases(tmp_path: Path, data: Path) -> None:
+    result = invoke(data / "brats", tmp_path / "set", "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert [len(names) for names in report["cases"].values()] == [3, 1]
+    for counts in report["slices"].values():
+        assert min(counts.values()) > 10
+    for path in sorted((tmp_path / "set/test/with").iterdir()):
+        mask, picture = read(tmp_path / "set/test/masks" / path.name) > 0, read(path)
+        assert np.count_nonzero(mask) >= 100
+        assert picture.shape == mask.shape == (240, 240)
+        # The tumour lies in the brain: picture and mask are turned alike.
+        assert np.count_nonzero(picture[mask]) > 0.9 * np.count_nonzero(mask)
