@@ -71,6 +71,8 @@ class LossConfig:
     """Weights of the loss terms; see ``distmap.losses``."""
 
     adversary: Weight = 1.0
+    guidance: Weight = 1.0
+    """How much it counts that the locator takes a repainted picture for its new class."""
     fidelity: Weight = 10.0
     gradient: Weight = 5.0
     focused: Weight = 5.0
@@ -123,6 +125,19 @@ class MapConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LocatorConfig:
+    """The classifier that is trained first, finds the places that tell the classes apart, and guides the generator."""
+
+    width: Count = 32
+    sharpness: Positive = 1.0
+    """Of the pooling over places: towards 0 their mean counts, towards infinity the strongest place alone."""
+    steps: Count = 500
+    batch_size: Annotated[int, Ge(2)] = 32
+    learning_rate: Positive = 2e-3
+    weight_decay: Weight = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
     """The classifier, trained apart, that says what class a repainted picture looks like."""
 
@@ -131,6 +146,7 @@ class JudgeConfig:
     steps: Count = 300
     batch_size: Annotated[int, Ge(2)] = 32
     learning_rate: Positive = 2e-3
+    weight_decay: Weight = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +163,7 @@ class Config:
     losses: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     map: MapConfig = field(default_factory=MapConfig)
+    locator: LocatorConfig = field(default_factory=LocatorConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
 
 

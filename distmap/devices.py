@@ -32,3 +32,10 @@ def pick_precision(precision: str, device: torch.device) -> Literal["32-true", "
             native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         precision = "bf16" if native else "32"
     return "bf16-mixed" if precision == "bf16" else "32-true"
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """A context in which a network computes as precisely as ``precision`` says; for what Fabric does not set up."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=pick_precision(precision, device) == "bf16-mixed")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from distmap.training import Trainer
 
 CONFIG, SPLIT, METRICS, STATE = "config.yaml", "split.json", "metrics.jsonl", "state/latest.pt"
+LOCATOR_SHARE = 0.1  # of the time limit, by when the locator must be done
 TRAINING_SHARE = 0.9  # of the time limit; the rest is for the judge and the calibration
 JUDGE_SHARE = 0.95  # of the time limit, by when the judge must be done
 LOG_EVERY = 10  # steps
@@ -107,7 +108,7 @@ def fit(
 def _fit(
     run: Path, config: Config, split: Split, facts: Survey, device: Any, progress: Progress, clock: float
 ) -> DistinctionModel:
-    from distmap.judge import train_judge
+    from distmap.classifiers import train_judge, train_locator
     from distmap.training import Trainer
 
     trainer = Trainer(config, facts.scaling.bands, device)
@@ -119,18 +120,19 @@ def _fit(
     def snapshot() -> DistinctionModel:
         return DistinctionModel(config, facts, trainer.average, None, device)
 
-    _train(run, trainer, store, shown, snapshot, progress, clock)
-    limit = config.training.time_limit
+    def over(share: float) -> bool:
+        limit = config.training.time_limit
+        return limit is not None and time.monotonic() - clock > share * limit
+
     if trainer.steps == 0:
+        progress.update("finding places", 0, {})
+        train_locator(trainer.locator, store, config, device, lambda: over(LOCATOR_SHARE))
+    _train(run, trainer, store, shown, snapshot, progress, clock)
+    if trainer.steps == 0:
+        limit = config.training.time_limit
         raise ValueError(f"--time-limit: {limit} s were over before the first step; use --resume and give more time")
     progress.update("training the judge", 0, {})
-    judge = train_judge(
-        store,
-        config,
-        facts.scaling.bands,
-        device,
-        lambda: limit is not None and time.monotonic() - clock > JUDGE_SHARE * limit,
-    )
+    judge = train_judge(store, config, facts.scaling.bands, device, lambda: over(JUDGE_SHARE))
     model = DistinctionModel(config, facts, trainer.average, judge, device)
     detector = _calibrated(model, split, progress)
     save(run, facts, trainer.average, judge)

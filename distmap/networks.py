@@ -1,4 +1,4 @@
-"""The networks: a generator of branches that add up to a picture, its discriminator, and the judge.
+"""The networks: a generator of branches that add up to a picture, its discriminator, the locator and the judge.
 
 The generator is StarGAN v2's, changed as arXiv 2305.02899 says: styles come from the class identity alone through a
 mapping network, n sub-generators paint n pictures that are summed, and U-net skips carry detail. One encoder serves all
@@ -10,13 +10,14 @@ Shape letters: B batch, N branches, C bands, H height, W width, S style size.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig
+from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig, LocatorConfig
 
 CLASSES = 2
 FAINT = 0.1  # what the last layer of branch 1 is multiplied by at the start
@@ -145,7 +146,8 @@ class SubGenerator(nn.Module):
         h = F.leaky_relu(self.head_norm(h, style_BS), 0.2)
         stem = features[0]
         if h.shape[-2:] != stem.shape[-2:]:
-            h = F.interpolate(h, size=stem.shape[-2:], mode="bilinear", align_corners=False)
+            # In float32: on CPUs bilinear upsampling of bf16 takes five times as long.
+            h = F.interpolate(h.float(), size=stem.shape[-2:], mode="bilinear", align_corners=False).to(h.dtype)
         return torch.tanh(self.head(torch.cat([h, stem], dim=1)).float())
 
 
@@ -232,3 +234,35 @@ class Judge(nn.Module):
         h = F.leaky_relu(self.blocks(self.enter(x_BCHW)), 0.2)
         logits: Tensor = self.heads(torch.cat([h.mean(dim=(2, 3)), h.amax(dim=(2, 3))], dim=1))
         return logits
+
+
+class Locator(nn.Module):
+    """A classifier, WITHOUT against WITH, that looks at each place by itself: B x C x H x W -> B x 2 logits.
+
+    Every place gets a logit from what lies within about 25 pixels, and the picture's logit is their log-mean-exp
+    (Pinheiro & Collobert 2015, eq. 6); ``sharpness`` 0 would be their mean, infinity the greatest. From the classes of
+    pictures alone the places learn which of them make a picture one WITH.
+    """
+
+    def __init__(self, config: LocatorConfig, bands: int) -> None:
+        super().__init__()
+        width, wide = config.width, 2 * config.width
+        self.sharpness = config.sharpness
+        self.enter = nn.Conv2d(bands, width, 4, stride=2, padding=1)
+        self.blocks = nn.Sequential(
+            ResidualBlock(width, wide, down=True, norm=True),
+            ResidualBlock(wide, wide, down=False, norm=True),
+            ResidualBlock(wide, wide, down=False, norm=True),
+            nn.BatchNorm2d(wide),
+        )
+        self.head = nn.Conv2d(wide, 1, 1)
+
+    def places(self, x_BCHW: Tensor) -> Tensor:
+        """The logit of WITH at each place, B x H/4 x W/4."""
+        logits: Tensor = self.head(F.leaky_relu(self.blocks(self.enter(x_BCHW)), 0.2))
+        return logits[:, 0].float()
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        places = self.sharpness * self.places(x_BCHW).flatten(1)
+        pooled = (torch.logsumexp(places, dim=1) - math.log(places.shape[1])) / self.sharpness
+        return torch.stack([torch.zeros_like(pooled), pooled], dim=1)

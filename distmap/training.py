@@ -20,7 +20,7 @@ from distmap.config import Config, TrainingConfig
 from distmap.devices import pick_precision
 from distmap.files import replacing
 from distmap.folders import WITHOUT
-from distmap.networks import Discriminator, Generator
+from distmap.networks import Discriminator, Generator, Locator
 from distmap.seeding import seeded_networks, step_generator
 
 NETWORKS_STREAM, DRAWS_STREAM = 3, 4
@@ -31,7 +31,8 @@ class Trainer:
     """The branched GAN in training.
 
     ``step`` makes one discriminator and one generator update; ``average`` is the generator's exponential moving
-    average, which is what a run keeps. All draws depend on (seed, step) alone.
+    average, which is what a run keeps. ``locator`` guides the generator: a repainted picture shall look to it like its
+    new class; train it before the first step. All draws depend on (seed, step) alone.
     """
 
     def __init__(self, config: Config, bands: int, device: torch.device) -> None:
@@ -43,9 +44,11 @@ class Trainer:
         with seeded_networks(config.seed, NETWORKS_STREAM):
             generator = Generator(config.generator, bands)
             discriminator = Discriminator(config.discriminator, bands, config.image_size)
+            locator = Locator(config.locator, bands)
         # channels_last is what the convolutions of CPUs and tensor cores compute fastest.
         generator = generator.to(device).to(memory_format=torch.channels_last)
         discriminator = discriminator.to(device).to(memory_format=torch.channels_last)
+        self.locator = locator.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         settings = config.training
         betas = (settings.beta1, settings.beta2)
@@ -81,11 +84,15 @@ class Trainer:
         terms = self._discriminator_step(x_BCHW, swapped.detach(), y, draws)
 
         self._discriminator.requires_grad_(False)
-        fake_logits = self._logits(augment(swapped, self.config.discriminator, draws), 1 - y)
+        seen = augment(swapped, self.config.discriminator, draws)
+        fake_logits = self._logits(seen, 1 - y)
         self._discriminator.requires_grad_(True)
+        with self._fabric.autocast():
+            locator_logits = self.locator(seen)
         branch1_without = torch.where((y == WITHOUT)[:, None, None, None], own[:, 0], other[:, 0])
         generator_terms = {
             "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),
+            "guidance": weights.guidance * losses.classification(locator_logits, 1 - y),
             "fidelity": weights.fidelity * losses.fidelity(same, x_BCHW),
             "gradient": weights.gradient * losses.gradient_fidelity(same, x_BCHW),
             "focused": weights.focused * losses.focused_fidelity(same, x_BCHW, own[:, 0]),
@@ -168,6 +175,7 @@ class Trainer:
             "generator": self._generator.module,
             "discriminator": self._discriminator.module,
             "average": self.average,
+            "locator": self.locator,
             "generator_optimiser": self._generator_optimiser.optimizer,
             "discriminator_optimiser": self._discriminator_optimiser.optimizer,
         }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig
-from distmap.networks import CLASSES, Discriminator, Generator, Judge, StyledNorm, level_widths
+from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig, LocatorConfig
+from distmap.networks import CLASSES, Discriminator, Generator, Judge, Locator, StyledNorm, level_widths
 
 
 def generator(branches: int = 3, stride: int = 2, depth: int = 2, bands: int = 1) -> Generator:
@@ -106,3 +106,23 @@ def test_discriminator_gives_one_logit_a_class(image_size: int, stride: int) -> 
 def test_judge_gives_one_logit_a_class(image_size: int) -> None:
     network = Judge(JudgeConfig(width=8, max_width=16), 2, image_size)
     assert network(torch.rand(2, 2, image_size, image_size)).shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 4.0])
+def test_locator_pools_its_places(sharpness: float) -> None:
+    network = Locator(LocatorConfig(width=8, sharpness=sharpness), 2).eval()
+    x = torch.rand(3, 2, 32, 48)
+    places = network.places(x)
+    assert places.shape == (3, 8, 12)
+    expected = (sharpness * places).exp().mean(dim=(1, 2)).log() / sharpness
+    torch.testing.assert_close(network(x), torch.stack([torch.zeros(3), expected], dim=1))
+
+
+def test_a_place_of_the_locator_sees_only_what_is_near() -> None:
+    network = Locator(LocatorConfig(width=8), 1).eval()
+    x = torch.rand(1, 1, 96, 96)
+    changed = x.clone()
+    changed[..., 60:] = 0
+    difference = (network.places(x) - network.places(changed))[0].abs().amax(dim=0)
+    assert (difference[:8] == 0).all()
+    assert difference[15] > 0

@@ -95,6 +95,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "generator": {"width": 8, "max_width": 16, "depth": 2, "style_size": 8, "mapping_width": 8},
         "discriminator": {"width": 8, "max_width": 16},
         "training": {"steps": 60, "time_limit": None, "precision": "32"},
+        "locator": {"steps": 2, "batch_size": 4, "width": 8},
         "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     }
     distmap.fit(folder / "with", folder / "without", run=folder / "run", overrides=settings, device="cpu")

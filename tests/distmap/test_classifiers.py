@@ -1,4 +1,4 @@
-"""The judge learns what tells the classes apart, from real pictures alone."""
+"""The classifiers learn what tells the classes apart, and the locator where it is, from real pictures alone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from distmap.classifiers import train_judge, train_locator
 from distmap.config import Config, resolve
 from distmap.folders import PictureStore, list_folders
 from distmap.images import Scaling
-from distmap.judge import train_judge
+from distmap.networks import Locator
+from distmap.seeding import seeded_networks
 
 CPU = torch.device("cpu")
 SCALING = Scaling(low=(60.0,), high=(250.0,), dtype="uint8")
@@ -21,6 +23,7 @@ SCALING = Scaling(low=(60.0,), high=(250.0,), dtype="uint8")
 def config(tiny: dict[str, Any], steps: int, **top: Any) -> Config:
     settings = copy.deepcopy(tiny) | top
     settings["judge"] |= {"steps": steps, "batch_size": 8}
+    settings["locator"] |= {"steps": steps, "batch_size": 8}
     return resolve(overrides=settings)
 
 
@@ -56,3 +59,31 @@ def test_it_stops_when_time_is_up(pictures: tuple[Path, Path], tiny: dict[str, A
 
     train_judge(store(pictures), config(tiny, 10_000), 1, CPU, out_of_time)
     assert asked == 4
+
+
+def locator(pictures: tuple[Path, Path], tiny: dict[str, Any], steps: int, seed: int = 0) -> Locator:
+    settings = config(tiny, steps, seed=seed)
+    with seeded_networks(settings.seed, 0):
+        network = Locator(settings.locator, 1)
+    train_locator(network, store(pictures), settings, CPU, lambda: False)
+    return network
+
+
+def test_the_locator_finds_the_place(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
+    known = store(pictures)
+    network = locator(pictures, tiny, 60)
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    x = torch.from_numpy(np.stack([known[index] for index in range(len(known))]))
+    with torch.inference_mode():
+        verdicts, places = network(x).argmax(dim=1), network.places(x)
+    assert verdicts.tolist() == [picture.label for picture in known.pictures]
+    with_thing = places[verdicts == 1].mean(dim=0)  # of 8 x 8; the block covers rows and columns 3 and 4
+    row, column = divmod(int(with_thing.argmax()), 8)
+    assert {row, column} <= {2, 3, 4, 5}
+
+
+def test_same_seed_same_locator(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
+    first, second, other = (locator(pictures, tiny, 2, seed).head.weight for seed in (0, 0, 1))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
