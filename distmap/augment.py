@@ -1,6 +1,6 @@
-"""Differentiable augmentation of what the discriminator sees (Zhao et al. 2020).
+"""Differentiable augmentation of what the discriminator and the classifiers see (Zhao et al. 2020).
 
-It keeps the discriminator from learning small folders by heart.
+It keeps them from learning small folders by heart.
 """
 
 from __future__ import annotations
@@ -30,3 +30,18 @@ def augment(x_BCHW: Tensor, config: DiscriminatorConfig, generator: torch.Genera
         contrast, brightness = change.to(x_BCHW)
         x_BCHW = x_BCHW * (1 + contrast) + brightness
     return x_BCHW
+
+
+def mix_bands(x_BCHW: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Give each picture other colours: its bands mixed by the unit matrix plus ``strength`` times normal noise, and
+    then drawn towards their mean by a random share. One band stays as it is.
+
+    A classifier that has learnt one colour by heart lets the generator win by recolouring. ``generator`` is a CPU
+    generator; the result has the shape, type and device of ``x_BCHW``.
+    """
+    count, bands = x_BCHW.shape[:2]
+    if bands == 1 or strength == 0:
+        return x_BCHW
+    mixed = torch.eye(bands) + strength * torch.randn((count, bands, bands), generator=generator)
+    mixed = torch.lerp(mixed, torch.full((bands, bands), 1 / bands), torch.rand((count, 1, 1), generator=generator))
+    return torch.einsum("bij,bjhw->bihw", mixed.to(x_BCHW), x_BCHW)

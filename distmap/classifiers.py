@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from distmap.augment import augment
+from distmap.augment import augment, mix_bands
 from distmap.devices import autocast
 from distmap.folders import PictureStore, batches
 from distmap.losses import classification
@@ -29,7 +29,11 @@ def train_locator(
     locator: Locator, store: PictureStore, config: Config, device: torch.device, out_of_time: Callable[[], bool]
 ) -> None:
     """Train the locator on the training pictures for ``config.locator.steps`` steps, or until ``out_of_time()``."""
-    _train(locator, config.locator, LOCATOR_STREAM, store, config, device, out_of_time)
+
+    def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
+        return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
+
+    _train(locator, config.locator, LOCATOR_STREAM, change, store, config, device, out_of_time)
 
 
 def train_judge(
@@ -38,7 +42,11 @@ def train_judge(
     """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``out_of_time()``."""
     with seeded_networks(config.seed, JUDGE_STREAM):
         judge = Judge(config.judge, bands, config.image_size).to(device).to(memory_format=torch.channels_last)
-    _train(judge, config.judge, JUDGE_STREAM, store, config, device, out_of_time)
+
+    def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
+        return augment(x_BCHW, config.discriminator, draws)
+
+    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, out_of_time)
     return judge
 
 
@@ -46,12 +54,16 @@ def _train(
     network: nn.Module,
     settings: JudgeConfig | LocatorConfig,
     stream: int,
+    change: Callable[[Tensor, torch.Generator], Tensor],
     store: PictureStore,
     config: Config,
     device: torch.device,
     out_of_time: Callable[[], bool],
 ) -> None:
-    """Train a classifier and leave it ready for use; all draws depend on (seed, stream, step) alone."""
+    """Train a classifier on pictures as ``change`` alters them, and leave it ready for use.
+
+    All draws depend on (seed, stream, step) alone.
+    """
     network.requires_grad_(True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -62,9 +74,7 @@ def _train(
     for step, (x, y) in zip(range(settings.steps), pictures, strict=False):
         if out_of_time():
             break
-        x_BCHW = augment(
-            torch.from_numpy(x).to(device), config.discriminator, step_generator(config.seed, stream, step)
-        )
+        x_BCHW = change(torch.from_numpy(x).to(device), step_generator(config.seed, stream, step))
         with autocast(config.training.precision, device):
             logits = network(x_BCHW.contiguous(memory_format=torch.channels_last))
         loss = classification(logits, torch.from_numpy(y).to(device))

@@ -79,7 +79,7 @@ class LossConfig:
     overlap: Weight = 0.1
     energy: Weight = 0.1
     sparsity: Weight = 2.0
-    """L1 of branch 1 under the class that lacks the thing."""
+    """L1 of branch 1 where it paints a picture as the class that it has."""
     locality: Weight = 1.0
     """L1 between a picture and its repainting as the other class."""
     r1: Weight = 1.0
@@ -118,6 +118,8 @@ class MapConfig:
 
     smoothing: Weight = 1.0
     """Sigma of the Gaussian that smooths a map, in pixels of the network."""
+    place_smoothing: Weight = 3.0
+    """The same for the locator's probability, which the map is multiplied by."""
     halo: Share = 0.2
     """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
     false_alarm: Annotated[float, Gt(0), Lt(1)] = 0.003
@@ -131,6 +133,8 @@ class LocatorConfig:
     width: Count = 32
     sharpness: Positive = 1.0
     """Of the pooling over places: towards 0 their mean counts, towards infinity the strongest place alone."""
+    band_mixing: Weight = 0.3
+    """How far the colours of what it sees are changed; 0 where colour alone tells the classes apart."""
     steps: Count = 500
     batch_size: Annotated[int, Ge(2)] = 32
     learning_rate: Positive = 2e-3

@@ -118,7 +118,7 @@ def _fit(
     shown = _few_of_each(split.kept_out, SHEET_ROWS // 2)
 
     def snapshot() -> DistinctionModel:
-        return DistinctionModel(config, facts, trainer.average, None, device)
+        return DistinctionModel(config, facts, trainer.average, trainer.locator, None, device)
 
     def over(share: float) -> bool:
         limit = config.training.time_limit
@@ -133,9 +133,9 @@ def _fit(
         raise ValueError(f"--time-limit: {limit} s were over before the first step; use --resume and give more time")
     progress.update("training the judge", 0, {})
     judge = train_judge(store, config, facts.scaling.bands, device, lambda: over(JUDGE_SHARE))
-    model = DistinctionModel(config, facts, trainer.average, judge, device)
+    model = DistinctionModel(config, facts, trainer.average, trainer.locator, judge, device)
     detector = _calibrated(model, split, progress)
-    save(run, facts, trainer.average, judge)
+    save(run, facts, trainer.average, trainer.locator, judge)
     write_detector(run, detector)
     progress.say(
         f"{run}: {trainer.steps} steps, threshold {detector.threshold:.4g} takes {detector.false_alarm:.3%} "

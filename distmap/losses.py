@@ -81,7 +81,11 @@ def energy_imbalance(branches_BNCHW: Tensor) -> Tensor:
 
 
 def sparsity(branch1_BCHW: Tensor) -> Tensor:
-    """L1 of branch 1 (eq. 9)."""
+    """L1 of branch 1 (eq. 9).
+
+    Put on the branch as painted in the picture's own class, it says: where nothing is to change, branch 1 is empty, so
+    that as the other class it holds the change alone.
+    """
     return branch1_BCHW.abs().mean()
 
 

@@ -25,12 +25,12 @@ from distmap.images import (
     resize,
     window_starts,
 )
-from distmap.maps import clean, differences, distinction, gated
+from distmap.maps import distinction, distinction_map, evidence
 
 if TYPE_CHECKING:
     import torch
 
-    from distmap.networks import Generator, Judge
+    from distmap.networks import Generator, Judge, Locator
 
 WEIGHTS = "weights.safetensors"
 WHOLE_PICTURE_SLACK = 1.25  # pictures up to this much longer than the longest one trained on are seen whole
@@ -57,12 +57,13 @@ class Painting:
     """A picture as the network saw it and what it painted, at the network's scale, all in about [-1, 1].
 
     ``picture_HWC``; ``without_NHWC`` and ``with_NHWC``: the branches under either class, whose sum over N is the
-    repainted picture.
+    repainted picture. ``place_HW``: the locator's logit of WITH at each place.
     """
 
     picture_HWC: Array
     without_NHWC: Array
     with_NHWC: Array
+    place_HW: Array
 
     def repainted(self, label: int) -> Array:
         """The repainting as class ``label`` (1 WITH, 0 WITHOUT), H x W x C."""
@@ -70,21 +71,32 @@ class Painting:
         total: Array = branches.sum(axis=0)
         return total
 
+    def evidence(self) -> Array:
+        """What the map is made of; see ``distmap.maps.evidence``."""
+        return evidence(self.picture_HWC, self.without_NHWC, self.with_NHWC, self.place_HW)
+
     def distinction(self) -> Array:
-        """The raw distinction map, H x W."""
-        return distinction(self.picture_HWC, self.without_NHWC, self.with_NHWC)
+        """The raw distinction, H x W, before it is cleaned and weighed by the locator."""
+        return distinction(self.evidence())
 
 
 class DistinctionModel:
     """A trained generator with the scaling of its pictures; made by ``distmap.load``."""
 
     def __init__(
-        self, config: Config, survey: Survey, generator: Generator, judge: Judge | None, device: torch.device
+        self,
+        config: Config,
+        survey: Survey,
+        generator: Generator,
+        locator: Locator,
+        judge: Judge | None,
+        device: torch.device,
     ) -> None:
         self.config = config
         self.survey = survey
         self.device = device
         self._generator = generator.to(device).eval()
+        self._locator = locator.to(device).eval()
         self._judge = judge.to(device).eval() if judge is not None else None
 
     @property
@@ -123,8 +135,8 @@ class DistinctionModel:
         for first in range(0, len(jobs), WINDOWS_AT_ONCE):
             some = jobs[first : first + WINDOWS_AT_ONCE]
             windows = np.stack([canvas.padded[top : top + side, left : left + side] for canvas, top, left in some])
-            for (canvas, top, left), painted in zip(some, self._paint_windows(windows), strict=True):
-                canvas.add(painted, top, left)
+            for (canvas, top, left), painted, place in zip(some, *self._paint_windows(windows), strict=True):
+                canvas.add(painted, place, top, left)
         return [canvas.painting() for canvas in canvases]
 
     def _canvas(self, scaled_HWC: Array) -> _Canvas:
@@ -135,14 +147,17 @@ class DistinctionModel:
         height, width = fitted_size(scaled_HWC.shape[0], scaled_HWC.shape[1], round(longest * side / reference))
         return _Canvas(resize(scaled_HWC, height, width), side, self.config.generator.branches)
 
-    def _paint_windows(self, windows_BHWC: Array) -> Array:
-        """Branches of square windows, B x 2N x S x S x C: first as WITHOUT, then as WITH; averaged over symmetries."""
+    def _paint_windows(self, windows_BHWC: Array) -> tuple[Array, Array]:
+        """Of square windows, the branches B x 2N x S x S x C, first as WITHOUT, then as WITH, and the locator's logits
+        B x S x S; averaged over symmetries."""
         import torch
+        import torch.nn.functional as F
 
         x_BCHW = torch.from_numpy(np.ascontiguousarray(np.moveaxis(windows_BHWC, -1, 1))).to(self.device)
         views = symmetries(self.config.data.symmetry)
+        branches: Any = 0
+        places: Any = 0
         with torch.inference_mode():
-            total = None
             for turns, mirror in views:
                 view = torch.rot90(x_BCHW, turns, (2, 3))
                 view = view.flip(-1) if mirror else view
@@ -151,11 +166,12 @@ class DistinctionModel:
                 both = torch.cat(
                     [self._generator.paint(features, labels), self._generator.paint(features, 1 - labels)], dim=1
                 )
-                both = both.flip(-1) if mirror else both
-                both = torch.rot90(both, -turns, (3, 4))
-                total = both if total is None else total + both
-            assert total is not None
-            return np.moveaxis((total / len(views)).cpu().numpy(), 2, -1)
+                place = F.interpolate(self._locator.places(view)[:, None], view.shape[2:], mode="bilinear")[:, 0]
+                both, place = (part.flip(-1) if mirror else part for part in (both, place))
+                branches = branches + torch.rot90(both, -turns, (3, 4))
+                places = places + torch.rot90(place, -turns, (1, 2))
+            branches, places = (total / len(views) for total in (branches, places))
+            return np.moveaxis(branches.cpu().numpy(), 2, -1), places.cpu().numpy()
 
     def decompose(self, picture_HWC: NDArray[np.generic], label: int) -> Array:
         """Branches b_k(x, label), N x H x W x C at the network's scale; they sum to ``reconstruct(picture, label)``
@@ -173,13 +189,13 @@ class DistinctionModel:
         return resize(self._cleaned(self.paint(picture_HWC)), *picture_HWC.shape[:2])
 
     def _cleaned(self, painting: Painting) -> Array:
-        return clean(painting.distinction(), self.config.map.smoothing, self.config.map.halo)
+        return distinction_map(painting.evidence(), self.config.map)
 
-    def differences(self, windows_BHWC: NDArray[np.generic]) -> Array:
-        """Paint square windows of a scene, in the numbers of its file, each by itself: B x H x W x 2C, float32.
+    def evidence(self, windows_BHWC: NDArray[np.generic]) -> Array:
+        """Paint square windows of a scene, in the numbers of its file, each by itself: B x H x W x (2C + 1), float32.
 
-        What comes back (see ``distmap.maps.differences``) may be averaged where windows overlap; ``map_differences``
-        makes the map of it. Windows of any size are brought to that of the network.
+        What comes back (see ``distmap.maps.evidence``) may be averaged where windows overlap; ``map_evidence`` makes
+        the map of it. Windows of any size are brought to that of the network.
 
         Raises
         ------
@@ -189,13 +205,14 @@ class DistinctionModel:
         self.scaling.check(windows_BHWC, "the scene")
         side, network = windows_BHWC.shape[1], self.config.image_size
         scaled = np.stack([resize(self.scaling.apply(window), network, network) for window in windows_BHWC])
-        branches = self._paint_windows(scaled)
+        branches, places = self._paint_windows(scaled)
         without, with_ = np.split(branches, 2, axis=1)
-        return np.stack([resize(window, side, side) for window in differences(scaled, without, with_)])
+        found = (evidence(*parts) for parts in zip(scaled, without, with_, places, strict=True))
+        return np.stack([resize(window, side, side) for window in found])
 
-    def map_differences(self, differences_HWC: Array, scale: float = 1.0) -> Array:
-        """The cleaned map, H x W, of what ``differences`` gave; ``scale``: pixels of it for each of the network's."""
-        return clean(gated(differences_HWC), self.config.map.smoothing, self.config.map.halo, scale)
+    def map_evidence(self, evidence_HWK: Array, scale: float = 1.0) -> Array:
+        """The map, H x W, of what ``evidence`` gave; ``scale``: pixels of it for each of the network's."""
+        return distinction_map(evidence_HWK, self.config.map, scale)
 
     def explain(self, painting: Painting) -> dict[str, float]:
         """How well the model explains a picture.
@@ -280,11 +297,13 @@ class _Canvas:
         self._weight = _hann(side) if len(self.corners) > 1 else np.ones((side, side), np.float32)
         self._weights = np.zeros(self.padded.shape[:2], np.float32)
         self._total = np.zeros((2 * branches, *self.padded.shape), np.float32)
+        self._places = np.zeros(self.padded.shape[:2], np.float32)
 
-    def add(self, painted_NHWC: Array, top: int, left: int) -> None:
-        """Blend in a window's branches, first as WITHOUT, then as WITH."""
+    def add(self, painted_NHWC: Array, place_HW: Array, top: int, left: int) -> None:
+        """Blend in a window's branches, first as WITHOUT, then as WITH, and the locator's logits."""
         place = (slice(top, top + self._side), slice(left, left + self._side))
         self._total[:, *place] += painted_NHWC * self._weight[:, :, None]
+        self._places[place] += place_HW * self._weight
         self._weights[place] += self._weight
 
     def painting(self) -> Painting:
@@ -292,7 +311,10 @@ class _Canvas:
         height, width = self.picture_HWC.shape[:2]
         blended = (self._total / self._weights[:, :, None])[:, :height, :width]
         return Painting(
-            picture_HWC=self.picture_HWC, without_NHWC=blended[: self._branches], with_NHWC=blended[self._branches :]
+            picture_HWC=self.picture_HWC,
+            without_NHWC=blended[: self._branches],
+            with_NHWC=blended[self._branches :],
+            place_HW=(self._places / self._weights)[:height, :width],
         )
 
 
@@ -302,15 +324,16 @@ def _hann(side: int) -> Array:
     return np.outer(line, line).astype(np.float32)
 
 
-def save(run: Path, survey: Survey, generator: Generator, judge: Judge | None) -> None:
+def save(run: Path, survey: Survey, generator: Generator, locator: Locator, judge: Judge) -> None:
     """Write the weights, with what is needed to use them, under their final name in one move."""
     from safetensors.torch import save_file
 
     from distmap.files import replacing
 
-    tensors = {f"generator.{name}": value.contiguous() for name, value in generator.state_dict().items()}
-    if judge is not None:
-        tensors |= {f"judge.{name}": value.contiguous() for name, value in judge.state_dict().items()}
+    parts = {"generator": generator, "locator": locator, "judge": judge}
+    tensors = {
+        f"{part}.{name}": value.contiguous() for part in parts for name, value in parts[part].state_dict().items()
+    }
     metadata = {
         "low": json.dumps(survey.scaling.low),
         "high": json.dumps(survey.scaling.high),
@@ -333,7 +356,7 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
     from safetensors import SafetensorError, safe_open
 
     from distmap.devices import pick_device
-    from distmap.networks import Generator, Judge
+    from distmap.networks import Generator, Judge, Locator
 
     run = Path(run)
     if not (run / "config.yaml").is_file():
@@ -358,13 +381,13 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
         )
         generator = Generator(config.generator, survey.scaling.bands)
         generator.load_state_dict(_part(tensors, "generator."))
-        judge = None
-        if any(name.startswith("judge.") for name in tensors):
-            judge = Judge(config.judge, survey.scaling.bands, config.image_size)
-            judge.load_state_dict(_part(tensors, "judge."))
+        locator = Locator(config.locator, survey.scaling.bands)
+        locator.load_state_dict(_part(tensors, "locator."))
+        judge = Judge(config.judge, survey.scaling.bands, config.image_size)
+        judge.load_state_dict(_part(tensors, "judge."))
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"{run / WEIGHTS}: damaged, or not made with this config.yaml") from error
-    return DistinctionModel(config, survey, generator, judge, pick_device(device))
+    return DistinctionModel(config, survey, generator, locator, judge, pick_device(device))
 
 
 def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -15,11 +15,10 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from distmap import losses
-from distmap.augment import augment
+from distmap.augment import augment, mix_bands
 from distmap.config import Config, TrainingConfig
 from distmap.devices import pick_precision
 from distmap.files import replacing
-from distmap.folders import WITHOUT
 from distmap.networks import Discriminator, Generator, Locator
 from distmap.seeding import seeded_networks, step_generator
 
@@ -88,17 +87,16 @@ class Trainer:
         fake_logits = self._logits(seen, 1 - y)
         self._discriminator.requires_grad_(True)
         with self._fabric.autocast():
-            locator_logits = self.locator(seen)
-        branch1_without = torch.where((y == WITHOUT)[:, None, None, None], own[:, 0], other[:, 0])
+            verdicts = self.locator(mix_bands(seen, self.config.locator.band_mixing, draws))
         generator_terms = {
             "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),
-            "guidance": weights.guidance * losses.classification(locator_logits, 1 - y),
+            "guidance": weights.guidance * losses.classification(verdicts, 1 - y),
             "fidelity": weights.fidelity * losses.fidelity(same, x_BCHW),
             "gradient": weights.gradient * losses.gradient_fidelity(same, x_BCHW),
             "focused": weights.focused * losses.focused_fidelity(same, x_BCHW, own[:, 0]),
             "overlap": weights.overlap * losses.overlap(own),
             "energy": weights.energy * losses.energy_imbalance(own),
-            "sparsity": weights.sparsity * losses.sparsity(branch1_without),
+            "sparsity": weights.sparsity * losses.sparsity(own[:, 0]),
             "locality": weights.locality * losses.locality(swapped, x_BCHW),
         }
         self._generator_optimiser.zero_grad()

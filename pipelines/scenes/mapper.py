@@ -21,21 +21,28 @@ class ModelMapper:
         self._model = model
         self.side = model.survey.longer_side if side is None else side
         self.bands = model.scaling.bands
-        self.channels = 2 * self.bands
+        self.channels = 2 * self.bands + 1
         self._scale = self.side / model.config.image_size
-        self.reach = reach(model.config.map.smoothing, self._scale)
+        self.reach = reach(model.config.map, self._scale)
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs there are for it; 0 where it works without."""
+        import torch
+
+        return torch.cuda.device_count() if self._model.device.type == "cuda" else 0
 
     def check(self, scene: Scene) -> None:
         """Raise ValueError where a scene's bands or numbers are not those trained on."""
         self._model.scaling.check(np.empty((1, 1, len(scene.bands)), scene.dtype), scene.path)
 
     def paint(self, windows_BHWC: Pixels) -> Floats:
-        """B x H x W x C in the numbers of the file -> B x H x W x 2C."""
-        return np.asarray(self._model.differences(windows_BHWC), np.float32)
+        """B x H x W x C in the numbers of the file -> B x H x W x (2C + 1)."""
+        return np.asarray(self._model.evidence(windows_BHWC), np.float32)
 
     def map(self, blended_HWK: Floats) -> Floats:
         """The cleaned distinction map."""
-        return np.asarray(self._model.map_differences(blended_HWK, self._scale), np.float32)
+        return np.asarray(self._model.map_evidence(blended_HWK, self._scale), np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
-"""What the discriminator sees: shifted, brightened, differentiable, reproducible."""
+"""What the discriminator and the classifiers see: shifted, brightened, recoloured, differentiable, reproducible."""
 
 from __future__ import annotations
 
 import torch
 
-from distmap.augment import augment
+from distmap.augment import augment, mix_bands
 from distmap.config import DiscriminatorConfig
 
 
@@ -57,3 +57,24 @@ def test_gradients_pass() -> None:
 def test_largest_shift_of_the_smallest_picture() -> None:
     x = torch.rand(2, 1, 16, 16)
     assert augment(x, DiscriminatorConfig(augment_shift=0.99), draws()).shape == x.shape
+
+
+def test_one_band_keeps_its_colour() -> None:
+    x = torch.rand(3, 1, 4, 4)
+    assert torch.equal(mix_bands(x, 0.5, draws()), x)
+    assert torch.equal(mix_bands(x.repeat(1, 3, 1, 1), 0, draws()), x.repeat(1, 3, 1, 1))
+
+
+def test_bands_are_mixed_alike_over_a_picture() -> None:
+    x = torch.rand(5, 3, 6, 6)
+    mixed = mix_bands(x, 0.3, draws())
+    for before, after in zip(x.flatten(2), mixed.flatten(2), strict=True):
+        matrix = torch.linalg.lstsq(before.T, after.T).solution
+        torch.testing.assert_close(matrix.T @ before, after, atol=1e-4, rtol=0)
+        assert not torch.allclose(matrix, torch.eye(3), atol=0.05)
+    assert torch.equal(mix_bands(x, 0.3, draws(3)), mix_bands(x, 0.3, draws(3)))
+
+
+def test_mixing_grey_pictures_keeps_them_grey_without_noise() -> None:
+    grey = torch.rand(4, 1, 5, 5).repeat(1, 3, 1, 1)
+    torch.testing.assert_close(mix_bands(grey, 1e-6, draws()), grey, atol=1e-4, rtol=0)

@@ -20,7 +20,7 @@ import distmap
 from distmap.config import Config, resolve
 from distmap.folders import Survey
 from distmap.images import PictureError, Scaling, resize
-from distmap.maps import clean
+from distmap.maps import distinction_map
 from distmap.model import DistinctionModel, Painting
 
 SIDE = 32
@@ -60,6 +60,15 @@ class Ramp(Painter):
         return [torch.arange(x.shape[-1]).expand_as(x).float(), torch.zeros_like(x)]
 
 
+class Everywhere(nn.Module):
+    """In place of a locator: every place has the logit 2, but for the left quarter of a window, which has -2."""
+
+    def places(self, x_BCHW: Tensor) -> Tensor:
+        logits = torch.full((len(x_BCHW), x_BCHW.shape[2] // 4, x_BCHW.shape[3] // 4), 2.0)
+        logits[..., : logits.shape[-1] // 4] = -2
+        return logits
+
+
 class Bright(nn.Module):
     """In place of a judge: bright pictures are WITH."""
 
@@ -72,8 +81,19 @@ def model(painter: Painter, *, judge: bool = False, longer: int = SIDE, longest:
     config = resolve(overrides={"image_size": SIDE, "generator": {"branches": 2}, **sections})
     facts = Survey(scaling=SCALING, longer_side=longer, longest_side=longest)
     stand_in: Any = painter
+    locator: Any = Everywhere()
     judging: Any = Bright() if judge else None
-    return DistinctionModel(config, facts, stand_in, judging, torch.device("cpu"))
+    return DistinctionModel(config, facts, stand_in, locator, judging, torch.device("cpu"))
+
+
+def painting_of(picture_HWC: Any, without_NHWC: Any, with_NHWC: Any) -> Painting:
+    """A painting whose every place is certain to the locator."""
+    return Painting(
+        picture_HWC=picture_HWC,
+        without_NHWC=without_NHWC,
+        with_NHWC=with_NHWC,
+        place_HW=np.full(picture_HWC.shape[:2], 100, np.float32),
+    )
 
 
 def noise(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -148,11 +168,23 @@ def test_reconstruct_is_in_the_numbers_of_the_file() -> None:
     np.testing.assert_allclose(model(Copy()).reconstruct(picture, 0), picture, atol=0.01)
 
 
-def test_the_map_is_the_cleaned_distinction_at_the_pictures_size() -> None:
+@pytest.mark.parametrize("symmetry", ["none", "mirror", "all"])
+def test_the_locator_is_averaged_over_the_symmetries(symmetry: str) -> None:
+    places = model(Copy(), data={"symmetry": symmetry}).paint(noise(32, 32)).place_HW
+    assert places.shape == (32, 32)
+    np.testing.assert_allclose(places[14:18, 14:18], 2)
+    # The sides are -2 in one view of those that move them: of one, of two, and of two among eight for each side.
+    share = {"none": 1, "mirror": 1 / 2, "all": 2 / 8}[symmetry]
+    np.testing.assert_allclose(places[14:18, 0], 2 - 4 * share, atol=1e-5)
+    np.testing.assert_allclose(places[14:18, -1], 2 if symmetry == "none" else 2 - 4 * share, atol=1e-5)
+    np.testing.assert_allclose(places[0, 14:18], 2 - 4 * share if symmetry == "all" else 2, atol=1e-5)
+
+
+def test_the_map_is_made_of_the_painting_at_the_pictures_size() -> None:
     painter = model(Constant(), longer=64, longest=64)
     picture = noise(64, 48)
     painting = painter.paint(picture)
-    expected = resize(clean(painting.distinction(), 1.0, painter.config.map.halo), 64, 48)
+    expected = resize(distinction_map(painting.evidence(), painter.config.map), 64, 48)
     np.testing.assert_allclose(painter.map(picture), expected)
 
 
@@ -160,7 +192,7 @@ def test_explain_by_hand() -> None:
     picture = np.zeros((4, 4, 1), np.float32)
     without = np.full((2, 4, 4, 1), 0.1, np.float32)  # sum 0.2: MSE 0.04, 20 dB for a range of 2
     with_ = np.full((2, 4, 4, 1), 0.01, np.float32)  # sum 0.02: MSE 0.0004, 40 dB
-    scores = model(Copy()).explain(Painting(picture_HWC=picture, without_NHWC=without, with_NHWC=with_))
+    scores = model(Copy()).explain(painting_of(picture, without, with_))
     assert scores["psnr_without"] == pytest.approx(20, abs=1e-3)
     assert scores["psnr_with"] == pytest.approx(40, abs=1e-3)
     assert scores["residual"] == pytest.approx(0.02)
@@ -170,17 +202,17 @@ def test_explain_by_hand() -> None:
 
 def test_a_perfect_repainting_has_a_finite_psnr() -> None:
     blank = np.zeros((1, 4, 4, 1), np.float32)
-    scores = model(Copy()).explain(Painting(picture_HWC=blank[0], without_NHWC=blank, with_NHWC=blank))
+    scores = model(Copy()).explain(painting_of(blank[0], blank, blank))
     assert math.isfinite(scores["psnr_with"])
     assert scores["psnr_with"] > 100
 
 
 @pytest.mark.parametrize(("as_with", "as_without"), [(0.5, -0.5), (-0.5, 0.5)])
 def test_the_judge_sees_each_repainting(as_with: float, as_without: float) -> None:
-    painting = Painting(
-        picture_HWC=np.zeros((20, 32, 1), np.float32),
-        without_NHWC=np.full((1, 20, 32, 1), as_without, np.float32),
-        with_NHWC=np.full((1, 20, 32, 1), as_with, np.float32),
+    painting = painting_of(
+        np.zeros((20, 32, 1), np.float32),
+        np.full((1, 20, 32, 1), as_without, np.float32),
+        np.full((1, 20, 32, 1), as_with, np.float32),
     )
     scores = model(Copy(), judge=True).explain(painting)
     assert scores["flips_to_with"] == (as_with > 0)
@@ -189,7 +221,7 @@ def test_the_judge_sees_each_repainting(as_with: float, as_without: float) -> No
 
 def test_the_judge_says_nothing_of_pictures_larger_than_its_window() -> None:
     large = np.zeros((1, 33, 10, 1), np.float32)
-    scores = model(Copy(), judge=True).explain(Painting(picture_HWC=large[0], without_NHWC=large, with_NHWC=large))
+    scores = model(Copy(), judge=True).explain(painting_of(large[0], large, large))
     assert "flips_to_with" not in scores
 
 

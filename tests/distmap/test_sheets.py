@@ -32,7 +32,13 @@ def test_show_map() -> None:
 def test_row_shows_the_other_class(label: int) -> None:
     without, with_ = np.full((2, 3, 3, 1), -0.5, np.float32), np.full((2, 3, 3, 1), 0.25, np.float32)
     row = painting_row(
-        Painting(picture_HWC=np.zeros((3, 3, 1), np.float32), without_NHWC=without, with_NHWC=with_), label
+        Painting(
+            picture_HWC=np.zeros((3, 3, 1), np.float32),
+            without_NHWC=without,
+            with_NHWC=with_,
+            place_HW=np.zeros((3, 3), np.float32),
+        ),
+        label,
     )
     assert len(row) == 1 + 2 + 1 + 1
     np.testing.assert_array_equal(row[1], show_picture((without if label else with_)[0]))

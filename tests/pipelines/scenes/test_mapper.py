@@ -64,24 +64,25 @@ def test_map_of_a_crop_is_the_crop_of_the_map(
     np.testing.assert_allclose(crop[border:, border:], whole[23 + border :, 11 + border :], rtol=1e-4, atol=1e-5)
 
 
-def test_differences_of_a_window_are_those_of_its_painting(
+def test_evidence_of_a_window_is_that_of_its_painting(
     model: distmap.DistinctionModel, rng: np.random.Generator
 ) -> None:
     window = rng.integers(60, 120, (SIDE, SIDE, 3), np.uint8)
-    found = model.differences(window[None])
-    assert found.shape == (1, SIDE, SIDE, 6)
+    found = model.evidence(window[None])
+    assert found.shape == (1, SIDE, SIDE, 7)
     painting = model.paint(window)
     np.testing.assert_allclose(found[0, ..., :3], painting.picture_HWC - painting.repainted(0), atol=1e-5)
-    np.testing.assert_allclose(found[0, ..., 3:], painting.with_NHWC[0] - painting.without_NHWC[0], atol=1e-5)
-    np.testing.assert_allclose(model.map_differences(found[0]), model.map(window), atol=1e-5)
+    np.testing.assert_allclose(found[0, ..., 3:6], painting.with_NHWC[0] - painting.without_NHWC[0], atol=1e-5)
+    np.testing.assert_allclose(found[0, ..., 6], painting.place_HW, atol=1e-5)
+    np.testing.assert_allclose(model.map_evidence(found[0]), model.map(window), atol=1e-5)
     with pytest.raises(ValueError, match=r"2 band\(s\)"):
-        model.differences(window[None, ..., :2])
+        model.evidence(window[None, ..., :2])
 
 
 def test_reach_bounds_what_a_pixel_depends_on(model: distmap.DistinctionModel) -> None:
     for side in (32, 64):
         mapper = ModelMapper(model, side)
-        blended = np.full((101, 101, 6), 0.01, np.float32)
+        blended = np.full((101, 101, 7), 0.01, np.float32)
         before = mapper.map(blended)
         blended[50, 50] = 1
         changed = np.argwhere(mapper.map(blended) != before)
