@@ -1,9 +1,9 @@
 """The whole job on one kind of data: prepare the two folders, learn, detect.
 
-``synthetic`` writes generated sets whose truth is known; ``brats`` writes those of a public data set from the folder as
-it is downloaded; ``areas`` cuts scenes into patches where a layer says that
-something is present or absent; ``geotiff`` maps scenes of any size and finds the objects in them. Imports are lazy, so
-that ``import pipelines`` stays fast.
+``synthetic`` writes generated sets whose truth is known; ``brats``, ``dota`` and ``celeba`` write those of public data
+sets from the folders as they are downloaded; ``areas`` cuts scenes into patches where a layer says that something is
+present or absent; ``geotiff`` maps scenes of any size and finds the objects in them. Imports are lazy, so that
+``import pipelines`` stays fast.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipelines.area_patches import areas as areas
     from pipelines.brats_slices import brats as brats
+    from pipelines.celeba_faces import celeba as celeba
+    from pipelines.dota_patches import dota as dota
     from pipelines.scenes.geotiffs import geotiff as geotiff
     from pipelines.synthetic_sets import synthetic as synthetic
 
-__all__ = ["areas", "brats", "geotiff", "synthetic"]
+__all__ = ["areas", "brats", "celeba", "dota", "geotiff", "synthetic"]
 
 _HOMES = {
     "areas": "pipelines.area_patches",
     "brats": "pipelines.brats_slices",
+    "celeba": "pipelines.celeba_faces",
+    "dota": "pipelines.dota_patches",
     "geotiff": "pipelines.scenes.geotiffs",
     "synthetic": "pipelines.synthetic_sets",
 }

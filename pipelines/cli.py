@@ -54,12 +54,17 @@ def synthetic(folder: Path, split: Split, count: int, image_size: int | None, se
 @click.option("--min-area", type=int, metavar="PX", help="Drop smaller objects.")
 @click.option("--category", default="object", show_default=True, help="What the objects are called.")
 @click.option("--stac", is_flag=True, help="Write a STAC item for each scene too.")
-@click.option("--memory", type=int, default=1024, show_default=True, metavar="MB", help="For the tiles at work.")
-@click.option("--workers", type=int, default=1, show_default=True, help="Processes on this machine.")
+@click.option("--memory", type=int, default=1024, show_default=True, metavar="MB", help="For all tiles at work.")
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Dask workers on this machine; 1: this process.  [default: one a core or GPU, as --memory allows]",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to work on, such as tcp://host:8786.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--resume", is_flag=True, help="Pass over scenes that are done.")
-@click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+@click.option("--resume", is_flag=True, help="Pass over scenes that are done with this run and these settings.")
+@click.option("--overwrite", is_flag=True, help="Replace results that are there; with --resume, those of others only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def geotiff(
     run: Path, scenes: tuple[Path, ...], out: Path, bands: str | None, memory: int, as_json: bool, **options: Any
@@ -168,6 +173,102 @@ def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options:
     if as_json:
         report = {"slices": written.counts, "cases": written.cases, "passed_over": written.passed_over}
         click.echo(json.dumps({**report, "level_auroc": written.level_auroc}))
+
+
+@main.command()
+@click.argument("source", metavar="DOTA_DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--category", required=True, help="As the labels call it, such as small-vehicle.")
+@click.option("--patch", type=int, default=64, show_default=True, metavar="PX", help="Side of a patch.")
+@click.option("--scale", type=float, default=1.0, show_default=True, help="Shrink the scenes to this first.")
+@click.option("--stride", type=int, metavar="PX", help="From one patch to the next.  [default: half a patch]")
+@click.option("--inside", type=float, default=0.7, show_default=True, help="Share of an object that counts as mostly.")
+@click.option("--exclude", metavar="A,B,...", help="Categories in neither folder.  [default: look-alikes]")
+@click.option(
+    "--without-per-with", type=float, default=1.0, show_default=True, help="Patches without, at most, for each with."
+)
+@click.option("--count", type=int, help="Patches in a training folder, at most; a fifth as many for test.")
+@click.option("--group", metavar="REGEX", help="Scenes whose REGEX group agrees (a place) are in one half.")
+@click.option("--test", type=float, default=0.2, show_default=True, help="Share of the groups for the test half.")
+@click.option("--test-groups", metavar="A,B,...", default="", help="Instead: the groups for the test half.")
+@click.option(
+    "--labels",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Where DOTA_DIR holds several kinds of labels: those to use.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides halves, and patches where not all go in.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def dota(source: Path, folder: Path, exclude: str | None, test_groups: str, as_json: bool, **options: Any) -> None:
+    """Cut scenes with DOTA labels into patches with an object of a category, and patches without.
+
+    DOTA_DIR: the folder above images/ and labelTxt/. Patches go to DIR/{train,test}/{with,without}; the test half also
+    gets their labels (labelTxt/), the whole scenes (scenes/) and theirs (scenes_labelTxt/), of the category alone.
+    """
+    import json
+
+    import pipelines
+    from distmap.progress import shown_progress
+
+    with shown_progress() as progress:
+        written = pipelines.dota(
+            source,
+            folder,
+            exclude=None if exclude is None else _names(exclude),
+            test_groups=_names(test_groups),
+            progress=progress,
+            **options,
+        )
+    for half, counts in written.counts.items():
+        click.echo(f"{folder / half}: {written.scenes[half]} scenes, {_folders(counts, 'patches')}", err=True)
+    if written.without_labels or written.too_small:
+        click.echo(
+            f"scenes passed over: {written.without_labels} without labels, {written.too_small} smaller than a patch",
+            err=True,
+        )
+    if as_json:
+        report = {"patches": written.counts, "scenes": written.scenes, "test_groups": written.test_groups}
+        passed_over = {"without_labels": written.without_labels, "too_small": written.too_small}
+        click.echo(json.dumps({**report, "passed_over": passed_over}))
+
+
+@main.command()
+@click.argument("source", metavar="CELEBA_DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--attribute", required=True, help="As the list calls it, such as Male or Eyeglasses.")
+@click.option(
+    "--count", type=int, default=5000, show_default=True, help="In a training folder, at most; a fifth for test."
+)
+@click.option("--crop", type=int, default=178, show_default=True, metavar="PX", help="Side of the square kept.")
+@click.option("--image-size", type=int, metavar="PX", help="Side of what is written.  [default: that of the square]")
+@click.option(
+    "--test", type=float, default=0.1, show_default=True, help="Share for the test half, without list_eval_partition."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides which pictures, where not all go in.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def celeba(source: Path, folder: Path, as_json: bool, **options: Any) -> None:
+    """Write CelebA's aligned pictures as the two folders: those with an attribute, and those without.
+
+    CELEBA_DIR: the folder with list_attr_celeba.txt (or .csv) and img_align_celeba/, however deep. Pictures go to
+    DIR/{train,test}/{with,without}; there is no truth of where an attribute shows.
+    """
+    import json
+
+    import pipelines
+    from distmap.progress import shown_progress
+
+    with shown_progress() as progress:
+        written = pipelines.celeba(source, folder, progress=progress, **options)
+    for half, counts in written.counts.items():
+        click.echo(f"{folder / half}: {_folders(counts, 'pictures')}", err=True)
+    if written.missing:
+        click.echo(f"{written.missing} listed pictures are not there", err=True)
+    if not written.partition:
+        click.echo("no list_eval_partition: halves by the seed, so a person may be in both", err=True)
+    if as_json:
+        report = {"pictures": written.counts, "missing": written.missing, "partition": written.partition}
+        click.echo(json.dumps(report))
 
 
 def _names(text: str) -> tuple[str, ...]:
