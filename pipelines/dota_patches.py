@@ -161,6 +161,8 @@ def dota(
     excluded = LOOK_ALIKES.get(category, ()) if exclude is None else tuple(exclude)
     labelled = _labelled(source, scenes, [Path(item) for item in labels], category, excluded, scale, group)
     usable = [item for item in labelled if min(item.height, item.width) >= patch]
+    if not usable:
+        raise ValueError(f"--patch {patch}: all {len(labelled)} scenes of {source} are smaller at --scale {scale}")
     apart = choose_test_groups(
         (item.group for item in usable), share=test, named=test_groups, seed=seed, what="groups", option="--test-groups"
     )

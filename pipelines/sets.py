@@ -88,7 +88,8 @@ def choose_test_groups(
     """
     available = sorted(set(groups))
     if len(available) < 2:
-        raise ValueError(f"{len(available)} {what}, {', '.join(available)}: two or more are needed, for two halves")
+        there = ", ".join(available) or "none"
+        raise ValueError(f"two halves need two or more {what}; there is {there}")
     for name in named:
         if name not in available:
             raise ValueError(f"{option} {name}: is not one of the {len(available)} {what}, such as {available[0]}")

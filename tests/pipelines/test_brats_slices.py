@@ -323,7 +323,7 @@ def _all_tumour(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "options", "named"),
     [
-        (_one_case, (), "two or more"),
+        (_one_case, (), "there is a"),
         (_no_segmentation, (), "none with its segmentation"),
         (_cut_short, (), "b_flair.nii.gz"),
         (_not_nifti, (), "b_seg.nii.gz"),
