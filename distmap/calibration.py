@@ -42,7 +42,11 @@ class Detector:
     min_area: int = 1
     unit: str = "pixel"
     kept_out_scores: dict[str, float] = field(default_factory=dict)
-    """``psnr`` (dB), ``residual`` and ``flip_rate`` on the kept-out pictures; see ``DistinctionModel.explain``."""
+    """``psnr`` (dB), ``residual`` and ``flip_rate`` on the kept-out pictures (see ``DistinctionModel.explain``), and
+    their ``separation`` (see ``distmap.choice``)."""
+    map_kind: str = "placed"
+    step: int = 0
+    """After which the weights were taken."""
 
 
 def threshold_for(values: Array, rate: float) -> float:

@@ -116,10 +116,12 @@ class TrainingConfig:
 class MapConfig:
     """How maps are made, smoothed and thresholded."""
 
+    kind: Literal["auto", "plain", "placed"] = "auto"
+    """placed: weighed by the locator's probability; plain: not; auto: what tells kept-out pictures apart better."""
     smoothing: Weight = 1.0
     """Sigma of the Gaussian that smooths a map, in pixels of the network."""
     place_smoothing: Weight = 3.0
-    """The same for the locator's probability, which the map is multiplied by."""
+    """The same for the locator's probability, which a placed map is multiplied by."""
     halo: Share = 0.2
     """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
     false_alarm: Annotated[float, Gt(0), Lt(1)] = 0.003

@@ -54,6 +54,7 @@ def format_description(description: dict[str, Any]) -> str:
         lines.append(f"last logged  step {metrics['step']} after {metrics['seconds']:.0f} s")
     detector = description.get("detector")
     if detector:
+        lines.append(f"map          {detector['map_kind']}, of step {detector['step']}")
         lines.append(
             f"threshold    {detector['threshold']:.4g}, taking {detector['false_alarm']:.3%} of the pixels of "
             f"{detector['pictures']} kept-out pictures WITHOUT"

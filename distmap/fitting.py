@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import signal
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distmap.calibration import DETECTOR, Detector, calibrate, explained, write_detector
+from distmap.choice import Choice, choose
 from distmap.config import Config, read_yaml, resolve, to_yaml, validate
 from distmap.devices import pick_device
 from distmap.files import read_json, write_text
@@ -43,6 +45,9 @@ LOCATOR_SHARE = 0.1  # of the time limit, by when the locator must be done
 TRAINING_SHARE = 0.9  # of the time limit; the rest is for the judge and the calibration
 JUDGE_SHARE = 0.95  # of the time limit, by when the judge must be done
 LOG_EVERY = 10  # steps
+CANDIDATE_SHARES = (0.5, 0.75)  # of the training, after which the weights are kept to choose from
+CHOICE_SHARE = 0.97  # of the time limit, by when earlier weights must have been looked at
+CHOICE_PICTURES = 150  # of each class to choose by
 CALIBRATION_PICTURES = 400  # at most so many of each class; more would hardly move the threshold
 SHEET_ROWS = 8
 BATCHES_STREAM = 2
@@ -133,12 +138,14 @@ def _fit(
         raise ValueError(f"--time-limit: {limit} s were over before the first step; use --resume and give more time")
     progress.update("training the judge", 0, {})
     judge = train_judge(store, config, facts.scaling.bands, device, lambda: over(JUDGE_SHARE))
-    model = DistinctionModel(config, facts, trainer.average, trainer.locator, judge, device)
-    detector = _calibrated(model, split, progress)
-    save(run, facts, trainer.average, trainer.locator, judge)
+    progress.update("choosing", 0, {})
+    choice, model = _chosen(trainer, facts, judge, device, split, lambda: over(CHOICE_SHARE))
+    detector = _calibrated(model, split, progress, choice)
+    save(run, model)
     write_detector(run, detector)
     progress.say(
-        f"{run}: {trainer.steps} steps, threshold {detector.threshold:.4g} takes {detector.false_alarm:.3%} "
+        f"{run}: {trainer.steps} steps, {choice.kind} map of step {choice.step}, "
+        f"threshold {detector.threshold:.4g} takes {detector.false_alarm:.3%} "
         f"of the pixels of {detector.pictures} kept-out pictures WITHOUT"
     )
     return model
@@ -173,6 +180,8 @@ def _train(
                 figures = {name: float(value) for name, value in terms.items()}
                 recorder.record(trainer.steps, seconds, figures)
                 progress.update("training", share, {"step": trainer.steps} | figures)
+            if sum(share >= due for due in CANDIDATE_SHARES) > len(trainer.candidates):
+                trainer.keep_candidate()
             now = time.monotonic()
             if now - saved >= settings.save_every:
                 trainer.save_state(run / STATE, now - clock)
@@ -198,7 +207,28 @@ def _share_done(steps: int, seconds: float, config: Config) -> float:
     return max(shares)
 
 
-def _calibrated(model: DistinctionModel, split: Split, progress: Progress) -> Detector:
+def _chosen(
+    trainer: Trainer, facts: Survey, judge: Any, device: Any, split: Split, out_of_time: Callable[[], bool]
+) -> tuple[Choice, DistinctionModel]:
+    """The weights and the kind of map that tell the kept-out pictures apart best, and the model with both."""
+
+    def model(weights: Mapping[str, Any], config: Config) -> DistinctionModel:
+        generator = copy.deepcopy(trainer.average)
+        generator.load_state_dict(weights)
+        return DistinctionModel(config, facts, generator, trainer.locator, judge, device)
+
+    states = trainer.candidates | {trainer.steps: trainer.average.state_dict()}
+    latest_first = sorted(states, reverse=True)
+    choice = choose(
+        ((step, model(states[step], trainer.config)) for step in latest_first),
+        _few_of_each(split.kept_out, CHOICE_PICTURES),
+        out_of_time,
+    )
+    config = replace(trainer.config, map=replace(trainer.config.map, kind=choice.kind))
+    return choice, model(states[choice.step], config)
+
+
+def _calibrated(model: DistinctionModel, split: Split, progress: Progress, choice: Choice) -> Detector:
     chosen = _few_of_each(split.kept_out, CALIBRATION_PICTURES)
     maps: dict[int, list[Any]] = {WITH: [], WITHOUT: []}
     scores = []
@@ -209,7 +239,8 @@ def _calibrated(model: DistinctionModel, split: Split, progress: Progress) -> De
         maps[picture.label].append(result.map_HW)
         scores.append((picture.label, result.scores))
     detector = calibrate(maps[WITHOUT], maps[WITH], model.config.map.false_alarm)
-    return replace(detector, kept_out_scores=explained(scores))
+    kept_out_scores = explained(scores) | {"separation": choice.separation}
+    return replace(detector, kept_out_scores=kept_out_scores, map_kind=choice.kind, step=choice.step)
 
 
 def _few_of_each(pictures: Iterable[LabelledPicture], count: int) -> list[LabelledPicture]:

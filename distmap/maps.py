@@ -35,12 +35,15 @@ def distinction(evidence_HWK: Array) -> Array:
 
 
 def distinction_map(evidence_HWK: Array, config: MapConfig, scale: float = 1.0) -> Array:
-    """The map, H x W: ``distinction``, cleaned, times the smoothed probability that the locator gives a place.
+    """The map, H x W: ``distinction``, cleaned; unless it is to be plain, times the smoothed probability that the
+    locator gives a place.
 
     The repainting knows what shape, the locator knows where. ``scale``: pixels of this map for each of the network's,
     which the settings are in.
     """
     cleaned = clean(distinction(evidence_HWK), config.smoothing, config.halo, scale)
+    if config.kind == "plain":
+        return cleaned
     place = expit(evidence_HWK[..., -1])
     if config.place_smoothing:
         place = gaussian_filter(place, config.place_smoothing * scale, mode="nearest")

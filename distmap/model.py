@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from distmap.maps import distinction, distinction_map, evidence
 
 if TYPE_CHECKING:
     import torch
+    from torch.nn import Module
 
     from distmap.networks import Generator, Judge, Locator
 
@@ -102,6 +103,12 @@ class DistinctionModel:
     @property
     def scaling(self) -> Scaling:
         return self.survey.scaling
+
+    @property
+    def networks(self) -> dict[str, Module]:
+        """What holds weights, by name."""
+        parts = {"generator": self._generator, "locator": self._locator, "judge": self._judge}
+        return {name: network for name, network in parts.items() if network is not None}
 
     def paint(self, picture_HWC: NDArray[np.generic]) -> Painting:
         """Repaint a picture (in the numbers of its file) as either class, branch by branch.
@@ -258,6 +265,10 @@ class DistinctionModel:
         """
         yield from self.map_files(find_pictures(sources))
 
+    def paint_files(self, files: Iterable[PictureFile]) -> Iterator[Painting]:
+        """Paint picture files, in order; see ``paint``."""
+        yield from self._paint_all(self._read(file) for file in files)
+
     def map_files(self, files: Sequence[PictureFile]) -> Iterator[PictureMap]:
         """Map picture files, in order; the next ones are read while the network works."""
 
@@ -324,15 +335,17 @@ def _hann(side: int) -> Array:
     return np.outer(line, line).astype(np.float32)
 
 
-def save(run: Path, survey: Survey, generator: Generator, locator: Locator, judge: Judge) -> None:
-    """Write the weights, with what is needed to use them, under their final name in one move."""
+def save(run: Path, model: DistinctionModel) -> None:
+    """Write a model's weights, with what is needed to use them, under their final name in one move."""
     from safetensors.torch import save_file
 
     from distmap.files import replacing
 
-    parts = {"generator": generator, "locator": locator, "judge": judge}
+    survey = model.survey
     tensors = {
-        f"{part}.{name}": value.contiguous() for part in parts for name, value in parts[part].state_dict().items()
+        f"{part}.{name}": value.contiguous()
+        for part, network in model.networks.items()
+        for name, value in network.state_dict().items()
     }
     metadata = {
         "low": json.dumps(survey.scaling.low),
@@ -340,6 +353,7 @@ def save(run: Path, survey: Survey, generator: Generator, locator: Locator, judg
         "dtype": survey.scaling.dtype,
         "longer_side": str(survey.longer_side),
         "longest_side": str(survey.longest_side),
+        "map_kind": model.config.map.kind,
     }
     with replacing(run / WEIGHTS) as path:
         save_file(tensors, path, metadata)
@@ -379,6 +393,7 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
             longer_side=int(metadata["longer_side"]),
             longest_side=int(metadata["longest_side"]),
         )
+        kind: Any = metadata["map_kind"]
         generator = Generator(config.generator, survey.scaling.bands)
         generator.load_state_dict(_part(tensors, "generator."))
         locator = Locator(config.locator, survey.scaling.bands)
@@ -387,6 +402,7 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
         judge.load_state_dict(_part(tensors, "judge."))
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"{run / WEIGHTS}: damaged, or not made with this config.yaml") from error
+    config = replace(config, map=replace(config.map, kind=kind))
     return DistinctionModel(config, survey, generator, locator, judge, pick_device(device))
 
 

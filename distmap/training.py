@@ -31,12 +31,14 @@ class Trainer:
 
     ``step`` makes one discriminator and one generator update; ``average`` is the generator's exponential moving
     average, which is what a run keeps. ``locator`` guides the generator: a repainted picture shall look to it like its
-    new class; train it before the first step. All draws depend on (seed, step) alone.
+    new class; train it before the first step. ``candidates``: earlier states of ``average``, by step, to choose from.
+    All draws depend on (seed, step) alone.
     """
 
     def __init__(self, config: Config, bands: int, device: torch.device) -> None:
         self.config = config
         self.steps = 0
+        self.candidates: dict[int, dict[str, Tensor]] = {}
         self._fabric = Fabric(
             accelerator=device.type, devices=1, precision=pick_precision(config.training.precision, device)
         )
@@ -149,11 +151,16 @@ class Trainer:
             else:
                 kept.copy_(current[name])
 
+    def keep_candidate(self) -> None:
+        """Keep a copy of the average as it is now."""
+        self.candidates[self.steps] = {name: value.clone() for name, value in self.average.state_dict().items()}
+
     def save_state(self, path: Path, seconds: float) -> None:
         """Write everything that going on needs, in one move; ``seconds`` is the time spent so far."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
+        progress = {"steps": self.steps, "seconds": seconds, "candidates": self.candidates}
         with replacing(path) as temporary:
-            torch.save(state | {"steps": self.steps, "seconds": seconds}, temporary)
+            torch.save(state | progress, temporary)
 
     def load_state(self, path: Path) -> float:
         """Take up a saved state; returns the seconds spent before it. Raises ValueError where it does not fit."""
@@ -161,6 +168,7 @@ class Trainer:
             state: dict[str, Any] = torch.load(path, map_location=self._fabric.device, weights_only=True)
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
+            self.candidates = dict(state["candidates"])
             self.steps = int(state["steps"])
             return float(state["seconds"])
         except (RuntimeError, KeyError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:
