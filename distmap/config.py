@@ -156,6 +156,33 @@ class JudgeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudentConfig:
+    """The segmentation network (a U-Net) that learns what the maps are sure of, and then makes the maps itself."""
+
+    rounds: Annotated[int, Ge(0)] = 0
+    """How often one is trained; each after the first learns from the maps of the one before. 0: none."""
+    encoder: str = "resnet18"
+    """Of segmentation-models-pytorch, by its name there."""
+    encoder_weights: Literal["imagenet"] | None = None
+    """imagenet: start from weights that are downloaded; None: from random ones."""
+    encoder_depth: Annotated[int, Ge(3), Le(5)] = 4
+    """Halvings of the size."""
+    width: Count = 16
+    """Channels of the decoder's finest level; doubled a level."""
+    max_side: Annotated[int, Ge(32)] = 128
+    """It sees pictures at their own size, up to this longer side."""
+    low_share: Annotated[float, Gt(0), Le(1)] = 0.4
+    """In pictures WITH, pixels below this share of the threshold are taken for free of the thing."""
+    steps: Count = 300
+    """Of a round."""
+    batch_size: Annotated[int, Ge(2)] = 16
+    learning_rate: Positive = 1e-3
+    weight_decay: Weight = 0.01
+    time_share: Annotated[float, Gt(0), Lt(1)] = 0.4
+    """Share of the time limit that is kept for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that decides a run."""
 
@@ -171,6 +198,7 @@ class Config:
     map: MapConfig = field(default_factory=MapConfig)
     locator: LocatorConfig = field(default_factory=LocatorConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
+    student: StudentConfig = field(default_factory=StudentConfig)
 
 
 Settings = Mapping[str, Any]
@@ -276,6 +304,11 @@ def validate(settings: Settings) -> Config:
         raise ValueError(
             f"setting image_size={config.image_size}: must be a multiple of {coarsest} "
             "(generator.stride times 2 to the power generator.depth)"
+        )
+    if config.student.max_side % 2**config.student.encoder_depth:
+        raise ValueError(
+            f"setting student.max_side={config.student.max_side}: must be a multiple of "
+            f"{2**config.student.encoder_depth} (2 to the power student.encoder_depth)"
         )
     if config.training.steps is None and config.training.time_limit is None:
         raise ValueError("setting training.steps=None: give --steps, --time-limit or both")

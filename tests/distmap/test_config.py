@@ -83,6 +83,8 @@ def test_a_value_may_hold_an_equals_sign() -> None:
         ("data.symmetry=some", "setting data.symmetry='some'"),
         ("seed=-1", "setting seed='-1'"),
         ("image_size=60", "setting image_size=60: must be a multiple of 16"),
+        ("student.max_side=120", "setting student.max_side=120: must be a multiple of 16"),
+        ("student.encoder_weights=coco", "setting student.encoder_weights='coco'"),
         ("training.time_limit=none", "give --steps, --time-limit or both"),
     ],
 )
