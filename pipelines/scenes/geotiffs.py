@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from detect.extraction import ExtractionConfig
 from detect.files import PICTURE_SUFFIXES, files_under
 from distmap.progress import Progress, Silent
 from pipelines.scenes import outputs
+from pipelines.scenes.cluster import connected, default_workers, do_all, local_client
 from pipelines.scenes.ground import measure
-from pipelines.scenes.job import Job, MapperSource, do_tiles, tile_shape
+from pipelines.scenes.job import TILES_IN_MEMORY, Job, MapperSource, TileMemory, do_tiles, tile_begun, tile_shape
 from pipelines.scenes.mapper import RunMapper
 from pipelines.scenes.outputs import Names
 from pipelines.scenes.source import Scene, open_scene
@@ -31,7 +33,7 @@ class Finished:
     """A scene that is done: how many objects, what was written, and whether an earlier run had done it."""
 
     scene: Path
-    objects: int | None
+    objects: int
     files: tuple[Path, ...]
     earlier: bool = False
 
@@ -57,7 +59,7 @@ def geotiff(
     category: str = DEFAULT_CATEGORY,
     stac: bool = False,
     memory_mb: int = MEMORY_MB,
-    workers: int = 1,
+    workers: int | None = None,
     scheduler: str | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -84,18 +86,22 @@ def geotiff(
     threshold, false_alarm, min_area
         As in `detect`; None: what the run's ``detector.json`` says.
     memory_mb
-        About how much memory the work on a tile may take, in each process, beside the programs and the network.
+        About how much memory the tiles at work may take, in all processes on this machine together, or in each worker
+        of a cluster that is there; beside the programs and the network.
     workers, scheduler
-        More than one worker: that many processes on this machine; a scheduler: the address of a Dask cluster.
+        Tiles are done by a Dask cluster: by that at the address ``scheduler``, or else by a local one of so many
+        processes; None: see `pipelines.scenes.cluster.default_workers`. One worker is this process itself, as it is
+        where there is but one tile to do.
     resume
-        Pass over scenes whose outputs are there.
+        Pass over scenes whose outputs are there and were made with the same run and settings.
 
     Raises
     ------
     ValueError
         A scene or setting cannot be used. Scenes that can be are done all the same, unless their headers show it.
     FileExistsError
-        Outputs are there, and neither ``resume`` nor ``overwrite`` is given.
+        Outputs are there, and neither ``resume`` nor ``overwrite`` is given; or ``resume`` alone, and they were made
+        with another run or other settings, which ``overwrite`` beside it does again.
     """
     run = Path(run)
     config = read_detector(run / "detector.json").config(
@@ -109,7 +115,7 @@ def geotiff(
     opened = {name: open_scene(path.absolute(), bands, model.bands) for name, path in found.items()}
     for scene in opened.values():
         model.check(scene)
-    identity = {"run": _digest(run), "window": model.side, "extraction": asdict(config)}
+    identity = {"run": _digest(run), "window": model.side}
     return map_scenes(
         opened,
         mapper,
@@ -120,9 +126,10 @@ def geotiff(
         memory_mb=memory_mb,
         workers=workers,
         scheduler=scheduler,
+        gpus=model.gpus,
         resume=resume,
         overwrite=overwrite,
-        progress=progress or Silent(),
+        progress=progress,
     )
 
 
@@ -160,39 +167,49 @@ def map_scenes(
     identity: Mapping[str, Any],
     ending: Ending,
     memory_mb: int = MEMORY_MB,
-    workers: int = 1,
+    workers: int | None = None,
     scheduler: str | None = None,
+    gpus: int = 0,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Finished]:
-    """`geotiff` for whatever maps windows. ``identity``: what, beside the scenes, decides the result."""
+    """`geotiff` for whatever maps windows.
+
+    ``identity``: what, beside scenes and settings, decides the result. ``gpus``: how many the mapper can use.
+    """
     progress = progress or Silent()
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: must be 1 or more")
-    finished, jobs = _plan(scenes, mapper, config, out, memory_mb, resume, overwrite)
-    plain = [job.scene.name for job in jobs.values() if job.scene.crs is None]
-    if plain:
-        others = f" and {len(plain) - 1} more" if len(plain) > 1 else ""
-        progress.say(
-            f"{plain[0]}{others}: no reference system, so no metres and no GeoJSON; "
-            "coordinates are those of the file's transform, or else pixels"
-        )
+    if workers is not None and scheduler is not None:
+        raise ValueError("--workers and --scheduler: give one of them, the cluster there has its own workers")
+    identities = {name: _identity(scene, config, identity) for name, scene in scenes.items()}
+    finished, todo = _sort(scenes, identities, ending, out, resume, overwrite)
+    _say_what_lacks(todo.values(), progress)
+    if workers is None and scheduler is None:
+        least_mb = max((TileMemory.of(scene, mapper(), config, 1).least_mb() for scene in todo.values()), default=0)
+        workers = default_workers(memory_mb, least_mb, gpus)
+    jobs = {
+        name: _job(scene, mapper, config, out / name, identities[name], memory_mb, workers)
+        for name, scene in todo.items()
+    }
     made = not out.exists()
     failures: dict[str, Exception] = {}
     try:
-        for job in jobs.values():
-            job.begin({**identity, "scene": _state(job.scene)})
-        for name, job, failure in _work(jobs, workers, scheduler, progress):
-            problem = failure
-            if problem is None:
-                try:
-                    finished.append(_finish(job, Names.of(out, name), ending))
-                except ValueError as error:
-                    problem = error
-            if problem is not None:
-                job.clear()
-                failures[name] = problem
+        with nullcontext() if scheduler is None else connected(scheduler) as client:
+            for name, job in jobs.items():
+                if job.begin(identities[name]):
+                    progress.say(f"{job.scene.name}: what had been done of it with other settings is done anew")
+            for name, job, failure in _work(jobs, client, workers or 1, gpus, progress):
+                problem = failure
+                if problem is None:
+                    try:
+                        finished.append(_finish(job, Names.of(out, name), ending, identities[name], progress))
+                    except ValueError as error:
+                        problem = error
+                if problem is not None:
+                    job.clear()
+                    failures[name] = problem
     finally:
         if made:
             with suppress(OSError):
@@ -204,46 +221,92 @@ def map_scenes(
     return finished
 
 
-def _plan(
+def _identity(scene: Scene, config: ExtractionConfig, identity: Mapping[str, Any]) -> str:
+    """What decides a scene's map and objects, as one text: wherever the file lies, its header, size and age."""
+    status = scene.path.stat()
+    state = {**asdict(scene), "path": scene.name, "size": status.st_size, "changed": status.st_mtime_ns}
+    return json.dumps({**identity, "extraction": asdict(config), "scene": state}, sort_keys=True)
+
+
+def _made_with(identity: str, ending: Ending) -> str:
+    """Tells outputs of one scene from those of another run, other settings or another state of the scene."""
+    return hashlib.sha256(f"{identity}{json.dumps(asdict(ending))}".encode()).hexdigest()
+
+
+def _sort(
     scenes: Mapping[str, Scene],
-    mapper: MapperSource,
-    config: ExtractionConfig,
+    identities: Mapping[str, str],
+    ending: Ending,
     out: Path,
-    memory_mb: int,
     resume: bool,
     overwrite: bool,
-) -> tuple[list[Finished], dict[str, Job]]:
+) -> tuple[list[Finished], dict[str, Scene]]:
+    """Scenes that are done, and those to do."""
     finished: list[Finished] = []
-    jobs: dict[str, Job] = {}
+    todo: dict[str, Scene] = {}
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose another folder")
     for name, scene in scenes.items():
-        there = [path for path in Names.of(out, name).all() if path.exists()]
+        names = Names.of(out, name)
+        there = tuple(path for path in names.all() if path.exists())
         if any(path.samefile(scene.path) for path in there):
             raise ValueError(f"{scene.path}: would be replaced by its own output; choose another --out")
-        if resume and Names.of(out, name).coco in there:
-            finished.append(Finished(scene=scene.path, objects=None, files=tuple(there), earlier=True))
-            continue
-        if there and not overwrite and not resume:
+        if there and not (resume or overwrite):
             raise FileExistsError(f"{there[0]} exists already: choose another --out, or give --resume or --overwrite")
-        place = out / name
-        jobs[name] = Job(
-            scene=scene,
-            mapper=mapper,
-            extraction=config,
-            folder=place.with_name(f".{place.name}.unfinished").absolute(),
-            tile_HW=tile_shape(scene, mapper(), memory_mb),
+        if resume and names.coco in there:
+            made_with, objects = outputs.origin(names.coco)
+            if made_with == _made_with(identities[name], ending):
+                finished.append(Finished(scene=scene.path, objects=objects, files=there, earlier=True))
+                continue
+            if not overwrite:
+                raise FileExistsError(
+                    f"{names.coco}: made with another run, other settings or another state of {scene.name}; "
+                    "choose another --out, or give --overwrite too, which does such scenes again"
+                )
+        todo[name] = scene
+    return finished, todo
+
+
+def _say_what_lacks(scenes: Iterable[Scene], progress: Progress) -> None:
+    plain = [scene.name for scene in scenes if scene.crs is None]
+    if plain:
+        others = f" and {len(plain) - 1} more" if len(plain) > 1 else ""
+        progress.say(
+            f"{plain[0]}{others}: no reference system, so no metres, GeoJSON or STAC item; "
+            "coordinates are those of the file's transform, or else pixels"
         )
-    return finished, jobs
+
+
+def _job(
+    scene: Scene,
+    mapper: MapperSource,
+    config: ExtractionConfig,
+    place: Path,
+    identity: str,
+    memory_mb: int,
+    workers: int | None,
+) -> Job:
+    """``workers``: among how many the memory is shared out; None: each worker of a cluster that is there has it all."""
+    memory = TileMemory.of(scene, mapper(), config, TILES_IN_MEMORY if workers == 1 else 1)
+    tile_HW = tile_shape(scene, memory, memory_mb // (workers or 1))
+    folder = place.with_name(f".{place.name}.unfinished").absolute()
+    # What is done goes on with its own tiles, where they are no larger than they may be.
+    begun_HW = tile_begun(folder, identity)
+    if begun_HW is not None and begun_HW[0] * begun_HW[1] <= tile_HW[0] * tile_HW[1]:
+        tile_HW = begun_HW
+    return Job(scene=scene, mapper=mapper, extraction=config, folder=folder, tile_HW=tile_HW)
 
 
 def _work(
-    jobs: Mapping[str, Job], workers: int, scheduler: str | None, progress: Progress
+    jobs: Mapping[str, Job], client: Any, workers: int, gpus: int, progress: Progress
 ) -> Iterator[tuple[str, Job, Exception | None]]:
-    """Do all tiles; gives (name, job, what went wrong) once a scene's are done or cannot be."""
+    """Do all tiles; gives (name, job, what went wrong) once a scene's are done or cannot be.
+
+    ``client``: of a cluster that is there; None: ``workers`` processes of this machine.
+    """
     remaining = {name: job.remaining() for name, job in jobs.items()}
     total, done = sum(map(len, remaining.values())), 0
-    if scheduler is None and workers == 1:
+    if client is None and min(workers, total) <= 1:
         for name, job in jobs.items():
             failure: Exception | None = None
             try:
@@ -254,15 +317,13 @@ def _work(
                 failure = error
             yield name, job, failure
         return
-    from pipelines.scenes.cluster import dask_client, do_all
-
     names = {job.folder: name for name, job in jobs.items()}
     left = {name: len(tiles) for name, tiles in remaining.items()}
     failed: dict[str, Exception] = {}
     work: list[tuple[Job, Region]] = [(jobs[name], tile) for name, tiles in remaining.items() for tile in tiles]
     for name in [name for name, count in left.items() if count == 0]:
         yield name, jobs[name], None
-    with dask_client(scheduler, workers) as client:
+    with local_client(min(workers, total), gpus) if client is None else nullcontext(client) as client:
         for job, _, problem in do_all(client, work):
             name = names[job.folder]
             left[name] -= 1
@@ -277,12 +338,14 @@ def _work(
                 yield name, job, failed.get(name)
 
 
-def _finish(job: Job, names: Names, ending: Ending) -> Finished:
+def _finish(job: Job, names: Names, ending: Ending, identity: str, progress: Progress) -> Finished:
     """Write a scene's outputs beside its tiles, then move them to their names."""
     objects, valid = job.objects()
     scene = job.scene
     if valid == 0:
         raise ValueError(f"{scene.path}: holds nothing but nodata; leave it out")
+    if objects.unsplit:
+        progress.say(f"{scene.name}: {objects.unsplit} objects are too large to be split where they touch; left whole")
     ready = Names.of(job.folder / "ready", names.coco.name.removesuffix("_coco.json"))
     ready.coco.parent.mkdir(exist_ok=True)
     for path in ready.all():
@@ -294,9 +357,10 @@ def _finish(job: Job, names: Names, ending: Ending) -> Finished:
         outputs.write_geojson(ready.geojson, objects, sizes, scene, ending.category)
         if ending.stac:
             outputs.write_stac(ready.stac, scene, names)
-    outputs.write_coco(ready.coco, objects, scene, ending.category)
+    outputs.write_coco(ready.coco, objects, scene, ending.category, _made_with(identity, ending))
     written = []
-    # The COCO file comes last: it says that the scene is done.
+    # The COCO file goes first and comes last: it says that the scene is done.
+    names.coco.unlink(missing_ok=True)
     for part in ("map", "gpkg", "geojson", "stac", "coco"):
         source, target = getattr(ready, part), getattr(names, part)
         if source.exists():
@@ -308,12 +372,9 @@ def _finish(job: Job, names: Names, ending: Ending) -> Finished:
     return Finished(scene=scene.path, objects=len(objects), files=tuple(written))
 
 
-def _state(scene: Scene) -> dict[str, Any]:
-    status = scene.path.stat()
-    return {**asdict(scene), "size": status.st_size, "changed": status.st_mtime_ns}
-
-
 def _digest(run: Path) -> str:
-    """Tells one training's weights from another's."""
+    """Tells what one run maps with from what another does."""
+    digest = hashlib.sha256((run / "config.yaml").read_bytes())
     with (run / "weights.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

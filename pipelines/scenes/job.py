@@ -6,7 +6,6 @@ again writes the same files again, so it does not matter how often, or by whom, 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,9 +17,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from detect.extraction import ExtractionConfig
-from detect.files import whole_file
+from detect.files import read_json, whole_file, write_json
 from pipelines.scenes.parts import Parts, SceneObjects, find_parts, join, reach
-from pipelines.scenes.source import Scene, SceneReader
+from pipelines.scenes.source import Scene, SceneReader, quiet_open
 from pipelines.scenes.windows import Canvas, Floats, Region, WindowMapper, map_canvas, read_canvas
 
 MapperSource: TypeAlias = Callable[[], WindowMapper]
@@ -29,7 +28,8 @@ MapperSource: TypeAlias = Callable[[], WindowMapper]
 SETTINGS = "settings.json"
 ALIGNMENT = 512  # blocks of the files written, and a multiple of the blocks of most files read
 LARGEST_TILE = 2048  # larger ones save little, and a stopped run loses the tile it was at
-TILES_IN_MEMORY = 3  # one is read, one mapped, one written
+TILES_IN_MEMORY = 3  # of `do_tiles`: one is read, one mapped, one written
+GIVEN_UP = "given-up"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +70,30 @@ class Job:
         """Tiles that are not done."""
         return [tile for row in self.grid() for tile in row if not self.parts_file(tile).exists()]
 
-    def begin(self, identity: dict[str, Any]) -> None:
-        """Make the folder; what an earlier run left there stays if it had the same ``identity``, else it goes."""
-        whole = json.dumps(identity | {"tile": self.tile_HW}, sort_keys=True, default=str)
-        settings = self.folder / SETTINGS
-        if not settings.is_file() or settings.read_text() != whole:
-            self.clear()
-            self.folder.mkdir(parents=True)
-            with whole_file(settings) as temporary:
-                temporary.write_text(whole)
+    def begin(self, identity: str) -> bool:
+        """Make the folder; what an earlier run left there stays if ``identity`` and tiles are the same, else it goes.
+
+        Returns
+        -------
+        Whether tiles that were done went.
+        """
+        settings = {"identity": identity, "tile": list(self.tile_HW)}
+        if _settings(self.folder) == settings:
+            (self.folder / GIVEN_UP).unlink(missing_ok=True)
+            return False
+        lost = any(self.folder.glob("*.npz"))
+        self.clear()
+        self.folder.mkdir(parents=True)
+        write_json(self.folder / SETTINGS, settings)
+        return lost
+
+    def give_up(self) -> None:
+        """Tell whoever does tiles of this scene that they are of no use any more."""
+        (self.folder / GIVEN_UP).touch()
+
+    def is_given_up(self) -> bool:
+        """Whether `give_up` was called, by any process, since the work began."""
+        return (self.folder / GIVEN_UP).exists()
 
     def clear(self) -> None:
         """Remove the folder and all that is in it."""
@@ -87,10 +102,70 @@ class Job:
     def objects(self) -> tuple[SceneObjects, int]:
         """The objects of the whole scene once all tiles are done, and how many pixels hold something."""
         grid = [[partial(Parts.load, self.parts_file(tile)) for tile in row] for row in self.grid()]
-        return join(grid, self.extraction)
+        return join(grid, self.extraction, self.scene, self.map_of)
+
+    def map_of(self, region: Region) -> Floats:
+        """The map of a region from the tiles that are done, 0 where nothing is held."""
+        from rasterio.windows import Window
+
+        map_HW = np.zeros(region.shape, np.float32)
+        for tile in (tile for row in self.grid() for tile in row):
+            shared = tile.shared(region)
+            if shared is None or not self.map_file(tile).exists():
+                continue
+            height, width = shared.shape
+            with quiet_open(self.map_file(tile)) as file:
+                values = file.read(1, window=Window(shared.left - tile.left, shared.top - tile.top, width, height))
+            map_HW[shared.within(region)] = np.nan_to_num(values)
+        return map_HW
 
 
-def tile_shape(scene: Scene, mapper: WindowMapper, memory_mb: int) -> tuple[int, int]:
+def _settings(folder: Path) -> Any:
+    """What `Job.begin` wrote; None where there is nothing, or nothing whole."""
+    try:
+        return read_json(folder / SETTINGS)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def tile_begun(folder: Path, identity: str) -> tuple[int, int] | None:
+    """Height and width of the tiles that an earlier run with the same ``identity`` has left in a job's folder."""
+    settings = _settings(folder)
+    if not isinstance(settings, dict) or settings.get("identity") != identity:
+        return None
+    height, width = settings["tile"]
+    return int(height), int(width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileMemory:
+    """What a tile of a scene takes: ``pixel`` bytes for each of its pixels, and ``margin`` more pixels on each side."""
+
+    pixel: int
+    margin: int
+
+    @classmethod
+    def of(
+        cls, scene: Scene, mapper: WindowMapper, extraction: ExtractionConfig, at_once: int = TILES_IN_MEMORY
+    ) -> TileMemory:
+        """With ``at_once`` tiles in memory, of which one is mapped."""
+        raw = len(scene.bands) * np.dtype(scene.dtype).itemsize + 1
+        # While it is mapped a tile has its channels, their weighted copy, the map, its smoothed and masked versions.
+        return cls(
+            pixel=at_once * (raw + 8) + 8 * mapper.channels + 24,
+            margin=mapper.side + mapper.reach + reach(extraction),
+        )
+
+    def least_mb(self) -> int:
+        """What the smallest tile needs."""
+        return int((ALIGNMENT + 2 * self.margin) ** 2 * self.pixel / 2**20) + 1
+
+    def side(self, memory_mb: int) -> int:
+        """Side of the largest tile that ``memory_mb`` hold."""
+        return min(int((memory_mb * 2**20 / self.pixel) ** 0.5) - 2 * self.margin, LARGEST_TILE)
+
+
+def tile_shape(scene: Scene, memory: TileMemory, memory_mb: int) -> tuple[int, int]:
     """Height and width of tiles that keep the working memory within about ``memory_mb``, however large the scene.
 
     Files stored in lines have low tiles, so that lines that were decoded for one tile serve its neighbours too.
@@ -100,14 +175,12 @@ def tile_shape(scene: Scene, mapper: WindowMapper, memory_mb: int) -> tuple[int,
     ValueError
         So little memory holds no tile.
     """
-    raw = len(scene.bands) * np.dtype(scene.dtype).itemsize + 1
-    # While it is mapped a tile has its channels, their weighted copy, the map and its smoothed and masked versions.
-    pixel = TILES_IN_MEMORY * (raw + 8) + 8 * mapper.channels + 24
-    room = memory_mb * 2**20 / pixel
-    side = min(int(room**0.5) - 2 * mapper.side, LARGEST_TILE)
+    side = memory.side(memory_mb)
     if side < min(ALIGNMENT, max(scene.height, scene.width)):
-        least = int((ALIGNMENT + 2 * mapper.side) ** 2 * pixel / 2**20) + 1
-        raise ValueError(f"--memory {memory_mb}: too little for a tile of {scene.name}; give at least {least} (MB)")
+        raise ValueError(
+            f"--memory: {memory_mb} MB for each process are too little for a tile of {scene.name}; "
+            f"give at least {memory.least_mb()} for each"
+        )
     side = max(1, side // ALIGNMENT) * ALIGNMENT
     height = side
     if scene.block_HW[1] == scene.width > side:

@@ -13,14 +13,15 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.files import write_json
+from detect.files import read_json, write_json
 from detect.masks import Mask, run_lengths
 from pipelines.scenes.ground import Measures, oriented, to_degrees
 from pipelines.scenes.job import Job
-from pipelines.scenes.parts import SceneObjects
-from pipelines.scenes.source import IDENTITY, Scene
+from pipelines.scenes.parts import SceneObjects, pixels_of
+from pipelines.scenes.source import IDENTITY, Scene, quiet_open
 
 LAYER, BOX_LAYER = "objects", "boxes"
+STRIP_PIXELS = 2**22  # of a mask at one time
 DECIMALS = 9  # of a degree: a tenth of a millimetre
 COG_OPTIONS = {
     "compress": "DEFLATE",
@@ -85,23 +86,13 @@ def write_map(path: Path, job: Job) -> None:
 
 def _check(path: Path, scene: Scene) -> None:
     """Read the ends of the file: GDAL does not say so whenever it could not write them."""
-    with rasterio_open(path) as written:
+    with quiet_open(path) as written:
         if written.shape != (scene.height, scene.width):
             raise OSError(f"{path.name}: was not written whole, is the disk full?")
         for _, window in list(written.block_windows(1))[-1:]:
             written.read(1, window=window)
     if path.stat().st_size == 0:
         raise OSError(f"{path.name}: was not written whole, is the disk full?")
-
-
-def rasterio_open(path: Path) -> Any:
-    """Open a file of ours, which may have no georeference."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path)
 
 
 def _mosaic(job: Job) -> str:
@@ -218,8 +209,20 @@ def _geometry(shape: Any) -> dict[str, Any]:
     return {"type": "MultiPolygon", "coordinates": polygons}
 
 
-def write_coco(path: Path, objects: SceneObjects, scene: Scene, category: str) -> None:
-    """Write COCO JSON in pixel coordinates; like `detect`, polygons, or RLE where an object has holes."""
+def origin(path: Path) -> tuple[str | None, int]:
+    """What `write_coco` was told the file is made with, None where it says nothing; and how many objects it has."""
+    try:
+        content = read_json(path)
+        return content["info"].get("made_with"), len(content["annotations"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, 0
+
+
+def write_coco(path: Path, objects: SceneObjects, scene: Scene, category: str, made_with: str) -> None:
+    """Write COCO JSON in pixel coordinates; like `detect`, polygons, or RLE where an object has holes.
+
+    ``made_with``: what `origin` gives back.
+    """
     import shapely
 
     bounds = shapely.bounds(objects.geometry) if len(objects) else np.zeros((0, 4))
@@ -241,7 +244,7 @@ def write_coco(path: Path, objects: SceneObjects, scene: Scene, category: str) -
             }
         )
     content = {
-        "info": {"description": "objects found by detect"},
+        "info": {"description": "objects found by detect", "made_with": made_with},
         "licenses": [],
         "images": [{"id": 1, "file_name": scene.name, "width": scene.width, "height": scene.height}],
         "annotations": annotations,
@@ -257,22 +260,35 @@ def _segmentation(shape: Any, scene: Scene) -> Any:
         from pycocotools import mask as coco
 
         size = [scene.height, scene.width]
-        counts = run_lengths(mask_of(shape), scene.height, scene.width)
-        rle = coco.frPyObjects({"size": size, "counts": counts}, scene.height, scene.width)
+        rle = coco.frPyObjects({"size": size, "counts": _run_lengths(shape, scene)}, *size)
         return {"size": size, "counts": rle["counts"].decode("ascii")}
     rings = [shapely.get_coordinates(polygon.exterior)[:-1] for polygon in shapely.get_parts(shape)]
     return [ring.astype(int).ravel().tolist() for ring in rings]
 
 
-def mask_of(shape: Any) -> Mask:
-    """The pixels of an outline along pixel edges."""
-    from rasterio.features import rasterize
-    from rasterio.transform import Affine
-
-    left, top, right, bottom = (int(value) for value in shape.bounds)
-    place = Affine.translation(left, top)
-    crop_HW = rasterize([shape], out_shape=(bottom - top, right - left), transform=place, dtype="uint8") > 0
-    return Mask(x=left, y=top, crop_HW=crop_HW)
+def _run_lengths(shape: Any, scene: Scene) -> list[int]:
+    """COCO's run lengths of an object in its scene; the mask is made in strips, as it may be as large as the scene."""
+    left, top, right, bottom = (int(edge) for edge in shape.bounds)
+    step = max(1, STRIP_PIXELS // (bottom - top))
+    counts = [left * scene.height]
+    for first in range(left, right, step):
+        columns = min(step, right - first)
+        strip = Mask(x=0, y=top, crop_HW=pixels_of(shape, first, top, first + columns, bottom))
+        zeros, *others = run_lengths(strip, scene.height, columns)
+        # Runs alternate, zeros first: those on both sides of the seam are one where they are of one kind.
+        if len(counts) % 2:
+            counts[-1] += zeros
+        elif zeros:
+            counts.append(zeros)
+        else:
+            counts[-1] += others.pop(0)
+        counts += others
+    rest = (scene.width - right) * scene.height
+    if len(counts) % 2:
+        counts[-1] += rest
+    elif rest:
+        counts.append(rest)
+    return counts
 
 
 def write_stac(path: Path, scene: Scene, names: Names) -> None:

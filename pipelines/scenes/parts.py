@@ -1,7 +1,8 @@
 """Objects that reach over several tiles: each tile's parts with their labels along its border, and their joining.
 
-No mask is larger than a tile. A part is an outline, an area and the highest value of its map; parts of one object are
-joined by what their borders say.
+No mask is larger than a tile. A part is an outline, an area, the highest value of its map and the sum of all; parts of
+one object are joined by what their borders say. What comes out is what `detect.extraction.find_objects` would find in
+the whole map.
 """
 
 from __future__ import annotations
@@ -14,27 +15,41 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.extraction import ExtractionConfig, close_gaps, components, open_thin, score, smooth
+from detect.extraction import (
+    ExtractionConfig,
+    ScoreRule,
+    close_gaps,
+    components,
+    fill_holes,
+    normalise,
+    open_thin,
+    score,
+    smooth,
+    split_touching,
+)
 from detect.masks import Mask, outlines
+from pipelines.scenes.source import Scene
 from pipelines.scenes.windows import Floats, Region
 
 Labels: TypeAlias = NDArray[np.int32]
 Geometries: TypeAlias = NDArray[np.object_]
 NO_PART = -1
+LARGEST_SPLIT = 2048 * 2048  # pixels of the bounding box of an object that is split
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
     """The parts of objects in one tile.
 
-    ``geometry``: N multipolygons along pixel edges, in (column, row) of the scene. ``area``: N, pixels. ``peak``: N,
-    the highest value of the smoothed map. ``top``, ``bottom``, ``left``, ``right``: the part at each pixel of the
-    tile's border, -1 for none. ``valid``: pixels of the tile that hold something.
+    ``geometry``: N multipolygons along pixel edges, in (column, row) of the scene. ``area``: N, pixels. ``peak`` and
+    ``total``: N, the highest value and the sum of the smoothed map. ``top``, ``bottom``, ``left``, ``right``: the part
+    at each pixel of the tile's border, -1 for none. ``valid``: pixels of the tile that hold something.
     """
 
     geometry: Geometries
     area: NDArray[np.int64]
     peak: Floats
+    total: NDArray[np.float64]
     top: Labels
     bottom: Labels
     left: Labels
@@ -51,7 +66,8 @@ class Parts:
                 file,
                 lengths=np.array([len(item) for item in packed], np.int64),
                 bytes=np.frombuffer(b"".join(packed), np.uint8),
-                **{name: getattr(self, name) for name in ("area", "peak", "top", "bottom", "left", "right", "valid")},
+                **{name: getattr(self, name) for name in _ARRAYS},
+                valid=self.valid,
             )
 
     @classmethod
@@ -64,19 +80,28 @@ class Parts:
             packed = [content[end - length : end] for end, length in zip(ends, file["lengths"], strict=True)]
             return cls(
                 geometry=np.asarray(shapely.from_wkb(np.array(packed, object)), object).reshape(-1),
-                area=file["area"],
-                peak=file["peak"],
-                top=file["top"],
-                bottom=file["bottom"],
-                left=file["left"],
-                right=file["right"],
                 valid=int(file["valid"]),
+                **{name: file[name] for name in _ARRAYS},
             )
+
+
+_ARRAYS = ("area", "peak", "total", "top", "bottom", "left", "right")
 
 
 def reach(config: ExtractionConfig) -> int:
     """How far, in pixels, the mask at a pixel depends on the map around it."""
-    return int(4 * config.smoothing + 0.5) + 2 * int(config.close_radius) + 2 * int(config.open_radius)
+    # A hole of n pixels reaches at most n pixels beyond the tile that it begins in.
+    return smoothing_reach(config) + 2 * int(config.close_radius) + 2 * int(config.open_radius) + config.max_hole
+
+
+def smoothing_reach(config: ExtractionConfig) -> int:
+    """How far, in pixels, the smoothed map at a pixel depends on the map around it."""
+    return int(4 * config.smoothing + 0.5)
+
+
+def smoothed(map_HW: Floats, config: ExtractionConfig) -> Floats:
+    """What the threshold is put on."""
+    return smooth(map_HW if config.value_range is None else normalise(map_HW, *config.value_range), config.smoothing)
 
 
 def find_parts(
@@ -89,11 +114,13 @@ def find_parts(
     map_HW, valid_HW
         Of ``region``: the tile and `reach` pixels around it, less at the scene's border.
     """
-    smooth_HW = smooth(map_HW, config.smoothing)
+    smooth_HW = smoothed(map_HW, config)
     high = threshold(config)
     found_HW = smooth_HW >= (high if config.low_threshold is None else config.low_threshold)
     if config.close_radius or config.open_radius:
         found_HW = open_thin(close_gaps(found_HW, config.close_radius), config.open_radius)
+    if config.max_hole:
+        found_HW = fill_holes(found_HW, config.max_hole)
     inner = tile.within(region)
     smooth_HW, tile_valid_HW = smooth_HW[inner], valid_HW[inner]
     height, width = tile.shape
@@ -101,8 +128,11 @@ def find_parts(
     left, right = np.full((2, height), NO_PART, np.int32)
     kept: list[Mask] = []
     peaks: list[float] = []
+    totals: list[float] = []
     for mask in components(found_HW[inner] & tile_valid_HW, config.connectivity):
-        peak, crop_HW = float(mask.window(smooth_HW)[mask.crop_HW].max()), mask.crop_HW
+        crop_HW = mask.crop_HW
+        values = mask.window(smooth_HW)[crop_HW]
+        peak = float(values.max())
         rows, columns = slice(mask.y, mask.y + crop_HW.shape[0]), slice(mask.x, mask.x + crop_HW.shape[1])
         on_border = rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
         if not on_border and (peak < high or mask.area < config.min_area):
@@ -117,10 +147,12 @@ def find_parts(
             right[rows][crop_HW[:, -1]] = len(kept)
         kept.append(mask)
         peaks.append(peak)
+        totals.append(float(values.sum(dtype=np.float64)))
     return Parts(
-        geometry=_geometries(kept, tile),
+        geometry=_geometries(kept, tile.left, tile.top),
         area=np.array([mask.area for mask in kept], np.int64),
         peak=np.array(peaks, np.float32),
+        total=np.array(totals, np.float64),
         top=top,
         bottom=bottom,
         left=left,
@@ -136,11 +168,11 @@ def threshold(config: ExtractionConfig) -> float:
     return float(config.threshold)
 
 
-def _geometries(masks: Sequence[Mask], tile: Region) -> Geometries:
+def _geometries(masks: Sequence[Mask], left: int, top: int) -> Geometries:
     import shapely
 
     geometries = np.empty(len(masks), object)
-    corner = np.array([tile.left, tile.top], float)
+    corner = np.array([left, top], float)
     for index, polygons in enumerate(outlines(masks)):
         moved = [[ring + corner for ring in polygon] for polygon in polygons]
         geometries[index] = shapely.MultiPolygon([(polygon[0], polygon[1:]) for polygon in moved])
@@ -149,23 +181,34 @@ def _geometries(masks: Sequence[Mask], tile: Region) -> Geometries:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SceneObjects:
-    """The objects of a scene, the surest first: geometry as in `Parts`, area in pixels, score in 0..1."""
+    """The objects of a scene, the surest first: geometry as in `Parts`, area in pixels, score in 0..1.
+
+    ``unsplit``: how many were too large to be split.
+    """
 
     geometry: Geometries
     area: NDArray[np.int64]
     score: NDArray[np.float64]
+    unsplit: int = 0
 
     def __len__(self) -> int:
         return len(self.geometry)
 
 
-def join(grid: Sequence[Sequence[Callable[[], Parts]]], config: ExtractionConfig) -> tuple[SceneObjects, int]:
+def join(
+    grid: Sequence[Sequence[Callable[[], Parts]]],
+    config: ExtractionConfig,
+    scene: Scene,
+    map_of: Callable[[Region], Floats],
+) -> tuple[SceneObjects, int]:
     """Objects from the parts of all tiles.
 
     Parameters
     ----------
     grid
         What loads the parts of each tile, by row and column of tiles; each is called once.
+    map_of
+        What gives the map of a region, for objects that are split.
 
     Returns
     -------
@@ -174,6 +217,7 @@ def join(grid: Sequence[Sequence[Callable[[], Parts]]], config: ExtractionConfig
     geometry: list[Any] = []
     area: list[int] = []
     peak: list[float] = []
+    total: list[float] = []
     pairs: list[NDArray[np.int64]] = []
     valid = 0
     bottom: NDArray[np.int64] | None = None
@@ -186,6 +230,7 @@ def join(grid: Sequence[Sequence[Callable[[], Parts]]], config: ExtractionConfig
             geometry += list(parts.geometry)
             area += parts.area.tolist()
             peak += parts.peak.tolist()
+            total += parts.total.tolist()
             valid += parts.valid
             tops.append(_numbered(parts.top, first))
             bottoms.append(_numbered(parts.bottom, first))
@@ -196,7 +241,11 @@ def join(grid: Sequence[Sequence[Callable[[], Parts]]], config: ExtractionConfig
         if bottom is not None:
             pairs += _touching(bottom, np.concatenate(tops), config.connectivity)
         bottom = np.concatenate(bottoms)
-    return _merge(geometry, np.array(area, np.int64), np.array(peak, np.float64), pairs, config), valid
+    merged = _merge(geometry, np.array(area, np.int64), np.array(peak), np.array(total), pairs, config)
+    unsplit = 0
+    if config.split_distance:
+        merged, unsplit = _split(merged, config, scene, map_of)
+    return _chosen(merged, config, scene, unsplit), valid
 
 
 def _numbered(labels: Labels, first: int) -> NDArray[np.int64]:
@@ -213,14 +262,25 @@ def _touching(one: NDArray[np.int64], other: NDArray[np.int64], connectivity: in
             yield np.unique(np.column_stack([here[both], there[both]]), axis=0)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Merged:
+    """N objects in any order: as in `Parts`, but each is one, wherever it lies."""
+
+    geometry: Geometries
+    area: NDArray[np.int64]
+    peak: NDArray[np.float64]
+    total: NDArray[np.float64]
+
+
 def _merge(
     geometry: list[Any],
     area: NDArray[np.int64],
     peak: NDArray[np.float64],
+    total: NDArray[np.float64],
     pairs: list[NDArray[np.int64]],
     config: ExtractionConfig,
-) -> SceneObjects:
-    import shapely
+) -> _Merged:
+    """Objects that reach the threshold and the least area."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -229,24 +289,94 @@ def _merge(
     links = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     groups, owner = connected_components(links, directed=False) if count else (0, np.empty(0, np.int32))
     areas = np.bincount(owner, weights=area, minlength=groups).astype(np.int64)
+    totals = np.bincount(owner, weights=total, minlength=groups).astype(np.float64)  # integers where there is none
     peaks = np.full(groups, -np.inf)
     np.maximum.at(peaks, owner, peak)
-    high = threshold(config)
-    wanted = (peaks >= high) & (areas >= config.min_area)
-    if config.max_area is not None:
-        wanted &= areas <= config.max_area
     members: list[list[int]] = [[] for _ in range(groups)]
     for index, group in enumerate(owner.tolist()):
         members[group].append(index)
-    chosen = np.flatnonzero(wanted)
-    # The order must not depend on the tiles: by score, then by place.
-    shapes = np.empty(len(chosen), object)
-    for index, group in enumerate(chosen.tolist()):
+    wanted = np.flatnonzero((peaks >= threshold(config)) & (areas >= config.min_area))
+    shapes = np.empty(len(wanted), object)
+    for index, group in enumerate(wanted.tolist()):
         shapes[index] = _union([geometry[part] for part in members[group]])
-    shapes = np.asarray(shapely.normalize(shapes), object)  # where a ring starts must not depend on the tiles either
-    scores = np.array([score(np.array([peaks[group]]), high) for group in chosen.tolist()], float)
-    order = sorted(range(len(chosen)), key=lambda index: (-scores[index], *_place(shapes[index])))
-    return SceneObjects(geometry=shapes[order], area=areas[chosen][order], score=scores[order])
+    return _Merged(geometry=shapes, area=areas[wanted], peak=peaks[wanted], total=totals[wanted])
+
+
+def _split(
+    merged: _Merged, config: ExtractionConfig, scene: Scene, map_of: Callable[[Region], Floats]
+) -> tuple[_Merged, int]:
+    """Objects split where they touch, as `split_touching` does; and how many were too large for that."""
+    geometry: list[Any] = []
+    area: list[int] = []
+    peak: list[float] = []
+    total: list[float] = []
+    unsplit = 0
+    for index, shape in enumerate(merged.geometry):
+        left, top, right, bottom = (int(edge) for edge in shape.bounds)
+        large = (right - left) * (bottom - top) > LARGEST_SPLIT
+        unsplit += large
+        parts = [] if large else split_touching(mask_of(shape), config.split_distance)
+        if len(parts) < 2:
+            geometry.append(shape)
+            area.append(int(merged.area[index]))
+            peak.append(float(merged.peak[index]))
+            total.append(float(merged.total[index]))
+            continue
+        region = Region(top=top, left=left, bottom=bottom, right=right)
+        around = region.grown(smoothing_reach(config), scene)
+        smooth_HW = smoothed(map_of(around), config)[region.within(around)]
+        geometry += list(_geometries(parts, 0, 0))
+        for part in parts:
+            values = Mask(x=part.x - left, y=part.y - top, crop_HW=part.crop_HW).window(smooth_HW)[part.crop_HW]
+            area.append(values.size)
+            peak.append(float(values.max()))
+            total.append(float(values.sum(dtype=np.float64)))
+    shapes = np.empty(len(geometry), object)
+    shapes[:] = geometry
+    return _Merged(geometry=shapes, area=np.array(area, np.int64), peak=np.array(peak), total=np.array(total)), unsplit
+
+
+def _chosen(merged: _Merged, config: ExtractionConfig, scene: Scene, unsplit: int) -> SceneObjects:
+    """The objects that are large and small enough, in an order that does not depend on the tiles."""
+    import shapely
+
+    wanted = merged.area >= config.min_area
+    if config.max_area is not None:
+        wanted &= merged.area <= config.max_area
+    if config.drop_border:
+        left, top, right, bottom = shapely.bounds(merged.geometry).reshape(-1, 4).T
+        wanted &= (left > 0) & (top > 0) & (right < scene.width) & (bottom < scene.height)
+    area = merged.area[wanted]
+    # Where a ring starts must not depend on the tiles either.
+    shapes = np.asarray(shapely.normalize(merged.geometry[wanted]), object)
+    strength = _strength(merged.peak[wanted], merged.total[wanted], area, config.score)
+    scores = np.array([score(np.array([value]), threshold(config)) for value in strength.tolist()], float)
+    order = sorted(range(len(area)), key=lambda index: (-scores[index], *_place(shapes[index])))
+    return SceneObjects(geometry=shapes[order], area=area[order], score=scores[order], unsplit=unsplit)
+
+
+def _strength(
+    peak: NDArray[np.float64], total: NDArray[np.float64], area: NDArray[np.int64], rule: ScoreRule
+) -> NDArray[np.float64]:
+    """What `detect.extraction.score` takes of all the values of an object, from what is known of them."""
+    if rule == "peak":
+        return peak
+    return total / (area if rule == "mean" else np.sqrt(area))
+
+
+def mask_of(shape: Any) -> Mask:
+    """The pixels of an outline along pixel edges."""
+    left, top, right, bottom = (int(edge) for edge in shape.bounds)
+    return Mask(x=left, y=top, crop_HW=pixels_of(shape, left, top, right, bottom))
+
+
+def pixels_of(shape: Any, left: int, top: int, right: int, bottom: int) -> NDArray[np.bool_]:
+    """Which pixels of a rectangle an outline along pixel edges has."""
+    from rasterio.features import rasterize
+    from rasterio.transform import Affine
+
+    place = Affine.translation(left, top)
+    return np.asarray(rasterize([shape], out_shape=(bottom - top, right - left), transform=place, dtype="uint8") > 0)
 
 
 def _place(shape: Any) -> tuple[float, float]:

@@ -162,6 +162,16 @@ def _dataset(path: Path) -> Iterator[Any]:
             raise ValueError(f"{path}: not a whole scene (damaged or cut short?): {error}") from None
 
 
+def quiet_open(path: Path) -> Any:
+    """Open a file of ours with rasterio, which would warn of those that have no georeference."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path)
+
+
 class SceneReader:
     """An open scene; give each thread its own."""
 

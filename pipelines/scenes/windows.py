@@ -65,6 +65,12 @@ class Region:
             right=min(scene.width, self.right + margin),
         )
 
+    def shared(self, other: Region) -> Region | None:
+        """What two regions have in common."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Region(top=top, left=left, bottom=bottom, right=right) if top < bottom and left < right else None
+
     def within(self, outer: Region) -> tuple[slice, slice]:
         """Where the region lies in an array of ``outer``."""
         return (

@@ -1,7 +1,8 @@
 """Time and memory of a large scene through a map function that costs nothing, against bare rasterio.
 
 `make bench` runs 10,000 x 8,000 pixels; DISTMAP_BENCH_SCENE=40000x30000 chooses another size. Otherwise a small scene
-goes through once. Each side runs in a process of its own, whose peak memory is taken.
+goes through once. Each side (ours as it is by default, ours in one process, bare rasterio) runs in a process of its
+own; memory is the highest sum over it and its workers, taken every 20 ms.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ MEMORY_MB = 512
 SIDE = 256
 
 CODE = """
-import json, resource, sys, time
+import json, sys, threading, time
 from dataclasses import dataclass
 from pathlib import Path
-import numpy as np, rasterio, rasterio.shutil
+import numpy as np, psutil, rasterio, rasterio.shutil
 from rasterio.windows import Window
 from detect.extraction import ExtractionConfig
 from pipelines.scenes.geotiffs import Ending, map_scenes
-from pipelines.scenes.job import Job, read_tile, tile_shape
+from pipelines.scenes.job import Job, TileMemory, tile_shape
 from pipelines.scenes.outputs import COG_OPTIONS
-from pipelines.scenes.source import SceneReader, open_scene
+from pipelines.scenes.source import open_scene
 
 task, folder, memory_mb, side = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 path = folder / "scene.tif"
@@ -70,17 +71,22 @@ def generate(width, height):
             file.write(block[:, : window.height, : window.width], window=window)
 
 
-def ours():
+def ours(workers=None):
     config = ExtractionConfig(threshold=0.9)
-    done = map_scenes({"scene": open_scene(path, None, None)}, Trivial(side), config, out=folder / "ours", identity={},
-                      ending=Ending(), memory_mb=memory_mb)
+    done = map_scenes({"scene": open_scene(path, None, None)}, Trivial(side), config, out=folder / task, identity={},
+                      ending=Ending(), memory_mb=memory_mb, workers=workers)
     return done[0].objects
+
+
+def alone():
+    return ours(workers=1)
 
 
 def bare():
     mapper, scene = Trivial(side), open_scene(path, None, None)
-    job = Job(scene=scene, mapper=mapper, extraction=ExtractionConfig(threshold=0.9), folder=folder,
-              tile_HW=tile_shape(scene, mapper, memory_mb))
+    extraction = ExtractionConfig(threshold=0.9)
+    job = Job(scene=scene, mapper=mapper, extraction=extraction, folder=folder,
+              tile_HW=tile_shape(scene, TileMemory.of(scene, mapper, extraction), memory_mb))
     (folder / "bare").mkdir()
     with rasterio.open(path) as source:
         profile = dict(driver="GTiff", height=scene.height, width=scene.width, count=1, dtype="float32", crs=source.crs,
@@ -101,11 +107,34 @@ def bare():
     return 0
 
 
+peak, ended = 0, threading.Event()
+
+
+def watch():
+    global peak
+    while not ended.wait(0.02):
+        total = 0
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            try:
+                total += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                pass
+        peak = max(peak, total)
+
+
+watcher = threading.Thread(target=watch)
+watcher.start()
 start = time.perf_counter()
-count = generate(int(sys.argv[5]), int(sys.argv[6])) if task == "generate" else {"ours": ours, "bare": bare}[task]()
+try:
+    if task == "generate":
+        count = generate(int(sys.argv[5]), int(sys.argv[6]))
+    else:
+        count = {"ours": ours, "alone": alone, "bare": bare}[task]()
+finally:
+    ended.set()
 seconds = time.perf_counter() - start
-print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                  "objects": count}))
+watcher.join()
+print(json.dumps({"seconds": seconds, "peak_mb": peak / 2**20, "objects": count}))
 """
 
 
@@ -121,17 +150,18 @@ def do(task: str, folder: Path, *arguments: str) -> dict[str, Any]:
 def test_large_scene(benchmark: Any, tmp_path: Path) -> None:
     width, height = (SMALL if benchmark.disabled else SIZE).split("x")
     do("generate", tmp_path, width, height)
-    bare = do("bare", tmp_path)
+    bare, alone = do("bare", tmp_path), do("alone", tmp_path)
     ours = benchmark.pedantic(do, args=("ours", tmp_path), rounds=1, iterations=1)
-    assert ours["objects"] > 0
-    assert ours["peak_mb"] < MEMORY_LIMIT_MB
+    assert ours["objects"] == alone["objects"] > 0
+    assert max(ours["peak_mb"], alone["peak_mb"]) < MEMORY_LIMIT_MB
     if not benchmark.disabled:
-        ratio = ours["seconds"] / bare["seconds"]
-        figures = {"ratio": round(ratio, 2)} | {f"ours {key}": round(value, 1) for key, value in ours.items()}
-        benchmark.extra_info.update(figures | {"bare seconds": round(bare["seconds"], 1)})
-        print(f"\n{width} x {height}: {ours['seconds']:.1f} s, bare rasterio {bare['seconds']:.1f} s: "
-              f"{ratio:.2f} times; peak {ours['peak_mb']:.0f} MB (bare {bare['peak_mb']:.0f} MB)")  # fmt: skip
-        assert ratio < TIME_LIMIT
+        print()
+        for name, figures in (("ours", ours), ("ours, one process", alone)):
+            seconds, ratio = figures["seconds"], figures["seconds"] / bare["seconds"]
+            benchmark.extra_info[name] = {"ratio": round(ratio, 2), "peak MB": round(figures["peak_mb"])}
+            print(f"{width} x {height}, {name}: {seconds:.1f} s, {ratio:.2f} times the {bare['seconds']:.1f} s "
+                  f"of bare rasterio; peak {figures['peak_mb']:.0f} MB (bare {bare['peak_mb']:.0f} MB)")  # fmt: skip
+            assert ratio < TIME_LIMIT
 
 
 @pytest.mark.timeout(1200)
@@ -158,8 +188,8 @@ def test_network_takes_most_of_the_time(
 
     start = time.perf_counter()
     benchmark.pedantic(
-        pipelines.geotiff, args=(tiny_run, [tmp_path / "scene.tif"]), kwargs={"out": tmp_path / "out", "device": "cpu"},
-        rounds=1, iterations=1,
+        pipelines.geotiff, args=(tiny_run, [tmp_path / "scene.tif"]),
+        kwargs={"out": tmp_path / "out", "device": "cpu", "workers": 1}, rounds=1, iterations=1,
     )  # fmt: skip
     share = sum(spent) / (time.perf_counter() - start)
     assert spent

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,9 @@ from numpy.typing import NDArray
 
 import pipelines
 from detect.extraction import ExtractionConfig
+from distmap.progress import Silent
 from pipelines.cli import main
+from pipelines.scenes.cluster import default_workers, local_client
 from pipelines.scenes.geotiffs import Ending, map_scenes
 from pipelines.scenes.mapper import RunMapper
 from pipelines.scenes.source import Pixels, open_scene
@@ -58,17 +62,52 @@ def colours(rng: np.random.Generator, height: int = 100, width: int = 120) -> ND
 def test_writes_everything(tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator) -> None:
     path = write_scene("town/a.tif", colours(rng))
     out = tmp_path / "out"
-    result = invoke(tiny_run, path, "--out", out, "--stac", "--json", "--category", "block")
+    options = ("--stac", "--category", "block")
+    result = invoke(tiny_run, path, "--out", out, *options, "--json")
     assert result.exit_code == 0, result.stderr
     (summary,) = json.loads(result.stdout)["scenes"]
     assert sorted(path.name for path in out.iterdir()) == sorted(Path(file).name for file in summary["files"])
     assert len(summary["files"]) == 5
     assert summary["objects"] == len(json.loads((out / "a.geojson").read_text())["features"])
     # Given again it must not replace anything unless told to.
-    refused(invoke(tiny_run, path, "--out", out), "a_map.tif", "--overwrite")
-    again = invoke(tiny_run, path, "--out", out, "--resume")
+    refused(invoke(tiny_run, path, "--out", out, *options), "a_map.tif", "--overwrite")
+    again = invoke(tiny_run, path, "--out", out, *options, "--resume", "--json")
     assert (again.exit_code, again.stderr) == (0, "a.tif: done earlier\n")
+    assert json.loads(again.stdout)["scenes"][0]["objects"] == summary["objects"]
     assert invoke(tiny_run, path, "--out", out, "--overwrite").exit_code == 0
+
+
+def test_resume_passes_over_what_is_the_same(
+    tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator
+) -> None:
+    """Another run, other settings or a changed scene: refused in one line, done again where that is allowed."""
+    paths = [write_scene(f"{name}.tif", colours(rng)) for name in "ab"]
+    work = tmp_path / "run"
+    shutil.copytree(tiny_run, work)
+    command = (work, *paths, "--out", tmp_path / "out", "--resume")
+    assert invoke(*command).exit_code == 0
+    assert invoke(*command).stderr == "a.tif: done earlier\nb.tif: done earlier\n"
+    before = files_of(tmp_path / "out")
+    for changed in (("--threshold", "0.3"), ("--category", "car"), ("--stac",), ("--bands", "3,2,1"), ("--window", 48)):
+        refused(invoke(*command, *changed), "a_coco.json", "--overwrite")
+    write_scene("b.tif", colours(rng))
+    refused(invoke(*command), "b_coco.json", "b.tif")
+    assert files_of(tmp_path / "out") == before
+    again = invoke(*command, "--overwrite")
+    assert again.exit_code == 0
+    assert "a.tif: done earlier\n" in again.stderr
+    assert "b.tif: done earlier" not in again.stderr
+    after = files_of(tmp_path / "out")
+    assert {name for name in after if after[name] != before[name]} == {
+        "b.geojson", "b.gpkg", "b_coco.json", "b_map.tif",
+    }  # fmt: skip
+    with (work / "config.yaml").open("a") as file:
+        file.write("# changed\n")
+    refused(invoke(*command), "a_coco.json", "another run")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_folder_of_pictures(tmp_path: Path, tiny_run: Path, rng: np.random.Generator) -> None:
@@ -117,6 +156,7 @@ def test_chosen_bands(tmp_path: Path, write_scene: WriteScene, tiny_run: Path, r
         (("--window", 3), "--window"),
         (("--memory", 1), "--memory"),
         (("--workers", 0), "--workers"),
+        (("--workers", 2, "--scheduler", "tcp://127.0.0.1:1"), "--workers and --scheduler"),
         (("--threshold", "-1"), "threshold"),
         (("--scheduler", "tcp://127.0.0.1:1"), "--scheduler"),
         (("--colour", "red"), "--colour"),
@@ -251,7 +291,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path, write_scene: WriteScene, rng: np.
     path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
     logs = [tmp_path / "first", tmp_path / "second", tmp_path / "whole"]
     with pytest.raises(OSError, match="No space"):
-        run(path, tmp_path / "out", Slow(log=logs[0], fail_after=150), memory_mb=40)
+        run(path, tmp_path / "out", Slow(log=logs[0], fail_after=150), memory_mb=40, workers=1)
     kept = list((tmp_path / "out" / ".a.unfinished").glob("*.npz"))
     assert 0 < len(kept) < 9
     assert len(list((tmp_path / "out").iterdir())) == 1
@@ -262,13 +302,42 @@ def test_a_stopped_run_goes_on(tmp_path: Path, write_scene: WriteScene, rng: np.
     assert batches[1] < batches[2] - 100
 
 
+def test_a_stopped_run_goes_on_with_its_own_tiles(
+    tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator
+) -> None:
+    """More memory would allow larger tiles, but those that are done are kept; less does not hold them."""
+    path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
+    said: list[str] = []
+
+    class Told(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    def stop_and_go_on(name: str, fail_after: int, memory_mb: int, then_mb: int) -> int:
+        logs = [tmp_path / f"{name} first", tmp_path / f"{name} second"]
+        with pytest.raises(OSError, match="No space"):
+            run(path, tmp_path / name, Slow(log=logs[0], fail_after=fail_after), memory_mb=memory_mb, workers=1)
+        assert list((tmp_path / name / ".a.unfinished").glob("*.npz"))
+        run(path, tmp_path / name, Slow(log=logs[1]), memory_mb=then_mb, workers=1, progress=Told())
+        return len(logs[1].read_text().splitlines())
+
+    batches = stop_and_go_on("more", 150, memory_mb=40, then_mb=1000)
+    assert said == []
+    run(path, tmp_path / "reference", Slow(log=tmp_path / "whole"), memory_mb=40, workers=1)
+    assert results(tmp_path / "more") == results(tmp_path / "reference")
+    assert batches < len((tmp_path / "whole").read_text().splitlines()) - 100
+    stop_and_go_on("less", 320, memory_mb=100, then_mb=40)
+    assert said == ["a.tif: what had been done of it with other settings is done anew"]
+    assert results(tmp_path / "less") == results(tmp_path / "reference")
+
+
 def test_what_other_settings_had_done_is_not_used(
     tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator
 ) -> None:
     path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
     log = tmp_path / "log"
     with pytest.raises(OSError, match="No space"):
-        run(path, tmp_path / "out", Slow(log=log, fail_after=150), memory_mb=40)
+        run(path, tmp_path / "out", Slow(log=log, fail_after=150), memory_mb=40, workers=1)
     write_scene("a.tif", scattered(rng, 1200), tiled=True)
     run(path, tmp_path / "out", Brightness(), memory_mb=40)
     run(path, tmp_path / "reference", Brightness(), memory_mb=40)
@@ -307,6 +376,148 @@ def test_damaged_scene_on_a_cluster(tmp_path: Path, write_scene: WriteScene, rng
     with pytest.raises(ValueError, match=r"a\.tif.*cut short"):
         run(path, tmp_path / "out", Brightness(), memory_mb=40, workers=2)
     assert not (tmp_path / "out").exists()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken(Brightness):
+    """Cannot use what it is given, and notes that it was asked."""
+
+    log: Path
+
+    def __call__(self) -> Broken:
+        return self
+
+    def paint(self, windows_BHWC: Pixels) -> Floats:
+        with self.log.open("a") as file:
+            file.write("asked\n")
+        raise ValueError("a.tif: damaged")
+
+
+def test_a_cluster_gives_up_a_scene_that_cannot_be_done(
+    tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator
+) -> None:
+    path = write_scene("a.tif", scattered(rng, 2000), tiled=True)
+    with pytest.raises(ValueError, match=r"a\.tif: damaged"):
+        run(path, tmp_path / "out", Broken(log=tmp_path / "log"), memory_mb=40, workers=2)
+    assert len((tmp_path / "log").read_text().splitlines()) < 16  # tiles
+    assert not (tmp_path / "out").exists()
+
+
+SCRIPT = """
+import os, sys, time
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np
+from detect.extraction import ExtractionConfig
+from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.source import open_scene
+
+
+@dataclass(frozen=True)
+class Mapper:
+    log: Path
+    seconds: float
+    side: int = 32
+    reach: int = 0
+    channels: int = 1
+
+    def __call__(self):
+        return self
+
+    def paint(self, windows_BHWC):
+        time.sleep(self.seconds)
+        with self.log.open("a") as file:
+            print(os.getpid(), os.environ["OMP_NUM_THREADS"], file=file)
+        return windows_BHWC[..., :1] / np.float32(255)
+
+    def map(self, blended_HWK):
+        return blended_HWK[..., 0]
+
+
+scene, folder = Path(sys.argv[1]), Path(sys.argv[2])
+map_scenes({"a": open_scene(scene, None, None)}, Mapper(folder / "log", float(sys.argv[3])),
+           ExtractionConfig(threshold=0.6), out=folder / "out", identity={}, ending=Ending(), memory_mb=40, workers=2)
+print(os.getpid(), os.environ.get("OMP_NUM_THREADS"))
+"""
+
+
+def script(tmp_path: Path, scene: Path, seconds: float) -> subprocess.Popen[str]:
+    """Scenes on a cluster of two from a script that does not care for ``__name__``."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    root = Path(__file__).resolve().parents[3]
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", str(tmp_path / "script.py"), str(scene), str(tmp_path), str(seconds)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True,
+        env=environment | {"PYTHONPATH": str(root)},
+    )  # fmt: skip
+
+
+def test_from_a_script(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
+    path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
+    process = script(tmp_path, path, 0)
+    stdout, stderr = process.communicate(timeout=300)
+    assert (process.returncode, stderr) == (0, "")
+    assert stdout.split() == [str(process.pid), "None"]
+    painters = {tuple(line.split()) for line in (tmp_path / "log").read_text().splitlines()}
+    from dask.system import cpu_count
+
+    assert len(painters) == 2
+    assert str(process.pid) not in {number for number, _ in painters}
+    assert {threads for _, threads in painters} == {str(max(1, cpu_count() // 2))}
+
+
+def test_ctrl_c_ends_the_cluster(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
+    """A terminal sends it to all processes; none is left, and what is done stays."""
+    path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
+    process = script(tmp_path, path, 0.01)
+    unfinished = tmp_path / "out" / ".a.unfinished"
+    deadline = time.monotonic() + 200
+    while not list(unfinished.glob("*.npz")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=100)
+    assert stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert stderr.count("Traceback") == 1
+    assert list(unfinished.glob("*.npz"))
+    with pytest.raises(ProcessLookupError):  # the last ones end in a moment
+        for _ in range(200):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "least_mb", "gpus", "cores", "machine_mb", "expected"),
+    [
+        (1024, 10, 0, 2, 64_000, 2),
+        (1024, 10, 0, 64, 64_000, 4),
+        (512, 10, 0, 64, 64_000, 2),
+        (100, 10, 0, 64, 64_000, 1),
+        (1024, 600, 0, 64, 64_000, 1),
+        (8192, 10, 1, 64, 64_000, 1),
+        (8192, 10, 4, 64, 64_000, 4),
+        (8192, 10, 0, 64, 1, 1),
+    ],
+)
+def test_workers_that_suit_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+    memory_mb: int,
+    least_mb: int,
+    gpus: int,
+    cores: int,
+    machine_mb: int,
+    expected: int,
+) -> None:
+    monkeypatch.setattr("dask.system.cpu_count", lambda: cores)
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", machine_mb * 2**20)
+    monkeypatch.setattr("resource.getrusage", lambda _: SimpleNamespace(ru_maxrss=500 * 2**10))
+    assert default_workers(memory_mb, least_mb, gpus) == expected
+
+
+def test_a_gpu_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with local_client(2, gpus=2) as client:
+        assert sorted(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == ["0", "1"]
 
 
 def test_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
