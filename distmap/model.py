@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from distmap.config import Config, read_yaml, validate
-from distmap.folders import WITH, WITHOUT, Survey, symmetries
+from distmap.folders import WITH, WITHOUT, Survey
 from distmap.images import (
     Array,
     PictureFile,
@@ -25,13 +26,15 @@ from distmap.images import (
     resize,
     window_starts,
 )
-from distmap.maps import distinction, distinction_map, evidence
+from distmap.maps import distinction, distinction_map, evidence, reach
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
     from torch.nn import Module
 
     from distmap.networks import Generator, Judge, Locator
+    from distmap.student import Student
 
 WEIGHTS = "weights.safetensors"
 WHOLE_PICTURE_SLACK = 1.25  # pictures up to this much longer than the longest one trained on are seen whole
@@ -45,7 +48,8 @@ class PictureMap:
     """The distinction map of one picture and what the model says of it.
 
     ``map_HW``: float32 at the picture's size, positive where the picture holds what only pictures WITH have, in units
-    of the scaled picture ([-1, 1]). ``scores``: see ``DistinctionModel.explain``.
+    of the scaled picture ([-1, 1]); a student's maps are probabilities. ``scores``: see ``DistinctionModel.explain``;
+    and ``score``, the highest value of the map at the network's scale.
     """
 
     name: str
@@ -82,7 +86,10 @@ class Painting:
 
 
 class DistinctionModel:
-    """A trained generator with the scaling of its pictures; made by ``distmap.load``."""
+    """A trained generator with the scaling of its pictures; made by ``distmap.load``.
+
+    Where there is a ``student``, the maps are its own; repaintings are the generator's all the same.
+    """
 
     def __init__(
         self,
@@ -92,6 +99,7 @@ class DistinctionModel:
         locator: Locator,
         judge: Judge | None,
         device: torch.device,
+        student: Student | None = None,
     ) -> None:
         self.config = config
         self.survey = survey
@@ -99,6 +107,13 @@ class DistinctionModel:
         self._generator = generator.to(device).eval()
         self._locator = locator.to(device).eval()
         self._judge = judge.to(device).eval() if judge is not None else None
+        self._student = student.to(device).eval() if student is not None else None
+
+    def with_student(self, student: Student) -> DistinctionModel:
+        """The same model, whose maps a student makes."""
+        return DistinctionModel(
+            self.config, self.survey, self._generator, self._locator, self._judge, self.device, student
+        )
 
     @property
     def scaling(self) -> Scaling:
@@ -107,8 +122,18 @@ class DistinctionModel:
     @property
     def networks(self) -> dict[str, Module]:
         """What holds weights, by name."""
-        parts = {"generator": self._generator, "locator": self._locator, "judge": self._judge}
+        parts = {
+            "generator": self._generator,
+            "locator": self._locator,
+            "judge": self._judge,
+            "student": self._student,
+        }
         return {name: network for name, network in parts.items() if network is not None}
+
+    @property
+    def map_side(self) -> int:
+        """Side of the square windows, in pixels of the network, that make the maps."""
+        return self._lens().side
 
     def paint(self, picture_HWC: NDArray[np.generic]) -> Painting:
         """Repaint a picture (in the numbers of its file) as either class, branch by branch.
@@ -126,59 +151,82 @@ class DistinctionModel:
         return next(self._paint_all([picture_HWC]))
 
     def _paint_all(self, pictures: Iterable[NDArray[np.generic]]) -> Iterator[Painting]:
-        """Paint pictures in order, together as long as they fill one batch: memory for one large picture is enough."""
+        for picture_HWC, painted_KHW in self._seen(pictures, self._painter()):
+            yield self._painting(picture_HWC, painted_KHW)
+
+    def _painting(self, picture_HWC: Array, painted_KHW: Array) -> Painting:
+        """Sorts what ``distmap.views.painted`` gives of a picture."""
+        branches = self.config.generator.branches
+        height, width, bands = picture_HWC.shape
+        painted_NHWC = np.moveaxis(painted_KHW[:-1].reshape(2 * branches, bands, height, width), 1, -1)
+        return Painting(
+            picture_HWC=picture_HWC,
+            without_NHWC=painted_NHWC[:branches],
+            with_NHWC=painted_NHWC[branches:],
+            place_HW=painted_KHW[-1],
+        )
+
+    def _painter(self) -> _Lens:
+        """The generator and the locator."""
+        from distmap.views import painted
+
+        return _Lens(
+            side=self.config.image_size,
+            channels=2 * self.config.generator.branches * self.scaling.bands + 1,
+            look=lambda x_BCHW: painted(self._generator, self._locator, x_BCHW),
+        )
+
+    def _lens(self) -> _Lens:
+        """What the maps are made by: the student, or else the generator and the locator."""
+        student = self._student
+        if student is None:
+            return self._painter()
+        from distmap.student import student_side
+
+        side = student_side(self.survey, self.config.student)
+        return _Lens(side=side, channels=1, look=lambda x_BCHW: student(x_BCHW)[:, None])
+
+    def _seen(self, pictures: Iterable[NDArray[np.generic]], lens: _Lens) -> Iterator[tuple[Array, Array]]:
+        """Pictures at the scale of a lens, H x W x C, and what it gives of them, K x H x W, in order.
+
+        They are seen together as long as they fill one batch: memory for one large picture is enough.
+        """
         waiting: list[_Canvas] = []
         for picture_HWC in pictures:
-            waiting.append(self._canvas(self.scaling.apply(picture_HWC)))
+            waiting.append(self._canvas(self.scaling.apply(picture_HWC), lens))
             if sum(len(canvas.corners) for canvas in waiting) >= WINDOWS_AT_ONCE:
-                yield from self._paint(waiting)
+                yield from self._fill(waiting, lens)
                 waiting.clear()
-        yield from self._paint(waiting)
+        yield from self._fill(waiting, lens)
 
-    def _paint(self, canvases: Sequence[_Canvas]) -> list[Painting]:
-        """Paint on several canvases together: their windows share batches of the network."""
-        side = self.config.image_size
+    def _fill(self, canvases: Sequence[_Canvas], lens: _Lens) -> list[tuple[Array, Array]]:
+        """Fill several canvases together: their windows share batches of the network."""
+        side = lens.side
         jobs = [(canvas, top, left) for canvas in canvases for top, left in canvas.corners]
         for first in range(0, len(jobs), WINDOWS_AT_ONCE):
             some = jobs[first : first + WINDOWS_AT_ONCE]
             windows = np.stack([canvas.padded[top : top + side, left : left + side] for canvas, top, left in some])
-            for (canvas, top, left), painted, place in zip(some, *self._paint_windows(windows), strict=True):
-                canvas.add(painted, place, top, left)
-        return [canvas.painting() for canvas in canvases]
+            for (canvas, top, left), seen_KHW in zip(some, self._look(windows, lens), strict=True):
+                canvas.add(seen_KHW, top, left)
+        return [(canvas.picture_HWC, canvas.blended()) for canvas in canvases]
 
-    def _canvas(self, scaled_HWC: Array) -> _Canvas:
-        side = self.config.image_size
+    def _canvas(self, scaled_HWC: Array, lens: _Lens) -> _Canvas:
         longest = max(scaled_HWC.shape[:2])
         whole = longest <= WHOLE_PICTURE_SLACK * self.survey.longest_side
         reference = longest if whole else self.survey.longer_side
-        height, width = fitted_size(scaled_HWC.shape[0], scaled_HWC.shape[1], round(longest * side / reference))
-        return _Canvas(resize(scaled_HWC, height, width), side, self.config.generator.branches)
+        height, width = fitted_size(scaled_HWC.shape[0], scaled_HWC.shape[1], round(longest * lens.side / reference))
+        return _Canvas(resize(scaled_HWC, height, width), lens.side, lens.channels)
 
-    def _paint_windows(self, windows_BHWC: Array) -> tuple[Array, Array]:
-        """Of square windows, the branches B x 2N x S x S x C, first as WITHOUT, then as WITH, and the locator's logits
-        B x S x S; averaged over symmetries."""
+    def _look(self, windows_BHWC: Array, lens: _Lens) -> Array:
+        """What a lens gives of square windows, B x K x S x S; averaged over symmetries."""
         import torch
-        import torch.nn.functional as F
+
+        from distmap.views import over_symmetries
 
         x_BCHW = torch.from_numpy(np.ascontiguousarray(np.moveaxis(windows_BHWC, -1, 1))).to(self.device)
-        views = symmetries(self.config.data.symmetry)
-        branches: Any = 0
-        places: Any = 0
         with torch.inference_mode():
-            for turns, mirror in views:
-                view = torch.rot90(x_BCHW, turns, (2, 3))
-                view = view.flip(-1) if mirror else view
-                features = self._generator.encode(view)
-                labels = torch.full((len(view),), WITHOUT, device=self.device)
-                both = torch.cat(
-                    [self._generator.paint(features, labels), self._generator.paint(features, 1 - labels)], dim=1
-                )
-                place = F.interpolate(self._locator.places(view)[:, None], view.shape[2:], mode="bilinear")[:, 0]
-                both, place = (part.flip(-1) if mirror else part for part in (both, place))
-                branches = branches + torch.rot90(both, -turns, (3, 4))
-                places = places + torch.rot90(place, -turns, (1, 2))
-            branches, places = (total / len(views) for total in (branches, places))
-            return np.moveaxis(branches.cpu().numpy(), 2, -1), places.cpu().numpy()
+            seen: Array = over_symmetries(x_BCHW, self.config.data.symmetry, lens.look).cpu().numpy()
+        return seen
 
     def decompose(self, picture_HWC: NDArray[np.generic], label: int) -> Array:
         """Branches b_k(x, label), N x H x W x C at the network's scale; they sum to ``reconstruct(picture, label)``
@@ -192,17 +240,48 @@ class DistinctionModel:
         return self.scaling.undo(np.clip(repainted, -1, 1))
 
     def map(self, picture_HWC: NDArray[np.generic]) -> Array:
-        """The distinction map of a picture, cleaned, H x W float32 at the picture's size; see ``PictureMap``."""
-        return resize(self._cleaned(self.paint(picture_HWC)), *picture_HWC.shape[:2])
+        """The distinction map of a picture, cleaned, H x W float32 at the picture's size; see ``PictureMap``.
 
-    def _cleaned(self, painting: Painting) -> Array:
-        return distinction_map(painting.evidence(), self.config.map)
+        Raises
+        ------
+        PictureError
+            Bands or number type are not those trained on.
+        """
+        self.scaling.check(picture_HWC, "the picture")
+        map_HW, _ = next(self._map_all([picture_HWC], explained=False))
+        return resize(map_HW, *picture_HWC.shape[:2])
+
+    def _map_all(
+        self, pictures: Sequence[NDArray[np.generic]], *, explained: bool
+    ) -> Iterator[tuple[Array, dict[str, float]]]:
+        """Maps at the network's scale, and the pictures' scores where they are to be explained; in order."""
+        if self._student is not None and not explained:
+            for scaled_HWC, seen_KHW in self._seen(pictures, self._lens()):
+                yield self.map_evidence(self._found(scaled_HWC, seen_KHW)), {}
+            return
+        maps = None if self._student is None else self._map_all(pictures, explained=False)
+        for painting in self._paint_all(pictures):
+            map_HW = next(maps)[0] if maps else distinction_map(painting.evidence(), self.config.map)
+            scores = self.explain(painting) | {"score": float(map_HW.max())} if explained else {}
+            yield map_HW, scores
+
+    def _found(self, picture_HWC: Array, seen_KHW: Array) -> Array:
+        """Of what the lens of the maps gives, that which a map is made of, H x W x K."""
+        if self._student is not None:
+            return np.moveaxis(seen_KHW, 0, -1)
+        return self._painting(picture_HWC, seen_KHW).evidence()
+
+    @property
+    def channels(self) -> int:
+        """K of ``evidence``."""
+        return 1 if self._student is not None else 2 * self.scaling.bands + 1
 
     def evidence(self, windows_BHWC: NDArray[np.generic]) -> Array:
-        """Paint square windows of a scene, in the numbers of its file, each by itself: B x H x W x (2C + 1), float32.
+        """What the map of square windows of a scene, in the numbers of its file, is made of: B x H x W x K, float32.
 
-        What comes back (see ``distmap.maps.evidence``) may be averaged where windows overlap; ``map_evidence`` makes
-        the map of it. Windows of any size are brought to that of the network.
+        Each window is seen by itself. What comes back (a student's logit, or else see ``distmap.maps.evidence``) may be
+        averaged where windows overlap; ``map_evidence`` makes the map of it. Windows of any size are brought to that
+        of the network.
 
         Raises
         ------
@@ -210,24 +289,29 @@ class DistinctionModel:
             Bands or number type are not those trained on.
         """
         self.scaling.check(windows_BHWC, "the scene")
-        side, network = windows_BHWC.shape[1], self.config.image_size
-        scaled = np.stack([resize(self.scaling.apply(window), network, network) for window in windows_BHWC])
-        branches, places = self._paint_windows(scaled)
-        without, with_ = np.split(branches, 2, axis=1)
-        found = (evidence(*parts) for parts in zip(scaled, without, with_, places, strict=True))
+        lens = self._lens()
+        side = windows_BHWC.shape[1]
+        scaled = np.stack([resize(self.scaling.apply(window), lens.side, lens.side) for window in windows_BHWC])
+        found = (self._found(*parts) for parts in zip(scaled, self._look(scaled, lens), strict=True))
         return np.stack([resize(window, side, side) for window in found])
 
     def map_evidence(self, evidence_HWK: Array, scale: float = 1.0) -> Array:
         """The map, H x W, of what ``evidence`` gave; ``scale``: pixels of it for each of the network's."""
+        if self._student is not None:
+            probability: Array = expit(evidence_HWK[..., 0])
+            return probability
         return distinction_map(evidence_HWK, self.config.map, scale)
+
+    def reach(self, scale: float = 1.0) -> int:
+        """How far around a pixel, in pixels of the evidence, ``map_evidence`` looks."""
+        return 0 if self._student is not None else reach(self.config.map, scale)
 
     def explain(self, painting: Painting) -> dict[str, float]:
         """How well the model explains a picture.
 
         ``psnr_with``, ``psnr_without``: repainted as that class against itself, in dB. ``residual``: mean absolute
-        difference of the picture and the better of its two sums of branches. ``score``: the highest value of its
-        map. ``flips_to_with``, ``flips_to_without``: 1 where a judge trained apart takes the repainting for
-        that class, else 0 (pictures no larger than one window).
+        difference of the picture and the better of its two sums of branches. ``flips_to_with``, ``flips_to_without``:
+        1 where a judge trained apart takes the repainting for that class, else 0 (pictures no larger than one window).
         """
         scores = {}
         errors = []
@@ -240,7 +324,6 @@ class DistinctionModel:
             if verdict is not None:
                 scores[f"flips_to_{name}"] = float(verdict == label)
         scores["residual"] = min(errors)
-        scores["score"] = float(self._cleaned(painting).max())
         return scores
 
     def _verdict(self, repainted_HWC: Array) -> int | None:
@@ -269,8 +352,11 @@ class DistinctionModel:
         """Paint picture files, in order; see ``paint``."""
         yield from self._paint_all(self._read(file) for file in files)
 
-    def map_files(self, files: Sequence[PictureFile]) -> Iterator[PictureMap]:
-        """Map picture files, in order; the next ones are read while the network works."""
+    def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
+        """Map picture files, in order; the next ones are read while the network works.
+
+        Without ``explained`` there are no scores, and a student need not wait for the generator.
+        """
 
         def read(some: Sequence[PictureFile]) -> list[NDArray[np.generic]]:
             return [self._read(file) for file in some]
@@ -281,13 +367,9 @@ class DistinctionModel:
             for index, chunk in enumerate(chunks):
                 pictures = upcoming.pop().result()
                 upcoming += [reader.submit(read, chunk) for chunk in chunks[index + 1 : index + 2]]
-                paintings = self._paint_all(pictures)
-                for file, picture, painting in zip(chunk, pictures, paintings, strict=True):
-                    yield PictureMap(
-                        name=file.name,
-                        map_HW=resize(self._cleaned(painting), picture.shape[0], picture.shape[1]),
-                        scores=self.explain(painting),
-                    )
+                mapped = self._map_all(pictures, explained=explained)
+                for file, picture, (map_HW, scores) in zip(chunk, pictures, mapped, strict=True):
+                    yield PictureMap(name=file.name, map_HW=resize(map_HW, *picture.shape[:2]), scores=scores)
 
     def _read(self, file: PictureFile) -> NDArray[np.generic]:
         picture = read_picture(file.path)
@@ -295,38 +377,39 @@ class DistinctionModel:
         return picture
 
 
-class _Canvas:
-    """A picture at the network's scale on which windows are painted and blended with a Hann weight."""
+@dataclass(frozen=True, kw_only=True)
+class _Lens:
+    """Networks that look at square windows: ``look`` takes B x C x S x S to B x K x S x S, S = ``side`` and K =
+    ``channels``."""
 
-    def __init__(self, picture_HWC: Array, side: int, branches: int) -> None:
+    side: int
+    channels: int
+    look: Callable[[Tensor], Tensor]
+
+
+class _Canvas:
+    """A picture at the network's scale on which what windows give is blended with a Hann weight."""
+
+    def __init__(self, picture_HWC: Array, side: int, channels: int) -> None:
         self.picture_HWC = picture_HWC
         self.padded = pad_to(picture_HWC, side, side)
         tops, lefts = (window_starts(length, side) for length in self.padded.shape[:2])
         self.corners = [(top, left) for top in tops for left in lefts]
         self._side = side
-        self._branches = branches
         self._weight = _hann(side) if len(self.corners) > 1 else np.ones((side, side), np.float32)
         self._weights = np.zeros(self.padded.shape[:2], np.float32)
-        self._total = np.zeros((2 * branches, *self.padded.shape), np.float32)
-        self._places = np.zeros(self.padded.shape[:2], np.float32)
+        self._total = np.zeros((channels, *self.padded.shape[:2]), np.float32)
 
-    def add(self, painted_NHWC: Array, place_HW: Array, top: int, left: int) -> None:
-        """Blend in a window's branches, first as WITHOUT, then as WITH, and the locator's logits."""
+    def add(self, seen_KHW: Array, top: int, left: int) -> None:
+        """Blend in what a window gave."""
         place = (slice(top, top + self._side), slice(left, left + self._side))
-        self._total[:, *place] += painted_NHWC * self._weight[:, :, None]
-        self._places[place] += place_HW * self._weight
+        self._total[:, *place] += seen_KHW * self._weight
         self._weights[place] += self._weight
 
-    def painting(self) -> Painting:
-        """What the windows give together."""
+    def blended(self) -> Array:
+        """What the windows give together, K x H x W."""
         height, width = self.picture_HWC.shape[:2]
-        blended = (self._total / self._weights[:, :, None])[:, :height, :width]
-        return Painting(
-            picture_HWC=self.picture_HWC,
-            without_NHWC=blended[: self._branches],
-            with_NHWC=blended[self._branches :],
-            place_HW=(self._places / self._weights)[:height, :width],
-        )
+        return (self._total / self._weights)[:, :height, :width]
 
 
 def _hann(side: int) -> Array:
@@ -400,10 +483,16 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
         locator.load_state_dict(_part(tensors, "locator."))
         judge = Judge(config.judge, survey.scaling.bands, config.image_size)
         judge.load_state_dict(_part(tensors, "judge."))
+        student = None
+        if any(name.startswith("student.") for name in tensors):
+            from distmap.student import Student
+
+            student = Student(config.student, survey.scaling.bands)
+            student.load_state_dict(_part(tensors, "student."))
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"{run / WEIGHTS}: damaged, or not made with this config.yaml") from error
     config = replace(config, map=replace(config.map, kind=kind))
-    return DistinctionModel(config, survey, generator, locator, judge, pick_device(device))
+    return DistinctionModel(config, survey, generator, locator, judge, pick_device(device), student)
 
 
 def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 import distmap
 from distmap.config import Config, resolve
 from distmap.folders import Survey
-from distmap.images import PictureError, Scaling, resize
+from distmap.images import PictureError, Scaling, find_pictures, read_picture, resize
 from distmap.maps import distinction_map
-from distmap.model import DistinctionModel, Painting
+from distmap.model import DistinctionModel, Painting, save
+from distmap.student import Student
 
 SIDE = 32
 SCALING = Scaling(low=(0.0,), high=(200.0,), dtype="uint8")
@@ -196,7 +197,6 @@ def test_explain_by_hand() -> None:
     assert scores["psnr_without"] == pytest.approx(20, abs=1e-3)
     assert scores["psnr_with"] == pytest.approx(40, abs=1e-3)
     assert scores["residual"] == pytest.approx(0.02)
-    assert scores["score"] == pytest.approx(0.2 * 0.09 / (0.09 + 0.01))
     assert "flips_to_with" not in scores
 
 
@@ -245,6 +245,7 @@ def test_maps_of_files_and_folders_are_those_of_their_pictures(tmp_path: Path) -
     for result, picture in zip(results, [*pictures.values(), pictures["03.png"]], strict=True):
         assert result.map_HW.dtype == np.float32
         np.testing.assert_allclose(result.map_HW, painter.map(picture), atol=1e-6)
+        assert result.scores["score"] >= result.map_HW.max() - 1e-6
         assert set(result.scores) == {
             "psnr_with",
             "psnr_without",
@@ -260,13 +261,13 @@ def test_large_pictures_are_painted_one_by_one(tmp_path: Path, monkeypatch: pyte
         assert cv2.imwrite(str(tmp_path / name), noise(*size))
     painter = model(Constant())
     together: list[int] = []
-    paint = painter._paint
+    fill = painter._fill
 
-    def spy(canvases: Sequence[Any]) -> list[Painting]:
+    def spy(canvases: Sequence[Any], lens: Any) -> Any:
         together.append(len(canvases))
-        return list(paint(canvases))
+        return fill(canvases, lens)
 
-    monkeypatch.setattr(painter, "_paint", spy)
+    monkeypatch.setattr(painter, "_fill", spy)
     assert [result.map_HW.shape for result in painter.maps([tmp_path])] == list(sizes.values())
     assert together == [3, 1, 1]
 
@@ -276,6 +277,76 @@ def test_maps_name_the_file_that_does_not_fit(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((32, 32), np.uint16))
     with pytest.raises(PictureError, match=r"b\.tif: has uint16 values"):
         list(model(Constant()).maps([tmp_path]))
+
+
+# --- with a student ----------------------------------------------------------------------------------------------
+
+
+class Slope(nn.Module):
+    """In place of a student: the logit is the picture plus a hundredth of the window's column."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW[:, 0] + 0.01 * torch.arange(x_BCHW.shape[-1])
+
+
+def taught(*, longer: int = SIDE, **sections: Any) -> Any:
+    student: Any = Slope()
+    return model(Constant(), longer=longer, longest=longer, **sections).with_student(student)
+
+
+def test_a_student_makes_the_map_at_the_pictures_own_size() -> None:
+    pupil = taught(longer=64, data={"symmetry": "none"})
+    assert (pupil.map_side, pupil.channels, pupil.reach(2.0)) == (64, 1, 0)
+    picture = noise(64, 48)
+    logits = picture[..., 0] / 100 - 1 + 0.01 * np.arange(48)
+    np.testing.assert_allclose(pupil.map(picture), 1 / (1 + np.exp(-logits)), rtol=1e-4)
+    np.testing.assert_allclose(pupil.paint(picture).without_NHWC[0], -0.25)  # the repainting is the generator's
+
+
+def test_a_students_logits_are_averaged_over_the_symmetries() -> None:
+    grey = np.full((64, 64, 1), 100, np.uint8)
+    np.testing.assert_allclose(taught(longer=64).map(grey), 1 / (1 + np.exp(-0.315)), rtol=1e-4)  # the mean column
+
+
+def test_a_student_sees_large_pictures_in_windows_at_the_usual_scale() -> None:
+    pupil = taught(longer=64, student={"max_side": 32})
+    picture = np.kron(noise(100, 80), np.ones((2, 2, 1), np.uint8))  # 200 x 160: half of it is the network's scale
+    means = picture[..., 0].astype(float)
+    expected = 1 / (1 + np.exp(-(means / 100 - 1 + 0.155)))
+    found = pupil.map(picture)
+    assert found.shape == (200, 160)
+    np.testing.assert_allclose(found[1::2, 1::2].mean(), expected[1::2, 1::2].mean(), atol=0.01)
+
+
+def test_what_a_student_finds_in_a_scenes_windows_makes_their_maps() -> None:
+    pupil = taught(longer=64)
+    windows = np.stack([noise(64, 64), noise(64, 64)[::-1]])
+    found = pupil.evidence(windows)
+    assert found.shape == (2, 64, 64, 1)
+    for window, one in zip(windows, found, strict=True):
+        np.testing.assert_allclose(pupil.map_evidence(one, 1.0), pupil.map(window), atol=1e-5)
+
+
+def test_maps_of_files_are_the_students_and_scores_the_generators(tmp_path: Path) -> None:
+    assert cv2.imwrite(str(tmp_path / "a.png"), noise(32, 20))
+    pupil, painter = taught(), model(Constant())
+    (result,), (painted,) = pupil.maps([tmp_path]), painter.maps([tmp_path])
+    np.testing.assert_allclose(result.map_HW, pupil.map(noise(32, 20)), atol=1e-6)
+    assert result.scores == painted.scores | {"score": pytest.approx(result.map_HW.max())}
+    (bare,) = pupil.map_files(find_pictures([tmp_path]), explained=False)
+    assert bare.scores == {}
+    np.testing.assert_array_equal(bare.map_HW, result.map_HW)
+
+
+def test_a_student_is_saved_and_loaded(fitted: Path, pictures: tuple[Path, Path], tmp_path: Path) -> None:
+    loaded = distmap.load(fitted, device="cpu")
+    student = Student(loaded.config.student, 1).eval()
+    shutil.copy(fitted / "config.yaml", tmp_path)
+    save(tmp_path, loaded.with_student(student))
+    again = distmap.load(tmp_path, device="cpu")
+    picture = read_picture(pictures[0] / "with_00.png")
+    np.testing.assert_array_equal(again.map(picture), loaded.with_student(student).map(picture))
+    assert np.abs(again.map(picture) - loaded.map(picture)).max() > 0.01
 
 
 # --- loading -----------------------------------------------------------------------------------------------------
