@@ -43,10 +43,12 @@ class Detector:
     unit: str = "pixel"
     kept_out_scores: dict[str, float] = field(default_factory=dict)
     """``psnr`` (dB), ``residual`` and ``flip_rate`` on the kept-out pictures (see ``DistinctionModel.explain``), and
-    their ``separation`` (see ``distmap.choice``)."""
+    their ``separation`` (see ``distmap.choice``); ``background``: mean map of pictures WITHOUT over that of WITH."""
     map_kind: str = "placed"
     step: int = 0
     """After which the weights were taken."""
+    warnings: tuple[str, ...] = ()
+    """What the scores say against the maps; see ``distmap.health``."""
 
 
 def threshold_for(values: Array, rate: float) -> float:

@@ -61,6 +61,7 @@ def format_description(description: dict[str, Any]) -> str:
         )
         for name, value in detector.get("kept_out_scores", {}).items():
             lines.append(f"{name:12} {value:.4g}")
+        lines += [f"warning      {warning}" for warning in detector["warnings"]]
     return "\n".join(lines)
 
 

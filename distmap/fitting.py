@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,8 @@ from distmap.folders import (
     split_groups,
     survey,
 )
+from distmap.health import CHECK_EVERY, warnings
+from distmap.images import Array
 from distmap.model import WEIGHTS, DistinctionModel, save
 from distmap.progress import Progress, Silent
 
@@ -45,6 +47,7 @@ LOCATOR_SHARE = 0.1  # of the time limit, by when the locator must be done
 TRAINING_SHARE = 0.9  # of the time limit; the rest is for the judge and the calibration
 JUDGE_SHARE = 0.95  # of the time limit, by when the judge must be done
 LOG_EVERY = 10  # steps
+BREAKDOWNS = 3  # from which a training is taken back to its last state
 CANDIDATE_SHARES = (0.5, 0.75)  # of the training, after which the weights are kept to choose from
 CHOICE_SHARE = 0.97  # of the time limit, by when earlier weights must have been looked at
 CHOICE_PICTURES = 150  # of each class to choose by
@@ -167,8 +170,14 @@ def _train(
     settings = config.training
     recorder = Recorder(run, trainer.steps)
     saved = sampled = time.monotonic()
-    stream = batches(store, config.data.symmetry, config.data.batch_size, (config.seed, BATCHES_STREAM), trainer.steps)
+
+    def batches_from(step: int) -> Iterator[tuple[Array, Any]]:
+        return batches(store, config.data.symmetry, config.data.batch_size, (config.seed, BATCHES_STREAM), step)
+
+    stream = batches_from(trainer.steps)
+    breakdowns = 0
     with stop_on_interrupt() as stopping, recorder:
+        trainer.save_state(run / STATE, saved - clock)
         while True:
             seconds = time.monotonic() - clock
             share = _share_done(trainer.steps, seconds, config)
@@ -176,10 +185,18 @@ def _train(
                 break
             pictures, labels = next(stream)
             terms = trainer.step(torch.from_numpy(pictures), torch.from_numpy(labels), share)
+            if not all(torch.isfinite(value) for value in terms.values()):
+                breakdowns += 1
+                _recover(run, trainer, breakdowns, progress, clock)
+                stream = batches_from(trainer.steps)
+                continue
             if trainer.steps % LOG_EVERY == 0 or trainer.steps == settings.steps:
                 figures = {name: float(value) for name, value in terms.items()}
                 recorder.record(trainer.steps, seconds, figures)
                 progress.update("training", share, {"step": trainer.steps} | figures)
+            if trainer.steps % CHECK_EVERY == 0:
+                for line in trainer.check_up():
+                    progress.say(line)
             if sum(share >= due for due in CANDIDATE_SHARES) > len(trainer.candidates):
                 trainer.keep_candidate()
             now = time.monotonic()
@@ -191,10 +208,23 @@ def _train(
                 sampled = time.monotonic()
         trainer.save_state(run / STATE, time.monotonic() - clock)
         _sample(run, snapshot(), shown, trainer.steps)
-    stream.close()
     if stopping.is_set():
         progress.say(f"stopped after {trainer.steps} steps; go on with the same command and --resume")
         raise KeyboardInterrupt
+
+
+def _recover(run: Path, trainer: Trainer, breakdowns: int, progress: Progress, clock: float) -> None:
+    """Go back to the last saved state and go on more slowly."""
+    if breakdowns > BREAKDOWNS:
+        raise ValueError(
+            f"--run {run}: the training broke down {breakdowns} times (a loss is not a number); "
+            "give lower rates: training.learning_rate, training.discriminator_rate"
+        )
+    broken = trainer.steps
+    trainer.load_state(run / STATE)
+    trainer.slow_down(0.5)
+    trainer.save_state(run / STATE, time.monotonic() - clock)
+    progress.say(f"step {broken}: a loss is not a number: back to step {trainer.steps}, learning rates halved")
 
 
 def _share_done(steps: int, seconds: float, config: Config) -> float:
@@ -230,7 +260,7 @@ def _chosen(
 
 def _calibrated(model: DistinctionModel, split: Split, progress: Progress, choice: Choice) -> Detector:
     chosen = _few_of_each(split.kept_out, CALIBRATION_PICTURES)
-    maps: dict[int, list[Any]] = {WITH: [], WITHOUT: []}
+    maps: dict[int, list[Array]] = {WITH: [], WITHOUT: []}
     scores = []
     for index, (picture, result) in enumerate(
         zip(chosen, model.map_files([picture.file for picture in chosen]), strict=True)
@@ -239,8 +269,16 @@ def _calibrated(model: DistinctionModel, split: Split, progress: Progress, choic
         maps[picture.label].append(result.map_HW)
         scores.append((picture.label, result.scores))
     detector = calibrate(maps[WITHOUT], maps[WITH], model.config.map.false_alarm)
-    kept_out_scores = explained(scores) | {"separation": choice.separation}
-    return replace(detector, kept_out_scores=kept_out_scores, map_kind=choice.kind, step=choice.step)
+    background = _mean(maps[WITHOUT]) / max(_mean(maps[WITH]), 1e-12)
+    kept_out_scores = explained(scores) | {"separation": choice.separation, "background": background}
+    notes = tuple(warnings(kept_out_scores))
+    for note in notes:
+        progress.say(f"warning: {note}")
+    return replace(detector, kept_out_scores=kept_out_scores, map_kind=choice.kind, step=choice.step, warnings=notes)
+
+
+def _mean(maps: Sequence[Array]) -> float:
+    return float(np.mean([map_HW.mean() for map_HW in maps]))
 
 
 def _few_of_each(pictures: Iterable[LabelledPicture], count: int) -> list[LabelledPicture]:

@@ -19,6 +19,7 @@ from distmap.augment import augment, mix_bands
 from distmap.config import Config, TrainingConfig
 from distmap.devices import pick_precision
 from distmap.files import replacing
+from distmap.health import CHECK_EVERY, FIRST_CHECK, TIMES, diagnose
 from distmap.networks import Discriminator, Generator, Locator
 from distmap.seeding import seeded_networks, step_generator
 
@@ -39,6 +40,9 @@ class Trainer:
         self.config = config
         self.steps = 0
         self.candidates: dict[int, dict[str, Tensor]] = {}
+        self._factors = dict.fromkeys(("guidance", "locality", "discriminator_rate", "rate"), 1.0)
+        self._remedies: dict[str, int] = {}
+        self._recent: dict[str, float] = {}
         self._fabric = Fabric(
             accelerator=device.type, devices=1, precision=pick_precision(config.training.precision, device)
         )
@@ -69,9 +73,10 @@ class Trainer:
     def step(self, x_BCHW: Tensor, labels_B: Tensor, progress: float) -> dict[str, Tensor]:
         """One update of each network on a class-balanced batch; ``progress`` in 0..1 sets the learning rates.
 
-        Returns every loss term as weighted in its sum, detached.
+        Returns every loss term as weighted in its sum, and what ``distmap.health`` looks at, detached.
         """
         weights = self.config.losses
+        factors = self._factors
         draws = step_generator(self.config.seed, DRAWS_STREAM, self.steps)
         x_BCHW = self._fabric.to_device(x_BCHW).contiguous(memory_format=torch.channels_last)
         y = self._fabric.to_device(labels_B)
@@ -90,23 +95,46 @@ class Trainer:
         self._discriminator.requires_grad_(True)
         with self._fabric.autocast():
             verdicts = self.locator(mix_bands(seen, self.config.locator.band_mixing, draws))
+        change = losses.locality(swapped, x_BCHW)
         generator_terms = {
             "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),
-            "guidance": weights.guidance * losses.classification(verdicts, 1 - y),
+            "guidance": factors["guidance"] * weights.guidance * losses.classification(verdicts, 1 - y),
             "fidelity": weights.fidelity * losses.fidelity(same, x_BCHW),
             "gradient": weights.gradient * losses.gradient_fidelity(same, x_BCHW),
             "focused": weights.focused * losses.focused_fidelity(same, x_BCHW, own[:, 0]),
             "overlap": weights.overlap * losses.overlap(own),
             "energy": weights.energy * losses.energy_imbalance(own),
             "sparsity": weights.sparsity * losses.sparsity(own[:, 0]),
-            "locality": weights.locality * losses.locality(swapped, x_BCHW),
+            "locality": factors["locality"] * weights.locality * change,
         }
         self._generator_optimiser.zero_grad()
         self._fabric.backward(torch.stack(list(generator_terms.values())).sum())
         self._generator_optimiser.step()
         self.steps += 1
         self._update_average()
-        return {name: value.detach() for name, value in (terms | generator_terms).items()}
+        convinced = (verdicts.argmax(dim=1) == 1 - y).float().mean()
+        terms |= generator_terms | {"change": change, "convinced": convinced}
+        for name in ("margin", "change", "convinced"):
+            self._recent[name] = self._recent.get(name, 0.0) + float(terms[name].detach()) / CHECK_EVERY
+        return {name: value.detach() for name, value in terms.items()}
+
+    def check_up(self) -> list[str]:
+        """Look at the last ``CHECK_EVERY`` steps, mend what can be mended, and say so, a line each."""
+        recent, self._recent = self._recent, {}
+        if self.steps < FIRST_CHECK:
+            return []
+        lines = []
+        for remedy in diagnose(recent, self.config.losses):
+            tried = self._remedies.get(remedy.name, 0)
+            if tried < TIMES:
+                self._remedies[remedy.name] = tried + 1
+                self._factors[remedy.changes] *= remedy.by
+                lines.append(f"step {self.steps}: {remedy.line}")
+        return lines
+
+    def slow_down(self, factor: float) -> None:
+        """Multiply all learning rates from now on."""
+        self._factors["rate"] *= factor
 
     def _discriminator_step(
         self, real_BCHW: Tensor, fake_BCHW: Tensor, y: Tensor, draws: torch.Generator
@@ -135,10 +163,13 @@ class Trainer:
 
     def _set_rates(self, factor: float) -> None:
         settings = self.config.training
+        factor *= self._factors["rate"]
         generator_rest, generator_mapping = self._generator_optimiser.param_groups
         generator_rest["lr"] = settings.learning_rate * factor
         generator_mapping["lr"] = settings.mapping_rate * factor
-        self._discriminator_optimiser.param_groups[0]["lr"] = settings.discriminator_rate * factor
+        self._discriminator_optimiser.param_groups[0]["lr"] = (
+            settings.discriminator_rate * factor * self._factors["discriminator_rate"]
+        )
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -159,6 +190,7 @@ class Trainer:
         """Write everything that going on needs, in one move; ``seconds`` is the time spent so far."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         progress = {"steps": self.steps, "seconds": seconds, "candidates": self.candidates}
+        progress |= {"factors": self._factors, "remedies": self._remedies, "recent": self._recent}
         with replacing(path) as temporary:
             torch.save(state | progress, temporary)
 
@@ -169,6 +201,7 @@ class Trainer:
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
             self.candidates = dict(state["candidates"])
+            self._factors, self._remedies, self._recent = state["factors"], state["remedies"], state["recent"]
             self.steps = int(state["steps"])
             return float(state["seconds"])
         except (RuntimeError, KeyError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:

@@ -63,7 +63,7 @@ def test_a_run_holds_every_file_of_the_interface(fitted: Path) -> None:
     assert config["losses"].keys() > {"fidelity", "sparsity"}  # every setting, not only those that were given
     detector = json.loads((fitted / "detector.json").read_text())
     assert detector["pictures"] == 2  # 15 % of twelve, rounded up
-    assert detector["kept_out_scores"].keys() == {"psnr", "residual", "flip_rate", "separation"}
+    assert detector["kept_out_scores"].keys() == {"psnr", "residual", "flip_rate", "separation", "background"}
     assert detector["threshold"] > 0
 
 
@@ -197,7 +197,7 @@ def start(folders: Folders, run: Path, tiny: dict[str, Any], *more: str) -> subp
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
-    while not path.exists():
+    while not (path.exists() and path.stat().st_size):
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -227,7 +227,7 @@ def test_a_killed_run_resumes_bit_for_bit(
 ) -> None:
     run = tmp_path / "killed"
     process = start(pictures, run, tiny)
-    wait_for(run / "state" / "latest.pt", process)
+    wait_for(run / "metrics.jsonl", process)  # ten steps are done then, and a state was saved on the way
     process.kill()
     assert finish(process)[0] == -signal.SIGKILL
     assert not (run / "weights.safetensors").exists()
@@ -257,7 +257,7 @@ def test_ctrl_c_saves_and_resume_finishes(
 ) -> None:
     run = tmp_path / "stopped"
     process = start(pictures, run, tiny)
-    wait_for(run / "state" / "latest.pt", process)
+    wait_for(run / "metrics.jsonl", process)  # ten steps are done then, and a state was saved on the way
     process.send_signal(signal.SIGINT)
     status, errors = finish(process)
     assert status == 130, errors

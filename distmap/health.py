@@ -1,0 +1,77 @@
+"""Noticing, without labels, a training that goes wrong, and what is done about it.
+
+While it trains, the means of what each step reports are looked at every ``CHECK_EVERY`` steps (`diagnose`); what can be
+mended is, by changing a weight or a rate, and said in one line. At the end the scores of the kept-out pictures tell
+whether the maps are worth anything (`warnings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from distmap.config import LossConfig
+
+CHECK_EVERY = 100  # steps
+FIRST_CHECK = 200  # steps; before, nothing has had time to form
+TIMES = 3  # that one remedy is tried
+FORTHRIGHT = 0.5  # share of repaintings that the locator must take for their new class
+CONFINED = 0.35  # mean change, of a range of 2, beyond which more than the thing is repainted
+BEATEN = 8.0  # margin of the discriminator from which on the generator learns nothing from it
+
+CHANCE, LOW_FLIPS, LOW_PSNR, BACKGROUND = 0.6, 0.3, 20.0, 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """What is wrong, in words, and by how much the factor ``changes`` is multiplied."""
+
+    name: str
+    line: str
+    changes: str
+    by: float
+
+
+def diagnose(means: Mapping[str, float], weights: LossConfig) -> list[Remedy]:
+    """Remedies for what the means over recent steps of a training show.
+
+    ``convinced``: share of repaintings that the locator takes for their new class; ``change``: mean absolute difference
+    of a picture and its repainting as the other class; ``margin``: mean logit of real minus repainted pictures.
+    """
+    found = []
+    if weights.guidance and means["convinced"] < FORTHRIGHT:
+        line = f"little is repainted ({means['convinced']:.0%} of the pictures change class): guidance doubled"
+        found.append(Remedy(name="timid", line=line, changes="guidance", by=2.0))
+    if means["change"] > CONFINED:
+        line = f"the background is repainted (mean change {means['change']:.2f}): locality tripled"
+        found.append(Remedy(name="sprawling", line=line, changes="locality", by=3.0))
+    if means["margin"] > BEATEN:
+        line = f"the discriminator wins (margin {means['margin']:.1f}): its rate is cut to a third"
+        found.append(Remedy(name="beaten", line=line, changes="discriminator_rate", by=1 / 3))
+    return found
+
+
+def warnings(scores: Mapping[str, float]) -> list[str]:
+    """What the scores of the kept-out pictures say against the maps, a line each; none where all is well.
+
+    ``separation``, ``flip_rate``, ``psnr``, ``background``: see ``distmap.calibration.Detector``.
+    """
+    lines = []
+    if scores["separation"] < CHANCE:
+        lines.append(
+            f"the maps hardly tell kept-out pictures apart (separation {scores['separation']:.2f}, 0.5 is chance): "
+            "train longer, or give more pictures"
+        )
+    if scores.get("flip_rate", 1.0) < LOW_FLIPS:
+        lines.append(
+            f"only {scores['flip_rate']:.0%} of the kept-out pictures change class when they are repainted: "
+            "train longer, or raise losses.guidance"
+        )
+    if scores["psnr"] < LOW_PSNR:
+        lines.append(f"pictures are repainted badly ({scores['psnr']:.1f} dB): train longer")
+    if scores["background"] > BACKGROUND:
+        lines.append(
+            f"pictures WITHOUT are changed as much as pictures WITH ({scores['background']:.0%}): "
+            "train longer, or raise losses.locality"
+        )
+    return lines
