@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST_ARGS ?=
+QUALITY_ARGS ?=
 LOCK_ARGS ?=
 
-.PHONY: help install demo test lint format bench lock clean
+.PHONY: help install demo test lint format bench bench-quality lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 install: $(INSTALLED) ## Set up .venv with the pinned packages and this project
 
@@ -41,6 +42,9 @@ format: $(INSTALLED) ## Put the code into the form that lint asks for
 
 bench: $(INSTALLED) ## Time what must be fast
 	$(BIN)/python -m pytest --color=no --benchmark-enable --benchmark-only $(PYTEST_ARGS)
+
+bench-quality: $(INSTALLED) ## Measure quality row by row into docs/results.md: hours; goes on where it stopped
+	$(BIN)/python -m pipelines.quality $(QUALITY_ARGS)
 
 lock: ## Resolve requirements.lock again, keeping its pins where they still fit (LOCK_ARGS=--upgrade renews them)
 	$(PYTHON) -m venv build/uv

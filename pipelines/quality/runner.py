@@ -1,0 +1,204 @@
+"""Run a row with a seed: prepare, fit, extract, evaluate, keep. What is finished is not done again."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import json
+import pkgutil
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import detect
+import distmap
+from distmap.config import resolve
+from distmap.files import read_json, write_text
+from distmap.progress import Progress
+from pipelines.quality.machine import Machine, code_revision, look
+from pipelines.quality.picture_sets import prepare
+from pipelines.quality.results import Result, Seconds, read_result
+from pipelines.quality.rows import Row
+from pipelines.quality.scores import every_score
+
+FULL = 1.0
+PROTOCOL, FITTED = "protocol.json", "fitted.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """Where things are: sets in ``data/``; runs in ``runs/`` and results in ``results/``, those of trials apart."""
+
+    root: Path
+    data: Path
+    """The real pictures."""
+    budget_scale: float = FULL
+
+    @property
+    def home(self) -> Path:
+        """Of runs and results."""
+        return self.root if self.budget_scale == FULL else self.root / f"trial-{self.budget_scale:g}"
+
+    @property
+    def results(self) -> Path:
+        return self.home / "results"
+
+    def pictures(self, row: Row, seed: int) -> Path:
+        """The set's folder."""
+        return self.root / "data" / row.pictures.name(seed)
+
+    def run(self, row: Row, seed: int) -> Path:
+        """The folder for all that a row and a seed leave."""
+        return self.home / "runs" / f"{row.name}-{seed}"
+
+    def result(self, row: Row, seed: int) -> Path:
+        """The file of the finished row and seed."""
+        return self.results / f"{row.name}-{seed}.json"
+
+    def finished(self, row: Row, seed: int) -> Result | None:
+        """The result, unless there is none or the row was another one then."""
+        path = self.result(row, seed)
+        result = read_result(path) if path.is_file() else None
+        return result if result is not None and result.protocol == row.protocol() else None
+
+
+def load_code() -> str:
+    """Import everything and give the revision: rows take hours, and code that changes meanwhile must stay out."""
+    for package in (distmap, detect):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    return code_revision()
+
+
+def prepare_row(row: Row, seed: int, work: Workspace, progress: Progress) -> dict[str, Any]:
+    """Write the row's pictures unless they are there; see `pipelines.quality.picture_sets.prepare`."""
+    folder = work.pictures(row, seed)
+    with locked(folder.parent / f".{folder.name}.lock"):
+        return prepare(row.pictures, work.data, folder, seed, progress)
+
+
+def run_row(row: Row, seed: int, work: Workspace, revision: str, progress: Progress) -> Result:
+    """Run what is not finished of a row and a seed; a fit that was stopped goes on.
+
+    Raises
+    ------
+    ValueError
+        The data are not as they should be, or another process is at this row and seed.
+    """
+    place = work.run(row, seed)
+    with locked(place.parent / f".{place.name}.lock", wait=False):
+        finished = work.finished(row, seed)
+        if finished is not None:
+            return finished
+        content = prepare_row(row, seed, work, progress)
+        fitted = _fit(row, seed, work, progress)
+        scores, seconds = _score(row, work.pictures(row, seed), place, progress)
+        result = Result(
+            row=row.name,
+            seed=seed,
+            protocol=row.protocol(),
+            budget_scale=work.budget_scale,
+            revision=revision,
+            machine=Machine(**fitted["machine"]),
+            cores_used=fitted["cores_used"],
+            steps=fitted["steps"],
+            seconds=Seconds(fit=fitted["seconds"], **seconds),
+            resumed=fitted["resumed"],
+            pictures=content["pictures"],
+            groups=content["groups"],
+            commands=row.commands(seed),
+            scores=scores,
+            config=fitted["config"],
+        )
+        result.write(work.result(row, seed))
+    return result
+
+
+def _fit(row: Row, seed: int, work: Workspace, progress: Progress) -> dict[str, Any]:
+    """Fit, or go on with a fit of the same protocol, and give what is to be kept of it."""
+    place, pictures = work.run(row, seed), work.pictures(row, seed) / "train"
+    overrides = row.overrides(seed, work.budget_scale)
+    config = asdict(resolve(overrides=overrides))
+    asked = {"protocol": row.protocol(), "config": config}
+    if not (place / PROTOCOL).is_file() or read_json(place / PROTOCOL) != json.loads(json.dumps(asked)):
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        write_text(place / PROTOCOL, json.dumps(asked, indent=1) + "\n")
+    if (place / FITTED).is_file():
+        fitted: dict[str, Any] = read_json(place / FITTED)
+        return fitted
+    run = place / "run"
+    resumed = (run / "config.yaml").is_file()
+    if not resumed:
+        shutil.rmtree(run, ignore_errors=True)
+    machine = look()
+    _, before = _training_state(run)
+    wall, cpu = time.monotonic(), time.process_time()
+    distmap.fit(
+        pictures / "with", pictures / "without", run=run, overrides=overrides, resume=resumed, progress=progress
+    )
+    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    fitted = {
+        "config": config,
+        "machine": asdict(machine),
+        "cores_used": cpu / wall,
+        "steps": _training_state(run)[0],
+        "seconds": before + wall,
+        "resumed": resumed,
+    }
+    write_text(place / FITTED, json.dumps(fitted, indent=1) + "\n")
+    return fitted
+
+
+def _training_state(run: Path) -> tuple[int, float]:
+    """Steps made and seconds spent, as the run's own state has them; 0 before the first is saved."""
+    import torch
+
+    from distmap.fitting import STATE
+
+    if not (run / STATE).is_file():
+        return 0, 0.0
+    state = torch.load(run / STATE, map_location="cpu", weights_only=True, mmap=True)
+    return int(state["steps"]), float(state["seconds"])
+
+
+def _score(row: Row, pictures: Path, place: Path, progress: Progress) -> tuple[dict[str, Any], dict[str, float]]:
+    """Extract and evaluate as the commands do, with the same files; scores, and seconds of both."""
+    from detect.files import beside, whole_folder, write_map
+
+    started = time.monotonic()
+    run, maps, annotations = place / "run", place / "maps", place / "annotations.json"
+    shutil.rmtree(maps, ignore_errors=True)
+    config = detect.read_detector(run / "detector.json").config(category=row.category)
+    model = distmap.load(run)
+    with whole_folder(maps) as unfinished:
+
+        def kept(items: Iterable[distmap.PictureMap]) -> Iterator[distmap.PictureMap]:
+            for item in items:
+                write_map(beside(unfinished, item.name, ".tiff"), item.map_HW)
+                yield item
+
+        progress.update("mapping", 0, {})
+        found = list(detect.extract(kept(model.maps([pictures / folder for folder in row.images])), config))
+    detect.write_annotations(annotations, found, target_format="coco", categories=[row.category])
+    extracted = time.monotonic()
+    progress.update("scoring", 0, {})
+    scores = detect.evaluate(annotations, pictures / row.truth, maps=maps, group=row.group)
+    everything = every_score(scores, maps, pictures / "test" / "shapes")
+    return everything, {"extract": extracted - started, "evaluate": time.monotonic() - extracted}
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Keep other processes out while the block runs; raises ValueError where one is in and this is not to wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise ValueError(f"{path}: another process is at this row and seed; leave it out with --rows") from None
+        yield
