@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distmap.config import Config
+    from distmap.exporting import export
     from distmap.fitting import fit
     from distmap.model import DistinctionModel, PictureMap, load
 
-__all__ = ["Config", "DistinctionModel", "PictureMap", "fit", "load"]
+__all__ = ["Config", "DistinctionModel", "PictureMap", "export", "fit", "load"]
 
 _HOMES = {
     "Config": "distmap.config",
     "DistinctionModel": "distmap.model",
     "PictureMap": "distmap.model",
+    "export": "distmap.exporting",
     "fit": "distmap.fitting",
     "load": "distmap.model",
 }

@@ -126,6 +126,21 @@ def info(run: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--format", "format_", type=click.Choice(["onnx"]), required=True, help="What to write.")
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="[default: RUN/map.onnx]")
+@AS_JSON
+def export(run: Path, format_: str, out: Path | None, as_json: bool) -> None:
+    """Write the map as one graph for other programs, such as those built on ONNX Runtime."""
+    import distmap
+
+    written = distmap.export(run, out=out, format=format_)
+    click.echo(f"{written}: from pictures in [-1, 1] to maps; its metadata says the rest", err=True)
+    if as_json:
+        click.echo(json.dumps({"file": str(written)}))
+
+
+@main.command()
 @AS_JSON
 def presets(as_json: bool) -> None:
     """List the presets, and every setting with the value that `quick` gives it."""

@@ -29,7 +29,8 @@ def painted(generator: Generator, locator: Locator, x_BCHW: Tensor) -> Tensor:
     """Everything that the map is made of, B x (2NC + 1) x H x W: the branches as WITHOUT, then as WITH, each with its C
     bands, then the locator's logit at each place."""
     features = generator.encode(x_BCHW)
-    labels_B = torch.full((len(x_BCHW),), WITHOUT, device=x_BCHW.device)
+    # Not len(), which would make the size of the batch a constant of an exported graph.
+    labels_B = torch.full((x_BCHW.shape[0],), WITHOUT, device=x_BCHW.device)
     without = generator.paint(features, labels_B)
     with_ = generator.paint(features, torch.full_like(labels_B, WITH))
     place = F.interpolate(locator.places(x_BCHW)[:, None], x_BCHW.shape[2:], mode="bilinear")
