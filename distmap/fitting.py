@@ -8,16 +8,14 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from distmap.calibration import DETECTOR, Detector, calibrate, explained, write_detector
+from distmap.calibration import DETECTOR, write_detector
 from distmap.choice import Choice, choose
 from distmap.config import Config, read_yaml, resolve, to_yaml, validate
 from distmap.devices import pick_device
@@ -34,10 +32,12 @@ from distmap.folders import (
     split_groups,
     survey,
 )
-from distmap.health import CHECK_EVERY, warnings
+from distmap.health import CHECK_EVERY
 from distmap.images import Array
+from distmap.kept_out import calibrated, few_of_each
 from distmap.model import WEIGHTS, DistinctionModel, save
 from distmap.progress import Progress, Silent
+from distmap.self_training import learn_from_maps
 
 if TYPE_CHECKING:
     from distmap.training import Trainer
@@ -50,8 +50,8 @@ LOG_EVERY = 10  # steps
 BREAKDOWNS = 3  # from which a training is taken back to its last state
 CANDIDATE_SHARES = (0.5, 0.75)  # of the training, after which the weights are kept to choose from
 CHOICE_SHARE = 0.97  # of the time limit, by when earlier weights must have been looked at
+STUDENT_SHARE = 0.95  # of the time limit, by when the student must be done
 CHOICE_PICTURES = 150  # of each class to choose by
-CALIBRATION_PICTURES = 400  # at most so many of each class; more would hardly move the threshold
 SHEET_ROWS = 8
 BATCHES_STREAM = 2
 
@@ -106,9 +106,11 @@ def fit(
     pictures = list_folders(Path(with_folder), Path(without_folder), wanted.data.group)
     split = split_groups(pictures, wanted.data.holdout, wanted.seed)
     facts = survey(split)
-    description = _describe(split, Path(with_folder), Path(without_folder))
+    if wanted.student.rounds:
+        _check_student(wanted, facts)
+    description = describe_split(split, Path(with_folder), Path(without_folder))
     if resume:
-        _check_same_pictures(run, description)
+        check_same_pictures(run, description, "--resume")
     _prepare(run, wanted, description, overwrite=overwrite and not resume)
     return _fit(run, wanted, split, facts, target_device, progress, clock)
 
@@ -123,13 +125,13 @@ def _fit(
     spent = trainer.load_state(run / STATE) if (run / STATE).is_file() else 0.0
     clock -= spent
     store = PictureStore(split.train, facts.scaling, config.image_size, config.data.cache_mb)
-    shown = _few_of_each(split.kept_out, SHEET_ROWS // 2)
+    shown = few_of_each(split.kept_out, SHEET_ROWS // 2)
 
     def snapshot() -> DistinctionModel:
         return DistinctionModel(config, facts, trainer.average, trainer.locator, None, device)
 
     def over(share: float) -> bool:
-        limit = config.training.time_limit
+        limit = _painting_limit(config)
         return limit is not None and time.monotonic() - clock > share * limit
 
     if trainer.steps == 0:
@@ -143,11 +145,14 @@ def _fit(
     judge = train_judge(store, config, facts.scaling.bands, device, lambda: over(JUDGE_SHARE))
     progress.update("choosing", 0, {})
     choice, model = _chosen(trainer, facts, judge, device, split, lambda: over(CHOICE_SHARE))
-    detector = _calibrated(model, split, progress, choice)
+    detector = calibrated(model, split.kept_out, choice.kind, choice.step, progress)
+    if config.student.rounds:
+        time_spent = _time_spent(config, clock)
+        model, detector = learn_from_maps(model, detector, split, config, time_spent, progress)
     save(run, model)
     write_detector(run, detector)
     progress.say(
-        f"{run}: {trainer.steps} steps, {choice.kind} map of step {choice.step}, "
+        f"{run}: {trainer.steps} steps, {detector.map_kind} map of step {choice.step}, "
         f"threshold {detector.threshold:.4g} takes {detector.false_alarm:.3%} "
         f"of the pixels of {detector.pictures} kept-out pictures WITHOUT"
     )
@@ -232,9 +237,34 @@ def _share_done(steps: int, seconds: float, config: Config) -> float:
     shares = [0.0]
     if settings.steps is not None:
         shares.append(steps / settings.steps)
-    if settings.time_limit is not None:
-        shares.append(seconds / (TRAINING_SHARE * settings.time_limit))
+    limit = _painting_limit(config)
+    if limit is not None:
+        shares.append(seconds / (TRAINING_SHARE * limit))
     return max(shares)
+
+
+def _painting_limit(config: Config) -> float | None:
+    """Seconds for everything but the student."""
+    limit = config.training.time_limit
+    if limit is None or not config.student.rounds:
+        return limit
+    return limit * (1 - config.student.time_share)
+
+
+def _time_spent(config: Config, clock: float) -> Callable[[], float]:
+    """Share of the time from now until the student must be done that is over; always 0 without a limit."""
+    limit, begun = config.training.time_limit, time.monotonic()
+    if limit is None:
+        return lambda: 0.0
+    seconds = clock + STUDENT_SHARE * limit - begun
+    return lambda: (time.monotonic() - begun) / seconds if seconds > 0 else 1.0
+
+
+def _check_student(config: Config, facts: Survey) -> None:
+    """Make a student and drop it: what cannot be had is noticed before hours of training."""
+    from distmap.student import new_student
+
+    new_student(config, facts.scaling.bands, 1)
 
 
 def _chosen(
@@ -251,45 +281,11 @@ def _chosen(
     latest_first = sorted(states, reverse=True)
     choice = choose(
         ((step, model(states[step], trainer.config)) for step in latest_first),
-        _few_of_each(split.kept_out, CHOICE_PICTURES),
+        few_of_each(split.kept_out, CHOICE_PICTURES),
         out_of_time,
     )
     config = replace(trainer.config, map=replace(trainer.config.map, kind=choice.kind))
     return choice, model(states[choice.step], config)
-
-
-def _calibrated(model: DistinctionModel, split: Split, progress: Progress, choice: Choice) -> Detector:
-    chosen = _few_of_each(split.kept_out, CALIBRATION_PICTURES)
-    maps: dict[int, list[Array]] = {WITH: [], WITHOUT: []}
-    scores = []
-    for index, (picture, result) in enumerate(
-        zip(chosen, model.map_files([picture.file for picture in chosen]), strict=True)
-    ):
-        progress.update("calibrating", index / len(chosen), {})
-        maps[picture.label].append(result.map_HW)
-        scores.append((picture.label, result.scores))
-    detector = calibrate(maps[WITHOUT], maps[WITH], model.config.map.false_alarm)
-    background = _mean(maps[WITHOUT]) / max(_mean(maps[WITH]), 1e-12)
-    kept_out_scores = explained(scores) | {"separation": choice.separation, "background": background}
-    notes = tuple(warnings(kept_out_scores))
-    for note in notes:
-        progress.say(f"warning: {note}")
-    return replace(detector, kept_out_scores=kept_out_scores, map_kind=choice.kind, step=choice.step, warnings=notes)
-
-
-def _mean(maps: Sequence[Array]) -> float:
-    return float(np.mean([map_HW.mean() for map_HW in maps]))
-
-
-def _few_of_each(pictures: Iterable[LabelledPicture], count: int) -> list[LabelledPicture]:
-    """At most ``count`` of each class, spread evenly over the list."""
-    few: list[LabelledPicture] = []
-    everything = list(pictures)
-    for label in (WITH, WITHOUT):
-        members = [picture for picture in everything if picture.label == label]
-        chosen = np.unique(np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int))
-        few += [members[index] for index in chosen]
-    return few
 
 
 def _sample(run: Path, model: DistinctionModel, shown: list[LabelledPicture], step: int) -> None:
@@ -423,7 +419,7 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}"
 
 
-def _describe(split: Split, with_folder: Path, without_folder: Path) -> dict[str, Any]:
+def describe_split(split: Split, with_folder: Path, without_folder: Path) -> dict[str, Any]:
     """What was trained on what: names relative to the folders."""
     sides: dict[str, Any] = {"folders": {"with": with_folder.name, "without": without_folder.name}}
     for side, pictures in (("train", split.train), ("kept_out", split.kept_out)):
@@ -434,9 +430,10 @@ def _describe(split: Split, with_folder: Path, without_folder: Path) -> dict[str
     return sides
 
 
-def _check_same_pictures(run: Path, description: Mapping[str, Any]) -> None:
+def check_same_pictures(run: Path, description: Mapping[str, Any], what: str) -> None:
+    """Raise ValueError, of ``what``, where a run was not made of the pictures that ``describe_split`` describes."""
     path = run / SPLIT
     if path.is_file():
         before = read_json(path)
         if any(before[side] != description[side] for side in ("train", "kept_out")):
-            raise ValueError(f"--resume: the folders do not hold the pictures that {path} lists; give the same folders")
+            raise ValueError(f"{what}: the folders do not hold the pictures that {path} lists; give the same folders")

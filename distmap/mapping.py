@@ -48,7 +48,8 @@ def write_maps(
             raise PictureError(f"{file.path}: its map would have the name of that of {seen[name]}; rename one")
         seen[name] = file.path
     with filling(out) as folder:
-        for index, (file, name, result) in enumerate(zip(files, names, model.map_files(files), strict=True)):
+        maps = model.map_files(files, explained=False)
+        for index, (file, name, result) in enumerate(zip(files, names, maps, strict=True)):
             progress.update("mapping", index / len(files), {})
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from distmap.config import Config, read_yaml, validate
+from distmap.config import Config, StudentConfig, read_yaml, validate
 from distmap.folders import WITH, WITHOUT, Survey
 from distmap.images import (
     Array,
@@ -109,11 +109,10 @@ class DistinctionModel:
         self._judge = judge.to(device).eval() if judge is not None else None
         self._student = student.to(device).eval() if student is not None else None
 
-    def with_student(self, student: Student) -> DistinctionModel:
-        """The same model, whose maps a student makes."""
-        return DistinctionModel(
-            self.config, self.survey, self._generator, self._locator, self._judge, self.device, student
-        )
+    def with_student(self, student: Student, settings: StudentConfig) -> DistinctionModel:
+        """The same model, whose maps a student with these settings makes."""
+        config = replace(self.config, student=settings)
+        return DistinctionModel(config, self.survey, self._generator, self._locator, self._judge, self.device, student)
 
     @property
     def scaling(self) -> Scaling:

@@ -37,7 +37,7 @@ def taught(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(fitted / name, run)
     loaded = distmap.load(fitted, device="cpu")
     torch.manual_seed(0)
-    save(run, loaded.with_student(Student(loaded.config.student, 1).eval()))
+    save(run, loaded.with_student(Student(loaded.config.student, 1).eval(), loaded.config.student))
     return run
 
 

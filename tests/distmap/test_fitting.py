@@ -372,3 +372,71 @@ def test_a_failed_fit_leaves_the_old_run_alone(fit: Fit, pictures: Folders, tmp_
     with pytest.raises(ValueError, match="empty: the folder holds no pictures"):
         fit(folders=(pictures[0], tmp_path / "empty"), overwrite=True)
     assert sorted(path.name for path in run.rglob("*")) == before
+
+
+# --- with a student ----------------------------------------------------------------------------------------------
+
+STUDENT = {"rounds": 1, "steps": 2, "encoder_depth": 3, "batch_size": 4}
+
+
+def learn_from_faint_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a tiny run's maps are sure of is next to nothing; here anything will do."""
+    monkeypatch.setattr("distmap.self_training.pseudo_label", lambda map_HW, *_: (map_HW > 0).astype(np.uint8))
+
+
+def test_a_student_becomes_part_of_the_run(
+    fit: Fit, tiny: dict[str, Any], pictures: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_from_faint_maps(monkeypatch)
+    run = fit(overrides={**tiny, "student": STUDENT})
+    assert any(name.startswith("student.") for name in load_file(run / "weights.safetensors"))
+    detector = json.loads((run / "detector.json").read_text())
+    assert detector["map_kind"] == "student"
+    assert detector["kept_out_scores"].keys() >= {"psnr", "residual", "flip_rate", "separation"}
+    model = distmap.load(run, device="cpu")
+    maps = [result.map_HW for result in model.maps([pictures[1]])]
+    assert all(map_HW.min() >= 0 and map_HW.max() <= 1 for map_HW in maps)
+    kept_out = json.loads((run / "split.json").read_text())["kept_out"]["without"]
+    held = [result.map_HW for result in model.maps([pictures[1] / name for name in kept_out])]
+    assert np.mean(np.stack(held) >= detector["threshold"]) == pytest.approx(detector["false_alarm"])  # of ITS maps
+
+
+def test_a_crash_in_the_students_phase_loses_nothing(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_from_faint_maps(monkeypatch)
+    settings = {**tiny, "student": STUDENT}
+    whole = fit("whole", overrides=settings)
+    with monkeypatch.context() as broken:
+        broken.setattr("distmap.student.train_student", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit("cut", overrides=settings)
+    assert not (whole.parent / "cut" / "weights.safetensors").exists()
+    cut = fit("cut", overrides=settings, resume=True)
+    assert same_weights(whole, cut)
+    assert (whole / "detector.json").read_text() == (cut / "detector.json").read_text()
+
+
+def test_a_student_that_cannot_be_had_is_refused_before_anything_is_written(
+    fit: Fit, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"student.encoder='resnet19'"):
+        fit(overrides={**tiny, "student": {**STUDENT, "encoder": "resnet19"}})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_student_gets_its_share_of_the_time(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from distmap import fitting
+    from distmap.config import resolve
+
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    training = {**tiny["training"], "steps": None, "time_limit": 100.0}
+    alone = resolve(overrides={**tiny, "training": training})
+    config = resolve(overrides={**tiny, "training": training, "student": {**STUDENT, "time_share": 0.25}})
+    assert (fitting._painting_limit(alone), fitting._painting_limit(config)) == (100, 75)
+    spent = fitting._time_spent(config, clock=925.0)  # 75 of 100 seconds are over; by 95 it must be done
+    assert spent() == 0
+    now = 1010.0
+    assert spent() == pytest.approx(0.5)
+    assert fitting._time_spent(config, clock=900.0)() == 1

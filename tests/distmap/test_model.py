@@ -291,7 +291,8 @@ class Slope(nn.Module):
 
 def taught(*, longer: int = SIDE, **sections: Any) -> Any:
     student: Any = Slope()
-    return model(Constant(), longer=longer, longest=longer, **sections).with_student(student)
+    untaught = model(Constant(), longer=longer, longest=longer, **sections)
+    return untaught.with_student(student, untaught.config.student)
 
 
 def test_a_student_makes_the_map_at_the_pictures_own_size() -> None:
@@ -342,10 +343,10 @@ def test_a_student_is_saved_and_loaded(fitted: Path, pictures: tuple[Path, Path]
     loaded = distmap.load(fitted, device="cpu")
     student = Student(loaded.config.student, 1).eval()
     shutil.copy(fitted / "config.yaml", tmp_path)
-    save(tmp_path, loaded.with_student(student))
+    save(tmp_path, loaded.with_student(student, loaded.config.student))
     again = distmap.load(tmp_path, device="cpu")
     picture = read_picture(pictures[0] / "with_00.png")
-    np.testing.assert_array_equal(again.map(picture), loaded.with_student(student).map(picture))
+    np.testing.assert_array_equal(again.map(picture), loaded.with_student(student, loaded.config.student).map(picture))
     assert np.abs(again.map(picture) - loaded.map(picture)).max() > 0.01
 
 

@@ -1,0 +1,61 @@
+"""What a model does on pictures that were kept out of training: its threshold and its scores, with no label drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from distmap.calibration import Detector, calibrate, explained
+from distmap.choice import separation, strength
+from distmap.folders import WITH, WITHOUT, LabelledPicture
+from distmap.health import warnings
+from distmap.images import Array
+from distmap.progress import Progress
+
+if TYPE_CHECKING:
+    from distmap.model import DistinctionModel
+
+CALIBRATION_PICTURES = 400  # at most so many of each class; more would hardly move the threshold
+
+
+def calibrated(
+    model: DistinctionModel, kept_out: Iterable[LabelledPicture], map_kind: str, step: int, progress: Progress
+) -> Detector:
+    """The detector of a model, from its maps of kept-out pictures of both folders."""
+    chosen = few_of_each(kept_out, CALIBRATION_PICTURES)
+    maps: dict[int, list[Array]] = {WITH: [], WITHOUT: []}
+    scores = []
+    for index, (picture, result) in enumerate(
+        zip(chosen, model.map_files([picture.file for picture in chosen]), strict=True)
+    ):
+        progress.update("calibrating", index / len(chosen), {})
+        maps[picture.label].append(result.map_HW)
+        scores.append((picture.label, result.scores))
+    detector = calibrate(maps[WITHOUT], maps[WITH], model.config.map.false_alarm)
+    strengths = {label: [strength(map_HW) for map_HW in some] for label, some in maps.items()}
+    kept_out_scores = explained(scores) | {
+        "separation": separation(strengths[WITH], strengths[WITHOUT]),
+        "background": _mean(maps[WITHOUT]) / max(_mean(maps[WITH]), 1e-12),
+    }
+    notes = tuple(warnings(kept_out_scores))
+    for note in notes:
+        progress.say(f"warning: {note}")
+    return replace(detector, kept_out_scores=kept_out_scores, map_kind=map_kind, step=step, warnings=notes)
+
+
+def few_of_each(pictures: Iterable[LabelledPicture], count: int) -> list[LabelledPicture]:
+    """At most ``count`` of each class, spread evenly over the list."""
+    few: list[LabelledPicture] = []
+    everything = list(pictures)
+    for label in (WITH, WITHOUT):
+        members = [picture for picture in everything if picture.label == label]
+        chosen = np.unique(np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int))
+        few += [members[index] for index in chosen]
+    return few
+
+
+def _mean(maps: Sequence[Array]) -> float:
+    return float(np.mean([map_HW.mean() for map_HW in maps]))

@@ -1,0 +1,91 @@
+"""Rounds of self-training: maps give pseudo-labels, a student learns them, its maps give the next ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distmap.folders import WITH, LabelledPicture, Split
+from distmap.images import fit_square
+from distmap.kept_out import calibrated
+from distmap.progress import Progress
+from distmap.pseudo_labels import NEGATIVE, PseudoLabelledStore, pseudo_label
+
+if TYPE_CHECKING:
+    from distmap.calibration import Detector
+    from distmap.config import Config
+    from distmap.model import DistinctionModel
+
+KIND = "student"  # of map, in detector.json
+
+
+def learn_from_maps(
+    model: DistinctionModel,
+    detector: Detector,
+    split: Split,
+    config: Config,
+    time_spent: Callable[[], float],
+    progress: Progress,
+) -> tuple[DistinctionModel, Detector]:
+    """Train ``config.student.rounds`` students, each on what the maps of the one before are sure of at their threshold.
+
+    Returns the model with the last student, and the detector of its maps. ``time_spent``: share of the time for all
+    rounds that is over, 0 where there is no limit; a round that no time is left for is left out, and so is one for
+    which no picture WITH reaches the threshold: the line that says so begins with ``warning:``.
+    """
+    from distmap.student import new_student, student_side, train_student
+
+    rounds = config.student.rounds
+    side = student_side(model.survey, config.student)
+    for number in range(1, rounds + 1):
+        store = _labelled(model, split.train, detector.threshold, side, config, progress)
+        if not any(picture.label == WITH for picture in store.pictures):
+            progress.say("warning: no picture WITH reaches the threshold, so there is nothing to train a student on")
+            break
+        begun, due = time_spent(), number / rounds
+        if begun >= due:
+            progress.say(f"warning: no time left for round {number} of self-training; give more")
+            break
+
+        def of_round(begun: float = begun, due: float = due) -> float:
+            return (time_spent() - begun) / (due - begun)
+
+        student = new_student(config, model.scaling.bands, number)
+        train_student(student, store, config, model.device, number, of_round, progress)
+        model = model.with_student(student, config.student)
+        detector = calibrated(model, split.kept_out, KIND, detector.step, progress)
+    return model, detector
+
+
+def _labelled(
+    model: DistinctionModel,
+    pictures: Sequence[LabelledPicture],
+    threshold: float,
+    side: int,
+    config: Config,
+    progress: Progress,
+) -> PseudoLabelledStore:
+    """The pictures whose pixels can be labelled, with their labels."""
+    with_ = [picture for picture in pictures if picture.label == WITH]
+    kept: list[LabelledPicture] = []
+    labels: list[NDArray[np.uint8]] = []
+    maps = model.map_files([picture.file for picture in with_], explained=False)
+    for index, (picture, result) in enumerate(zip(with_, maps, strict=True)):
+        progress.update("labelling", index / len(with_), {})
+        map_HW = fit_square(result.map_HW[..., None], side)[..., 0]
+        label_HW = pseudo_label(map_HW, WITH, threshold, config.student.low_share * threshold)
+        if label_HW is not None:
+            kept.append(picture)
+            labels.append(label_HW)
+    without = [picture for picture in pictures if picture.label != WITH]
+    nothing = np.full((side, side), NEGATIVE, np.uint8)
+    return PseudoLabelledStore(
+        [*kept, *without],
+        [*labels, *(nothing for _ in without)],
+        model.scaling,
+        side,
+        config.data.cache_mb,
+    )

@@ -1,0 +1,53 @@
+"""The detector of a model, from what its maps of kept-out pictures hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from distmap.config import resolve
+from distmap.folders import LabelledPicture, list_folders
+from distmap.images import PictureFile
+from distmap.kept_out import calibrated, few_of_each
+from distmap.model import PictureMap
+from distmap.progress import Silent
+
+
+class HandMade:
+    """In place of a model: pictures WITH have 10 of 100 pixels of 0.8, those WITHOUT one of 0.1."""
+
+    config = resolve(settings=["map.false_alarm=0.02"])
+
+    def map_files(self, files: Sequence[PictureFile]) -> Iterator[PictureMap]:
+        for file in files:
+            label = "with" if file.name.startswith("with_") else "without"
+            map_HW = np.zeros((10, 10), np.float32)
+            map_HW[0] = 0.8 if label == "with" else [0.1, *[0] * 9]
+            yield PictureMap(name=file.name, map_HW=map_HW, scores={f"psnr_{label}": 30.0, "residual": 0.01})
+
+
+@pytest.fixture
+def listed(pictures: tuple[Path, Path]) -> list[LabelledPicture]:
+    return list_folders(*pictures, None)
+
+
+def test_detector_of_hand_made_maps(listed: list[LabelledPicture]) -> None:
+    model: Any = HandMade()
+    detector = calibrated(model, listed, "placed", 7, Silent())
+    assert detector.threshold == pytest.approx(0.4)  # half the strength of what is taken in pictures WITH
+    assert (detector.pictures, detector.map_kind, detector.step) == (12, "placed", 7)
+    expected = {"psnr": 30.0, "residual": 0.01, "separation": 1.0, "background": 0.001 / 0.08}
+    assert detector.kept_out_scores == pytest.approx(expected)
+
+
+def test_few_of_each_are_spread_evenly(listed: list[LabelledPicture]) -> None:
+    few = few_of_each(listed, 3)
+    assert [picture.file.name for picture in few] == [
+        *("with_00.png", "with_06.png", "with_11.png"),
+        *("without_00.png", "without_06.png", "without_11.png"),
+    ]
+    assert len(few_of_each(listed, 100)) == len(listed)

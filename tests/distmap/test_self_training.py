@@ -1,0 +1,152 @@
+"""Rounds of self-training: who is labelled how, what is learnt, when a round is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import distmap
+from distmap.calibration import Detector
+from distmap.config import Config
+from distmap.folders import PictureStore, Split, list_folders, split_groups
+from distmap.images import PictureFile
+from distmap.model import DistinctionModel, PictureMap
+from distmap.self_training import learn_from_maps
+
+DETECTOR = Detector(
+    threshold=0.5, low_threshold=0.5, false_alarm=0.01, rates=(), thresholds=(), pictures=2, map_kind="placed", step=4
+)
+UNSURE = "with_03.png"
+
+
+class Spoken:
+    """Progress that remembers lines and stages."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.stages: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def update(self, stage: str, share: float, figures: Mapping[str, float]) -> None:
+        if stage not in self.stages:
+            self.stages.append(stage)
+
+
+@pytest.fixture
+def model(fitted: Path) -> DistinctionModel:
+    return distmap.load(fitted, device="cpu")
+
+
+@pytest.fixture
+def split(pictures: tuple[Path, Path]) -> Split:
+    return split_groups(list_folders(*pictures, None), 0.15, 0)
+
+
+def config(model: DistinctionModel, rounds: int, steps: int = 2) -> Config:
+    settings = replace(
+        model.config.student, rounds=rounds, steps=steps, encoder_depth=3, batch_size=8, learning_rate=2e-3
+    )
+    return replace(model.config, student=settings)
+
+
+def sure_of_the_block(files: Sequence[PictureFile], *, explained: bool) -> Any:
+    """Maps that are 1 in the block of pictures WITH, 0.3 around it; one picture's map is empty."""
+    assert not explained
+    for file in files:
+        map_HW = np.zeros((32, 32), np.float32)
+        if file.name != UNSURE:
+            map_HW[10:22, 10:22] = 0.3
+            map_HW[12:20, 12:20] = 1
+        yield PictureMap(name=file.name, map_HW=map_HW, scores={})
+
+
+def test_the_student_learns_what_the_maps_are_sure_of(
+    model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "map_files", sure_of_the_block)
+    seen: list[PictureStore] = []
+    train = distmap.student.train_student
+
+    def spy(student: Any, store: Any, *rest: Any) -> None:
+        seen.append(store)
+        train(student, store, *rest)
+
+    monkeypatch.setattr("distmap.student.train_student", spy)
+    spoken = Spoken()
+    taught, detector = learn_from_maps(model, DETECTOR, split, config(model, 1, 60), lambda: 0.0, spoken)
+    (store,) = seen
+    names = [picture.file.name for picture in store.pictures]
+    assert sorted(names) == sorted(p.file.name for p in split.train if p.file.name != UNSURE)
+    for index, picture in enumerate(store.pictures):
+        target, weight = store[index][1:]
+        assert target.sum() == (64 if picture.label else 0)
+        assert (weight == 0).sum() == (12 * 12 - 64 if picture.label else 0)  # 0.3 is between 0.4 * 0.5 and 0.5
+    assert (detector.map_kind, detector.step) == ("student", 4)
+    assert detector.kept_out_scores["separation"] == 1
+    assert 0.1 < detector.threshold < 1
+    for picture in split.kept_out:
+        found = taught.map(distmap.images.read_picture(picture.file.path)) >= detector.threshold
+        if picture.label:
+            assert found[13:19, 13:19].mean() > 0.8
+        assert found[:8].mean() < 0.05
+    assert spoken.stages == ["labelling", "self-training, round 1", "calibrating"]
+
+
+def test_every_round_learns_from_the_maps_of_the_one_before(
+    model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makers: list[tuple[bool, float]] = []
+    label = distmap.self_training._labelled
+
+    def spy(maker: DistinctionModel, pictures: Any, threshold: float, *rest: Any) -> Any:
+        makers.append(("student" in maker.networks, threshold))
+        return label(maker, pictures, 1e-9, *rest)
+
+    monkeypatch.setattr("distmap.self_training._labelled", spy)
+    _, detector = learn_from_maps(model, DETECTOR, split, config(model, 2), lambda: 0.0, Spoken())
+    assert [with_student for with_student, _ in makers] == [False, True]
+    assert makers[0][1] == DETECTOR.threshold
+    assert makers[1][1] != DETECTOR.threshold
+    assert detector.map_kind == "student"
+
+
+def test_nothing_to_learn_leaves_the_maps_as_they_are(model: DistinctionModel, split: Split) -> None:
+    spoken = Spoken()
+    sky_high = replace(DETECTOR, threshold=1e6)
+    same, detector = learn_from_maps(model, sky_high, split, config(model, 2), lambda: 0.0, spoken)
+    assert (same, detector) == (model, sky_high)
+    assert spoken.lines == ["warning: no picture WITH reaches the threshold, so there is nothing to train a student on"]
+
+
+def test_a_round_that_no_time_is_left_for_is_left_out(
+    model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "map_files", sure_of_the_block)
+    spoken = Spoken()
+    same, _ = learn_from_maps(model, DETECTOR, split, config(model, 1), lambda: 1.0, spoken)
+    assert same is model
+    assert spoken.lines == ["warning: no time left for round 1 of self-training; give more"]
+
+
+def test_rounds_share_the_time(model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "map_files", sure_of_the_block)
+    now = 0.2
+    asked: list[float] = []
+
+    def train(student: Any, _store: Any, _config: Any, _device: Any, _number: int, spent: Any, _progress: Any) -> None:
+        nonlocal now
+        now += 0.15
+        asked.append(spent())
+        student.eval()
+
+    monkeypatch.setattr("distmap.student.train_student", train)
+    monkeypatch.setattr("distmap.self_training.calibrated", lambda *_: replace(DETECTOR, threshold=1e-9))
+    learn_from_maps(model, DETECTOR, split, config(model, 2), lambda: now, Spoken())
+    assert asked == pytest.approx([0.15 / (0.5 - 0.2), 0.15 / (1 - 0.35)])
