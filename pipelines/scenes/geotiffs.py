@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+import math
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,24 @@ from distmap.progress import Progress, Silent
 from pipelines.scenes import outputs
 from pipelines.scenes.cluster import connected, default_workers, do_all, local_client
 from pipelines.scenes.ground import measure
-from pipelines.scenes.job import TILES_IN_MEMORY, Job, MapperSource, TileMemory, do_tiles, tile_begun, tile_shape
-from pipelines.scenes.mapper import RunMapper
+from pipelines.scenes.job import (
+    TILES_IN_MEMORY,
+    Job,
+    MapperSource,
+    TileMemory,
+    do_tile,
+    do_tiles,
+    tile_begun,
+    tile_shape,
+)
+from pipelines.scenes.mapper import RunMapper, run_digest
 from pipelines.scenes.outputs import Names
+from pipelines.scenes.parts import threshold as fixed_threshold
 from pipelines.scenes.source import Scene, open_scene
 from pipelines.scenes.windows import Region
 
 MEMORY_MB = 1024
+WORTH_SECONDS = 30.0  # of work in one process are worth a cluster, which takes some seconds to begin
 SUFFIXES = PICTURE_SUFFIXES | {".vrt", ".jp2"}
 
 
@@ -90,8 +103,8 @@ def geotiff(
         of a cluster that is there; beside the programs and the network.
     workers, scheduler
         Tiles are done by a Dask cluster: by that at the address ``scheduler``, or else by a local one of so many
-        processes; None: see `pipelines.scenes.cluster.default_workers`. One worker is this process itself, as it is
-        where there is but one tile to do.
+        processes; None: see `pipelines.scenes.cluster.default_workers`, or none for half a minute's work. One worker is
+        this process itself, as it is where there is but one tile to do.
     resume
         Pass over scenes whose outputs are there and were made with the same run and settings.
 
@@ -107,15 +120,15 @@ def geotiff(
     config = read_detector(run / "detector.json").config(
         threshold=threshold, false_alarm=false_alarm, min_area=min_area, category=category
     )
-    mapper = RunMapper(run=run.absolute(), device=device, side=window)
+    mapper = RunMapper(run=run.absolute(), device=device, side=window, digest=run_digest(run))
     if window is not None and window < 16:
         raise ValueError(f"--window {window}: must be 16 or more pixels")
     model = mapper()
-    found = find_scenes(scenes)
+    found = find_scenes(scenes, Path(out))
     opened = {name: open_scene(path.absolute(), bands, model.bands) for name, path in found.items()}
     for scene in opened.values():
         model.check(scene)
-    identity = {"run": _digest(run), "window": model.side}
+    identity = {"run": mapper.digest, "window": model.side}
     return map_scenes(
         opened,
         mapper,
@@ -133,8 +146,10 @@ def geotiff(
     )
 
 
-def find_scenes(sources: Iterable[str | Path]) -> dict[str, Path]:
+def find_scenes(sources: Iterable[str | Path], out: Path | None = None) -> dict[str, Path]:
     """Scenes by the name that their outputs will have: path within the folder given, without suffix.
+
+    Maps that earlier runs have put into ``out``, where it lies in such a folder, are no scenes.
 
     Raises
     ------
@@ -142,6 +157,7 @@ def find_scenes(sources: Iterable[str | Path]) -> dict[str, Path]:
         No such file, a folder without scenes, or two scenes of one name.
     """
     found: dict[str, Path] = {}
+    listed: set[Path] = set()
     for source in map(Path, sources):
         inside = files_under(source, SUFFIXES) if source.is_dir() else [source]
         if not inside:
@@ -153,6 +169,11 @@ def find_scenes(sources: Iterable[str | Path]) -> dict[str, Path]:
             if name in found:
                 raise ValueError(f"{found[name]} and {path}: their outputs would have the same names; rename one")
             found[name] = path
+            if source.is_dir():
+                listed.add(path)
+    if out is not None:
+        maps = {Names.of(out, name).map.absolute() for name in found}
+        found = {name: path for name, path in found.items() if path not in listed or path.absolute() not in maps}
     if not found:
         raise ValueError("no scene is given")
     return found
@@ -183,16 +204,20 @@ def map_scenes(
         raise ValueError(f"--workers {workers}: must be 1 or more")
     if workers is not None and scheduler is not None:
         raise ValueError("--workers and --scheduler: give one of them, the cluster there has its own workers")
+    fixed_threshold(config)  # refuses rules
     identities = {name: _identity(scene, config, identity) for name, scene in scenes.items()}
     finished, todo = _sort(scenes, identities, ending, out, resume, overwrite)
     _say_what_lacks(todo.values(), progress)
-    if workers is None and scheduler is None:
+    if scheduler is not None:
+        team, rooms = 1, [(1, memory_mb)]
+    elif workers is not None:
+        team, rooms = workers, [(TILES_IN_MEMORY, memory_mb) if workers == 1 else (1, memory_mb // workers)]
+    else:
         least_mb = max((TileMemory.of(scene, mapper(), config, 1).least_mb() for scene in todo.values()), default=0)
-        workers = default_workers(memory_mb, least_mb, gpus)
-    jobs = {
-        name: _job(scene, mapper, config, out / name, identities[name], memory_mb, workers)
-        for name, scene in todo.items()
-    }
+        team = default_workers(memory_mb, least_mb, gpus)
+        # Either may do them, as `_worth` says.
+        rooms = [(TILES_IN_MEMORY, memory_mb), (1, memory_mb // team)]
+    jobs = {name: _job(scene, mapper, config, out / name, identities[name], rooms) for name, scene in todo.items()}
     made = not out.exists()
     failures: dict[str, Exception] = {}
     try:
@@ -200,16 +225,17 @@ def map_scenes(
             for name, job in jobs.items():
                 if job.begin(identities[name]):
                     progress.say(f"{job.scene.name}: what had been done of it with other settings is done anew")
-            for name, job, failure in _work(jobs, client, workers or 1, gpus, progress):
-                problem = failure
-                if problem is None:
+            if workers is None and scheduler is None:
+                team = _worth(jobs.values(), team)
+            with closing(_work(jobs, client, team, gpus, progress)) as ended:
+                for name, job, failure in ended:
                     try:
+                        if failure is not None:
+                            raise failure
                         finished.append(_finish(job, Names.of(out, name), ending, identities[name], progress))
                     except ValueError as error:
-                        problem = error
-                if problem is not None:
-                    job.clear()
-                    failures[name] = problem
+                        job.clear()
+                        failures[name] = error
     finally:
         if made:
             with suppress(OSError):
@@ -246,11 +272,13 @@ def _sort(
     todo: dict[str, Scene] = {}
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose another folder")
+    paths = {scene.path.resolve() for scene in scenes.values()}
     for name, scene in scenes.items():
         names = Names.of(out, name)
         there = tuple(path for path in names.all() if path.exists())
-        if any(path.samefile(scene.path) for path in there):
-            raise ValueError(f"{scene.path}: would be replaced by its own output; choose another --out")
+        for path in there:
+            if path.resolve() in paths:
+                raise ValueError(f"{path}: would be replaced by an output of {scene.name}; choose another --out")
         if there and not (resume or overwrite):
             raise FileExistsError(f"{there[0]} exists already: choose another --out, or give --resume or --overwrite")
         if resume and names.coco in there:
@@ -283,12 +311,13 @@ def _job(
     config: ExtractionConfig,
     place: Path,
     identity: str,
-    memory_mb: int,
-    workers: int | None,
+    rooms: Iterable[tuple[int, int]],
 ) -> Job:
-    """``workers``: among how many the memory is shared out; None: each worker of a cluster that is there has it all."""
-    memory = TileMemory.of(scene, mapper(), config, TILES_IN_MEMORY if workers == 1 else 1)
-    tile_HW = tile_shape(scene, memory, memory_mb // (workers or 1))
+    """``rooms``: how many tiles at once must find room in how much memory, MB."""
+    shapes = [
+        tile_shape(scene, TileMemory.of(scene, mapper(), config, at_once), memory_mb) for at_once, memory_mb in rooms
+    ]
+    tile_HW = min(height for height, _ in shapes), min(width for _, width in shapes)
     folder = place.with_name(f".{place.name}.unfinished").absolute()
     # What is done goes on with its own tiles, where they are no larger than they may be.
     begun_HW = tile_begun(folder, identity)
@@ -297,9 +326,28 @@ def _job(
     return Job(scene=scene, mapper=mapper, extraction=config, folder=folder, tile_HW=tile_HW)
 
 
+def _worth(jobs: Iterable[Job], workers: int) -> int:
+    """``workers``, or 1 where it takes less time to end the work in this process than to make others begin.
+
+    One or two tiles are done in this process to see how long they take; the first has to warm up.
+    """
+    left = [(job, tile) for job in jobs for tile in job.remaining()]
+    if workers == 1 or len(left) < 2:
+        return 1
+    seconds = math.inf
+    for job, tile in left[:2]:
+        start = time.perf_counter()
+        with suppress(ValueError):  # it will come up again
+            do_tile(job, tile)
+        seconds = min(seconds, time.perf_counter() - start)
+        if seconds > WORTH_SECONDS:
+            break
+    return workers if seconds * (len(left) - 1) > WORTH_SECONDS else 1
+
+
 def _work(
     jobs: Mapping[str, Job], client: Any, workers: int, gpus: int, progress: Progress
-) -> Iterator[tuple[str, Job, Exception | None]]:
+) -> Generator[tuple[str, Job, Exception | None], None, None]:
     """Do all tiles; gives (name, job, what went wrong) once a scene's are done or cannot be.
 
     ``client``: of a cluster that is there; None: ``workers`` processes of this machine.
@@ -370,11 +418,3 @@ def _finish(job: Job, names: Names, ending: Ending, identity: str, progress: Pro
             target.unlink(missing_ok=True)
     job.clear()
     return Finished(scene=scene.path, objects=len(objects), files=tuple(written))
-
-
-def _digest(run: Path) -> str:
-    """Tells what one run maps with from what another does."""
-    digest = hashlib.sha256((run / "config.yaml").read_bytes())
-    with (run / "weights.safetensors").open("rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,16 +48,37 @@ class ModelMapper:
 
 @dataclass(frozen=True, kw_only=True)
 class RunMapper:
-    """Loads a run where it is called, once for each process."""
+    """Loads a run where it is called, once for each process; on any machine it must be that of this ``digest``."""
 
     run: Path
     device: str = "auto"
     side: int | None = None
+    digest: str | None = None
 
     def __call__(self) -> ModelMapper:
-        return _load(self.run, self.device, self.side)
+        return _load(self)
 
 
 @lru_cache(maxsize=2)
-def _load(run: Path, device: str, side: int | None) -> ModelMapper:
-    return ModelMapper(distmap.load(run, device=device), side)
+def _load(source: RunMapper) -> ModelMapper:
+    if source.digest is not None and run_digest(source.run) != source.digest:
+        raise ValueError(f"{source.run}: has changed since the work began, or is another one on this machine")
+    return ModelMapper(distmap.load(source.run, device=source.device), source.side)
+
+
+def run_digest(run: Path) -> str:
+    """Tells what one run maps with from what another does.
+
+    Raises
+    ------
+    ValueError
+        The folder is not a trained run.
+    """
+    digest = hashlib.sha256()
+    for name in ("config.yaml", "weights.safetensors"):
+        try:
+            with (run / name).open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except FileNotFoundError:
+            raise ValueError(f"{run}: holds no {name}; is it a run whose `distmap fit` has ended?") from None
+    return digest.hexdigest()

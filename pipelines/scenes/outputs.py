@@ -91,8 +91,6 @@ def _check(path: Path, scene: Scene) -> None:
             raise OSError(f"{path.name}: was not written whole, is the disk full?")
         for _, window in list(written.block_windows(1))[-1:]:
             written.read(1, window=window)
-    if path.stat().st_size == 0:
-        raise OSError(f"{path.name}: was not written whole, is the disk full?")
 
 
 def _mosaic(job: Job) -> str:
@@ -304,6 +302,7 @@ def write_stac(path: Path, scene: Scene, names: Names) -> None:
         "map": (names.map, "image/tiff; application=geotiff; profile=cloud-optimized", "data"),
         "objects": (names.gpkg, "application/geopackage+sqlite3", "data"),
         "objects-wgs84": (names.geojson, "application/geo+json", "data"),
+        "annotations": (names.coco, "application/json", "data"),
     }
     item = {
         "type": "Feature",

@@ -87,6 +87,8 @@ def open_scene(path: Path, bands: Sequence[int] | None, needed: int | None) -> S
     from rasterio.enums import ColorInterp, MaskFlags
 
     with _dataset(path) as source:
+        if source.driver == "PNG" and not _is_whole_png(path):
+            raise ValueError(f"{path}: damaged or cut short; replace or remove it")
         kinds = source.colorinterp
         colours = [index for index, kind in enumerate(kinds, start=1) if kind != ColorInterp.alpha]
         if bands is not None:
@@ -122,6 +124,13 @@ def open_scene(path: Path, bands: Sequence[int] | None, needed: int | None) -> S
         )
 
 
+def _is_whole_png(path: Path) -> bool:
+    """GDAL gives one that is cut short zeros for the rest and says nothing; a whole one ends with its IEND chunk."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1024))
+        return b"IEND" in file.read()
+
+
 def _transform(path: Path, source: Any) -> Affine6:
     a, b, c, d, e, f = (float(value) for value in tuple(source.transform)[:6])
     if not all(map(math.isfinite, (a, b, c, d, e, f))) or a * e == b * d:
@@ -150,20 +159,18 @@ def _reference_system(path: Path, source: Any) -> str | None:
 @contextmanager
 def _dataset(path: Path) -> Iterator[Any]:
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.errors import RasterioError
 
     options = {"GDAL_CACHEMAX": CACHE_MB, "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.Env(**options), rasterio.open(path) as source:
-                yield source
-        except RasterioError as error:
-            raise ValueError(f"{path}: not a whole scene (damaged or cut short?): {error}") from None
+    try:
+        with rasterio.Env(**options), quiet_open(path) as source:
+            yield source
+    except RasterioError as error:
+        raise ValueError(f"{path}: not a whole scene (damaged or cut short?): {error}") from None
 
 
 def quiet_open(path: Path) -> Any:
-    """Open a file of ours with rasterio, which would warn of those that have no georeference."""
+    """Open a file with rasterio, which would warn of those that have no georeference."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 

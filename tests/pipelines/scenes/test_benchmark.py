@@ -1,7 +1,7 @@
 """Time and memory of a large scene through a map function that costs nothing, against bare rasterio.
 
 `make bench` runs 10,000 x 8,000 pixels; DISTMAP_BENCH_SCENE=40000x30000 chooses another size. Otherwise a small scene
-goes through once. Each side (ours as it is by default, ours in one process, bare rasterio) runs in a process of its
+goes through once. Each side (ours as it is by default, ours with two workers, bare rasterio) runs in a process of its
 own; memory is the highest sum over it and its workers, taken every 20 ms.
 """
 
@@ -78,8 +78,8 @@ def ours(workers=None):
     return done[0].objects
 
 
-def alone():
-    return ours(workers=1)
+def two():
+    return ours(workers=2)
 
 
 def bare():
@@ -129,7 +129,7 @@ try:
     if task == "generate":
         count = generate(int(sys.argv[5]), int(sys.argv[6]))
     else:
-        count = {"ours": ours, "alone": alone, "bare": bare}[task]()
+        count = {"ours": ours, "two": two, "bare": bare}[task]()
 finally:
     ended.set()
 seconds = time.perf_counter() - start
@@ -150,18 +150,18 @@ def do(task: str, folder: Path, *arguments: str) -> dict[str, Any]:
 def test_large_scene(benchmark: Any, tmp_path: Path) -> None:
     width, height = (SMALL if benchmark.disabled else SIZE).split("x")
     do("generate", tmp_path, width, height)
-    bare, alone = do("bare", tmp_path), do("alone", tmp_path)
+    bare, two = do("bare", tmp_path), do("two", tmp_path)
     ours = benchmark.pedantic(do, args=("ours", tmp_path), rounds=1, iterations=1)
-    assert ours["objects"] == alone["objects"] > 0
-    assert max(ours["peak_mb"], alone["peak_mb"]) < MEMORY_LIMIT_MB
+    assert ours["objects"] == two["objects"] > 0
+    assert max(ours["peak_mb"], two["peak_mb"]) < MEMORY_LIMIT_MB
     if not benchmark.disabled:
         print()
-        for name, figures in (("ours", ours), ("ours, one process", alone)):
+        for name, figures in (("ours", ours), ("ours, two workers", two)):
             seconds, ratio = figures["seconds"], figures["seconds"] / bare["seconds"]
             benchmark.extra_info[name] = {"ratio": round(ratio, 2), "peak MB": round(figures["peak_mb"])}
             print(f"{width} x {height}, {name}: {seconds:.1f} s, {ratio:.2f} times the {bare['seconds']:.1f} s "
                   f"of bare rasterio; peak {figures['peak_mb']:.0f} MB (bare {bare['peak_mb']:.0f} MB)")  # fmt: skip
-            assert ratio < TIME_LIMIT
+        assert ours["seconds"] < TIME_LIMIT * bare["seconds"]
 
 
 @pytest.mark.timeout(1200)

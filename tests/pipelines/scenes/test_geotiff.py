@@ -215,6 +215,29 @@ def test_truncated_file(tmp_path: Path, write_scene: WriteScene, tiny_run: Path,
     assert names == ["good.geojson", "good.gpkg", "good_coco.json", "good_map.tif"]
 
 
+def test_truncated_png(tmp_path: Path, tiny_run: Path, rng: np.random.Generator) -> None:
+    import cv2
+
+    path = tmp_path / "cut.png"
+    assert cv2.imwrite(str(path), colours(rng))
+    path.write_bytes(path.read_bytes()[:20_000])
+    refused(invoke(tiny_run, path, "--out", tmp_path / "out"), "cut.png", "cut short")
+    assert not (tmp_path / "out").exists()
+
+
+def test_maps_among_the_scenes(
+    tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator
+) -> None:
+    """Where the results go into the folder of the scenes they are no scenes the next time, and replace none."""
+    write_scene("town/a.tif", colours(rng))
+    command = (tiny_run, tmp_path / "town", "--out", tmp_path / "town", "--resume")
+    assert invoke(*command).exit_code == 0
+    assert invoke(*command).stderr == "a.tif: done earlier\n"
+    own = write_scene("town/b_map.tif", colours(rng))
+    scenes = (write_scene("town/b.tif", colours(rng)), own)
+    refused(invoke(tiny_run, *scenes, "--out", tmp_path / "town", "--overwrite"), "b_map.tif", "another --out")
+
+
 def test_two_scenes_of_one_name(tmp_path: Path, write_scene: WriteScene, tiny_run: Path) -> None:
     scenes = [write_scene(name, np.zeros((9, 9, 3), np.uint8)) for name in ("x/a.tif", "y/a.tif")]
     refused(invoke(tiny_run, *scenes, "--out", tmp_path / "out"), "x/a.tif", "y/a.tif")
@@ -370,6 +393,28 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, write_scene: WriteScene, rn
     assert results(tmp_path / "out") == results(tmp_path / "reference")
 
 
+@pytest.mark.parametrize(("seconds", "processes"), [(1000.0, 1), (0.0, 3)], ids=["short work", "long work"])
+def test_a_cluster_by_default_where_it_is_worth_it(
+    tmp_path: Path,
+    write_scene: WriteScene,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    processes: int,
+) -> None:
+    """The first tiles are done here, to see how long they take; what follows, where it is long, is done by others."""
+    monkeypatch.setattr("pipelines.scenes.geotiffs.default_workers", lambda *_: 2)
+    monkeypatch.setattr("pipelines.scenes.geotiffs.WORTH_SECONDS", seconds)
+    path = write_scene("a.tif", scattered(rng, 1500), tiled=True)
+    log = tmp_path / "log"
+    run(path, tmp_path / "out", Slow(log=log, seconds=0.01), memory_mb=40)
+    painters = [int(line) for line in log.read_text().splitlines()]
+    assert painters[0] == os.getpid()
+    assert len(set(painters)) == processes
+    run(path, tmp_path / "reference", Brightness(), memory_mb=40, workers=1)
+    assert results(tmp_path / "out") == results(tmp_path / "reference")
+
+
 def test_damaged_scene_on_a_cluster(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
     path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
     path.write_bytes(path.read_bytes()[:900_000])
@@ -401,6 +446,26 @@ def test_a_cluster_gives_up_a_scene_that_cannot_be_done(
         run(path, tmp_path / "out", Broken(log=tmp_path / "log"), memory_mb=40, workers=2)
     assert len((tmp_path / "log").read_text().splitlines()) < 16  # tiles
     assert not (tmp_path / "out").exists()
+
+
+def test_failure_ends_the_cluster(
+    tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psutil  # type: ignore[import-untyped]
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
+    before = psutil.Process().children()
+    monkeypatch.setattr("pipelines.scenes.outputs.write_map", fail)
+    with pytest.raises(OSError, match="No space") as caught:
+        run(path, tmp_path / "out", Brightness(), memory_mb=40, workers=2)
+    assert len(psutil.Process().children()) <= len(before) + 1  # Python's own resource tracker
+    monkeypatch.undo()
+    assert caught.value.errno == errno.ENOSPC
+    run(path, tmp_path / "out", Brightness(), memory_mb=40, workers=1)
+    assert len(results(tmp_path / "out")) == 3
 
 
 SCRIPT = """
@@ -467,6 +532,14 @@ def test_from_a_script(tmp_path: Path, write_scene: WriteScene, rng: np.random.G
     assert {threads for _, threads in painters} == {str(max(1, cpu_count() // 2))}
 
 
+def is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_ctrl_c_ends_the_cluster(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
     """A terminal sends it to all processes; none is left, and what is done stays."""
     path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
@@ -480,10 +553,10 @@ def test_ctrl_c_ends_the_cluster(tmp_path: Path, write_scene: WriteScene, rng: n
     assert stderr.splitlines()[-1] == "KeyboardInterrupt"
     assert stderr.count("Traceback") == 1
     assert list(unfinished.glob("*.npz"))
-    with pytest.raises(ProcessLookupError):  # the last ones end in a moment
-        for _ in range(200):
-            os.killpg(process.pid, 0)
-            time.sleep(0.1)
+    deadline = time.monotonic() + 20  # the last ones end in a moment
+    while is_there(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_there(process.pid)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from rasterio.transform import Affine
 import distmap
 from detect.extraction import ExtractionConfig
 from pipelines.scenes.job import Job, do_tiles
-from pipelines.scenes.mapper import ModelMapper, RunMapper
+from pipelines.scenes.mapper import ModelMapper, RunMapper, run_digest
 from pipelines.scenes.source import SceneReader, open_scene
 from pipelines.scenes.windows import Region, map_canvas, read_canvas
 from tests.pipelines.scenes.conftest import UTM, WriteScene
@@ -90,7 +91,24 @@ def test_reach_bounds_what_a_pixel_depends_on(model: distmap.DistinctionModel) -
 
 
 def test_loaded_once_for_each_process(tiny_run: Path) -> None:
-    assert RunMapper(run=tiny_run, device="cpu")() is RunMapper(run=tiny_run, device="cpu")()
+    digest = run_digest(tiny_run)
+    assert RunMapper(run=tiny_run, digest=digest)() is RunMapper(run=tiny_run, digest=digest)()
+    with pytest.raises(ValueError, match="has changed"):
+        RunMapper(run=tiny_run, digest="of another run")()
+
+
+def test_digest_tells_runs_apart(tmp_path: Path, tiny_run: Path) -> None:
+    """By their weights and by their settings."""
+    found = {run_digest(tiny_run)}
+    for name in ("config.yaml", "weights.safetensors"):
+        shutil.copytree(tiny_run, tmp_path / name)
+        with (tmp_path / name / name).open("a") as file:
+            file.write("\n")
+        found.add(run_digest(tmp_path / name))
+    assert len(found) == 3
+    (tmp_path / "config.yaml" / "config.yaml").unlink()
+    with pytest.raises(ValueError, match=r"config\.yaml"):
+        run_digest(tmp_path / "config.yaml")
 
 
 def test_other_tiles_and_halves_give_the_same_objects(

@@ -248,6 +248,12 @@ def test_crop_and_halves_give_the_same_objects(tmp_path: Path, write_scene: Writ
         assert all(one.equals(two) for one, two in zip(expected, found, strict=True))
 
 
+def test_threshold_by_rule_is_refused(tmp_path: Path, write_scene: WriteScene, blobs: Fields) -> None:
+    with pytest.raises(ValueError, match="otsu"):
+        run(write_scene("a.tif", blobs), tmp_path / "out", config=ExtractionConfig(threshold="otsu"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_mask_of_an_outline() -> None:
     shape = shapely.box(5, 7, 9, 12).difference(shapely.box(6, 8, 7, 9))
     mask = mask_of(shape)
