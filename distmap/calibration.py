@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from distmap.files import write_text
+from distmap.files import read_json, write_text
 from distmap.images import Array
 
 DETECTOR = "detector.json"
@@ -104,6 +105,22 @@ def explained(scores: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float
         ],
     }
     return {name: float(np.mean(values)) for name, values in figures.items() if values}
+
+
+def read_detector(run: Path) -> Detector:
+    """Read ``RUN/detector.json``; raises ValueError where it is not there or damaged. Unknown keys are passed over."""
+    path = run / DETECTOR
+    if not path.is_file():
+        raise ValueError(f"{run}: holds no {DETECTOR} yet; finish its training with `distmap fit ... --resume`")
+    content = read_json(path)
+    known = {one.name for one in fields(Detector)}
+    try:
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known
+        }
+        return Detector(**values)
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{path}: damaged; make it anew with `detect calibrate`") from error
 
 
 def write_detector(run: Path, detector: Detector) -> None:

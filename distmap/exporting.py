@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distmap.calibration import DETECTOR
+from distmap.calibration import Detector, read_detector
 from distmap.config import MapConfig
-from distmap.files import read_json, replacing
+from distmap.files import replacing
 from distmap.maps import GATE, HALO_RADIUS
 from distmap.model import DistinctionModel, load
 from distmap.views import over_symmetries, painted
@@ -117,11 +117,10 @@ def export(run: str | Path, *, out: str | Path | None = None, format: str = "onn
     if path.is_dir():
         raise ValueError(f"--out {path}: is a folder; name a file")
     model = load(run, "cpu")
-    if not (run / DETECTOR).is_file():
-        raise ValueError(f"{run}: holds no {DETECTOR} yet; finish its training with `distmap fit ... --resume`")
+    detector = read_detector(run)
     graph, multiple = _graph(model)
     program = _traced(graph, model.scaling.bands, model.map_side, multiple)
-    program.model.metadata_props.update(_facts(model, multiple, read_json(run / DETECTOR)))
+    program.model.metadata_props.update(_facts(model, multiple, detector))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         program.save(temporary)
@@ -171,13 +170,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _facts(model: DistinctionModel, multiple: int | None, detector: dict[str, Any]) -> dict[str, str]:
+def _facts(model: DistinctionModel, multiple: int | None, detector: Detector) -> dict[str, str]:
     return {
         "low": json.dumps(model.scaling.low),
         "high": json.dumps(model.scaling.high),
         "dtype": model.scaling.dtype,
         "side": str(model.map_side),
         "multiple": str(model.map_side if multiple is None else multiple),
-        "threshold": repr(detector["threshold"]),
-        "low_threshold": repr(detector["low_threshold"]),
+        "threshold": repr(detector.threshold),
+        "low_threshold": repr(detector.low_threshold),
     }

@@ -2,8 +2,8 @@
 
 ``synthetic`` writes generated sets whose truth is known; ``brats``, ``dota`` and ``celeba`` write those of public data
 sets from the folders as they are downloaded; ``areas`` cuts scenes into patches where a layer says that something is
-present or absent; ``geotiff`` maps scenes of any size and finds the objects in them. Imports are lazy, so that
-``import pipelines`` stays fast.
+present or absent; ``geotiff`` maps scenes of any size and finds the objects in them; ``self_train`` goes from a run to
+one whose maps a student network makes. Imports are lazy, so that ``import pipelines`` stays fast.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from pipelines.celeba_faces import celeba as celeba
     from pipelines.dota_patches import dota as dota
     from pipelines.scenes.geotiffs import geotiff as geotiff
+    from pipelines.self_training import self_train as self_train
     from pipelines.synthetic_sets import synthetic as synthetic
 
-__all__ = ["areas", "brats", "celeba", "dota", "geotiff", "synthetic"]
+__all__ = ["areas", "brats", "celeba", "dota", "geotiff", "self_train", "synthetic"]
 
 _HOMES = {
     "areas": "pipelines.area_patches",
@@ -27,6 +28,7 @@ _HOMES = {
     "celeba": "pipelines.celeba_faces",
     "dota": "pipelines.dota_patches",
     "geotiff": "pipelines.scenes.geotiffs",
+    "self_train": "pipelines.self_training",
     "synthetic": "pipelines.synthetic_sets",
 }
 

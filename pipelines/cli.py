@@ -271,6 +271,51 @@ def celeba(source: Path, folder: Path, as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(report))
 
 
+@main.command("self-train")
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("with_folder", metavar="WITH", type=click.Path(path_type=Path))
+@click.argument("without_folder", metavar="WITHOUT", type=click.Path(path_type=Path))
+@click.option("--out", metavar="RUN2", type=click.Path(path_type=Path), required=True, help="Folder of the new run.")
+@click.option("--rounds", type=int, default=1, show_default=True, help="Each learns from the maps of the one before.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="One setting, such as student.steps=500.")
+@click.option("--time-limit", metavar="TIME", help="For all rounds: 90s, 10m, 1h30m.  [default: until the steps end]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def self_train_command(
+    run: Path,
+    with_folder: Path,
+    without_folder: Path,
+    out: Path,
+    time_limit: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a segmentation network on what the maps of RUN are sure of; the new run maps with it.
+
+    WITH and WITHOUT: the folders that RUN was made of. RUN stays as it is.
+    """
+    import json
+    from dataclasses import asdict
+
+    import pipelines
+    from distmap.config import parse_duration
+    from distmap.progress import shown_progress
+
+    try:
+        seconds = None if time_limit is None else parse_duration(time_limit)
+    except ValueError as error:
+        raise ValueError(f"--time-limit: {error}") from error
+    with shown_progress() as progress:
+        detector = pipelines.self_train(
+            run, with_folder, without_folder, out=out, time_limit=seconds, progress=progress, **options
+        )
+    click.echo(
+        f"{out}: threshold {detector.threshold:.4g} takes {detector.false_alarm:.3%} of empty pictures", err=True
+    )
+    if as_json:
+        click.echo(json.dumps({"run": str(out), "detector": asdict(detector)}))
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distmap.calibration import RATES, calibrate, explained, threshold_for, write_detector
+from distmap.calibration import RATES, calibrate, explained, read_detector, threshold_for, write_detector
 
 
 def test_threshold_by_hand() -> None:
@@ -148,3 +148,24 @@ def test_explained_averages_the_right_figures() -> None:
     assert means == pytest.approx({"psnr": 35.0, "residual": 0.2, "flip_rate": 0.5})
     del with_["flips_to_without"], without["flips_to_with"]
     assert "flip_rate" not in explained([(1, with_), (0, without)])
+
+
+def test_a_detector_is_read_back(tmp_path: Path) -> None:
+    written = calibrate([np.linspace(0, 1, 100, dtype=np.float32)[None]], [], 0.01)
+    write_detector(tmp_path, written)
+    assert read_detector(tmp_path) == written
+    content = json.loads((tmp_path / "detector.json").read_text())
+    (tmp_path / "detector.json").write_text(json.dumps(content | {"of_another_version": 1}))
+    assert read_detector(tmp_path) == written
+
+
+@pytest.mark.parametrize(("content", "message"), [("[]", "damaged"), ("{}", "damaged"), ("{", "not a JSON file")])
+def test_a_damaged_detector_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "detector.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"detector.json: {message}"):
+        read_detector(tmp_path)
+
+
+def test_a_detector_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no detector\.json yet"):
+        read_detector(tmp_path)

@@ -1,0 +1,99 @@
+"""``self_train``: from a finished run to one whose maps a student network makes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import distmap
+from distmap.calibration import Detector, read_detector, write_detector
+from distmap.config import Config, resolve, to_yaml
+from distmap.files import filling, write_text
+from distmap.fitting import CONFIG, METRICS, SPLIT, check_same_pictures, describe_split
+from distmap.folders import list_folders, split_groups
+from distmap.model import save
+from distmap.progress import Progress, Silent
+from distmap.self_training import learn_from_maps
+
+SECTION = "student."
+
+
+def self_train(
+    run: str | Path,
+    with_folder: str | Path,
+    without_folder: str | Path,
+    *,
+    out: str | Path,
+    rounds: int = 1,
+    settings: Iterable[str] = (),
+    time_limit: float | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Detector:
+    """Train a student on what the maps of a run are sure of, and write a run that maps with it.
+
+    Parameters
+    ----------
+    run : a finished run; it stays as it is.
+    with_folder, without_folder : the folders that it was made of. Pictures that it kept out are kept out again.
+    out : folder of the new run, with the same files; it may not exist yet, or must be empty.
+    rounds : students, each trained on the maps of the one before.
+    settings : ``student.KEY=VALUE``, see ``distmap.config.StudentConfig``.
+    time_limit : seconds for all rounds; None: until their steps are done.
+
+    Returns
+    -------
+    The new run's detector: its threshold, and its scores on the kept-out pictures.
+
+    Raises
+    ------
+    ValueError
+        Not a finished run, other pictures than its own, a setting that is wrong or of another section, a folder that
+        holds something, or no picture WITH whose map reaches the threshold. Nothing has been written then.
+    """
+    begun = time.monotonic()
+    run, out = Path(run), Path(out)
+    progress = progress or Silent()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"--out {out}: is not empty; name a new folder")
+    model = distmap.load(run, device)
+    config = _settings(run, rounds, settings)
+    progress.update("reading pictures", 0, {})
+    folders = Path(with_folder), Path(without_folder)
+    split = split_groups(list_folders(*folders, config.data.group), config.data.holdout, config.seed)
+    description = describe_split(split, *folders)
+    check_same_pictures(run, description, str(run))
+    before = read_detector(run)
+    taught, detector = learn_from_maps(model, before, split, config, _time_spent(begun, time_limit), progress)
+    if taught is model:
+        raise ValueError(f"{run}: no student could be trained on its maps; see the warning above")
+    with filling(out) as folder:
+        write_text(folder / CONFIG, to_yaml(config))
+        write_text(folder / SPLIT, json.dumps(description, indent=1) + "\n")
+        if (run / METRICS).is_file():
+            shutil.copyfile(run / METRICS, folder / METRICS)
+        save(folder, taught)
+        write_detector(folder, detector)
+    return detector
+
+
+def _settings(run: Path, rounds: int, settings: Iterable[str]) -> Config:
+    """Those of the run, but for the student's."""
+    settings = tuple(settings)
+    for setting in settings:
+        if not setting.strip().startswith(SECTION):
+            raise ValueError(f"--set {setting}: only settings of the student, such as {SECTION}steps=500, can be given")
+    config = resolve(file=run / CONFIG, settings=settings)
+    if rounds < 1:
+        raise ValueError(f"--rounds {rounds}: must be 1 or more")
+    return replace(config, student=replace(config.student, rounds=rounds))
+
+
+def _time_spent(begun: float, limit: float | None) -> Callable[[], float]:
+    if limit is None:
+        return lambda: 0.0
+    return lambda: (time.monotonic() - begun) / limit
