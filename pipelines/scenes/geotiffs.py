@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass
@@ -25,10 +24,10 @@ from pipelines.scenes.job import (
     Job,
     MapperSource,
     TileMemory,
-    do_tile,
     do_tiles,
     tile_begun,
     tile_shape,
+    time_tile,
 )
 from pipelines.scenes.mapper import RunMapper, run_digest
 from pipelines.scenes.outputs import Names
@@ -37,7 +36,8 @@ from pipelines.scenes.source import Scene, open_scene
 from pipelines.scenes.windows import Region
 
 MEMORY_MB = 1024
-WORTH_SECONDS = 30.0  # of work in one process are worth a cluster, which takes some seconds to begin
+# A cluster is worth what it costs (to begin; blocks of the scene read by several workers) where it saves this much.
+WORTH_TIMES, WORTH_SECONDS = 1.5, 10.0
 SUFFIXES = PICTURE_SUFFIXES | {".vrt", ".jp2"}
 
 
@@ -103,8 +103,8 @@ def geotiff(
         of a cluster that is there; beside the programs and the network.
     workers, scheduler
         Tiles are done by a Dask cluster: by that at the address ``scheduler``, or else by a local one of so many
-        processes; None: see `pipelines.scenes.cluster.default_workers`, or none for half a minute's work. One worker is
-        this process itself, as it is where there is but one tile to do.
+        processes; None: see `pipelines.scenes.cluster.default_workers`, where they are faster than this process. One
+        worker is this process itself, as it is where there is but one tile to do.
     resume
         Pass over scenes whose outputs are there and were made with the same run and settings.
 
@@ -327,22 +327,24 @@ def _job(
 
 
 def _worth(jobs: Iterable[Job], workers: int) -> int:
-    """``workers``, or 1 where it takes less time to end the work in this process than to make others begin.
+    """``workers``, or 1 where a cluster of them would not be faster than this process.
 
-    One or two tiles are done in this process to see how long they take; the first has to warm up.
+    One or two tiles are done in this process to see what takes how long; the first has to warm up. This process reads,
+    maps and keeps at one time, so the longest of these counts; workers do one after the other, each for itself.
     """
     left = [(job, tile) for job in jobs for tile in job.remaining()]
     if workers == 1 or len(left) < 2:
         return 1
-    seconds = math.inf
+    stages: tuple[float, ...] = (math.inf,) * 3
     for job, tile in left[:2]:
-        start = time.perf_counter()
-        with suppress(ValueError):  # it will come up again
-            do_tile(job, tile)
-        seconds = min(seconds, time.perf_counter() - start)
-        if seconds > WORTH_SECONDS:
+        try:
+            stages = tuple(map(min, stages, time_tile(job, tile)))
+        except ValueError:  # it will come up again
+            return 1
+        if max(stages) > WORTH_SECONDS:  # warming up is little beside it
             break
-    return workers if seconds * (len(left) - 1) > WORTH_SECONDS else 1
+    here, there = max(stages), sum(stages) / workers
+    return workers if here > WORTH_TIMES * there and (here - there) * (len(left) - 1) > WORTH_SECONDS else 1
 
 
 def _work(

@@ -7,6 +7,7 @@ again writes the same files again, so it does not matter how often, or by whom, 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -243,6 +244,20 @@ def do_tile(job: Job, tile: Region) -> None:
     with SceneReader(job.scene) as reader:
         canvas = read_tile(job, reader, tile, mapper)
     keep_tile(job, map_tile(canvas, tile, mapper))
+
+
+def time_tile(job: Job, tile: Region) -> tuple[float, float, float]:
+    """Do one tile, and say how many seconds it took to read, to map and to keep."""
+    mapper = job.mapper()
+    times = [time.perf_counter()]
+    with SceneReader(job.scene) as reader:
+        canvas = read_tile(job, reader, tile, mapper)
+    times.append(time.perf_counter())
+    mapped = map_tile(canvas, tile, mapper)
+    times.append(time.perf_counter())
+    keep_tile(job, mapped)
+    times.append(time.perf_counter())
+    return times[1] - times[0], times[2] - times[1], times[3] - times[2]
 
 
 def do_tiles(job: Job, tiles: Sequence[Region]) -> Iterator[Region]:

@@ -393,18 +393,24 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, write_scene: WriteScene, rn
     assert results(tmp_path / "out") == results(tmp_path / "reference")
 
 
-@pytest.mark.parametrize(("seconds", "processes"), [(1000.0, 1), (0.0, 3)], ids=["short work", "long work"])
+@pytest.mark.parametrize(
+    ("seconds", "times", "processes"),
+    [(1000.0, 0.0, 1), (0.0, 2.0, 1), (0.0, 0.0, 3)],
+    ids=["short work", "faster in one", "long work"],
+)
 def test_a_cluster_by_default_where_it_is_worth_it(
     tmp_path: Path,
     write_scene: WriteScene,
     rng: np.random.Generator,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
+    times: float,
     processes: int,
 ) -> None:
-    """The first tiles are done here, to see how long they take; what follows, where it is long, is done by others."""
+    """The first tiles are done here, to see how long they take; what follows, where that saves time, by others."""
     monkeypatch.setattr("pipelines.scenes.geotiffs.default_workers", lambda *_: 2)
     monkeypatch.setattr("pipelines.scenes.geotiffs.WORTH_SECONDS", seconds)
+    monkeypatch.setattr("pipelines.scenes.geotiffs.WORTH_TIMES", times)
     path = write_scene("a.tif", scattered(rng, 1500), tiled=True)
     log = tmp_path / "log"
     run(path, tmp_path / "out", Slow(log=log, seconds=0.01), memory_mb=40)
