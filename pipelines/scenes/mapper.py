@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 import distmap
-from distmap.maps import reach
 from pipelines.scenes.source import Pixels, Scene
 from pipelines.scenes.windows import Floats
 
@@ -22,9 +21,9 @@ class ModelMapper:
         self._model = model
         self.side = model.survey.longer_side if side is None else side
         self.bands = model.scaling.bands
-        self.channels = 2 * self.bands + 1
-        self._scale = self.side / model.config.image_size
-        self.reach = reach(model.config.map, self._scale)
+        self.channels = model.channels
+        self._scale = self.side / model.map_side
+        self.reach = model.reach(self._scale)
 
     @property
     def gpus(self) -> int:
@@ -38,7 +37,7 @@ class ModelMapper:
         self._model.scaling.check(np.empty((1, 1, len(scene.bands)), scene.dtype), scene.path)
 
     def paint(self, windows_BHWC: Pixels) -> Floats:
-        """B x H x W x C in the numbers of the file -> B x H x W x (2C + 1)."""
+        """B x H x W x C in the numbers of the file -> B x H x W x K."""
         return np.asarray(self._model.evidence(windows_BHWC), np.float32)
 
     def map(self, blended_HWK: Floats) -> Floats:

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+import torch
 from rasterio.transform import Affine
 
 import distmap
 from detect.extraction import ExtractionConfig
+from distmap.student import Student
 from pipelines.scenes.job import Job, do_tiles
 from pipelines.scenes.mapper import ModelMapper, RunMapper, run_digest
 from pipelines.scenes.source import SceneReader, open_scene
@@ -49,6 +51,19 @@ def test_a_scene_has_the_map_of_the_picture(
     found = scene_map(write_scene("a.tif", pixels), ModelMapper(model))
     inner = slice(SIDE // 2 + 4, -SIDE // 2 - 4)
     assert expected[inner, inner].max() > 0
+    np.testing.assert_allclose(found[inner, inner], expected[inner, inner], rtol=1e-4, atol=1e-5)
+
+
+def test_a_scene_has_the_students_map_where_there_is_one(
+    write_scene: WriteScene, model: distmap.DistinctionModel, rng: np.random.Generator
+) -> None:
+    torch.manual_seed(0)
+    taught = model.with_student(Student(model.config.student, 3), model.config.student)
+    pixels = picture(rng)
+    expected = taught.map(pixels)
+    found = scene_map(write_scene("a.tif", pixels), ModelMapper(taught))
+    inner = slice(SIDE // 2, -SIDE // 2)
+    assert expected[inner, inner].std() > 0.01
     np.testing.assert_allclose(found[inner, inner], expected[inner, inner], rtol=1e-4, atol=1e-5)
 
 
