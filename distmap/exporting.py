@@ -110,7 +110,7 @@ def export(run: str | Path, *, out: str | Path | None = None, format: str = "onn
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(
-            f"--format {format}: needs {' and '.join(missing)}; install with `pip install 'distmap[onnx]'`"
+            f"--format {format}: needs {' and '.join(missing)}; install with `pip install {' '.join(missing)}`"
         )
     run = Path(run)
     path = run / "map.onnx" if out is None else Path(out)
