@@ -91,25 +91,33 @@ def render(results: Sequence[Result], rows: Sequence[Row], *, budget_scale: floa
         blocks += _folders(of("folders"), by_row)
     if of("ablations"):
         blocks += _ablations(of("ablations"), by_row)
-    missing = [
-        f"{row.name} ({', '.join(map(str, seeds))})"
-        for row in rows
-        if (seeds := sorted(set(row.seeds) - {result.seed for result in by_row.get(row.name, [])}))
-    ]
-    if missing:
-        blocks.append(f"Not run yet (seeds): {', '.join(missing)}.")
+    blocks.append(_missing(rows, by_row))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _machines(results: Iterable[Result]) -> str:
+def _missing(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> str:
+    """What is still to run; ablations, which are many, by their number."""
+    to_run = {
+        row.name: seeds
+        for row in rows
+        if (seeds := sorted(set(row.seeds) - {result.seed for result in by_row.get(row.name, [])}))
+    }
+    ablations = [row.name for row in rows if row.part == "ablations" and row.name in to_run]
+    listed = [
+        f"`{name}` (seed {', '.join(map(str, seeds))})" for name, seeds in to_run.items() if name not in ablations
+    ]
+    listed += [_plural(len(ablations), "ablation")] if ablations else []
+    return f"Not run yet: {', '.join(listed)}." if listed else ""
+
+
+def _machines(results: Sequence[Result]) -> str:
     if not results:
         return ""
     seen = sorted({(item.machine.device, item.machine.cores, item.machine.threads) for item in results})
     kinds = "; ".join(
         f"{device}, {_plural(cores, 'core')}, {_plural(threads, 'torch thread')}" for device, cores, threads in seen
     )
-    revisions = ", ".join(sorted({item.revision for item in results}))
-    return f"Machine: {kinds}. Code: {revisions}."
+    return f"Machine: {kinds}."
 
 
 def _plural(count: int, thing: str) -> str:
@@ -131,7 +139,7 @@ def _targets(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> str
                     KINDS[score.name].label,
                     _shown(score.name, median),
                     _range(score.name, values),
-                    str(len(values)),
+                    f"{len(values)} of {len(row.seeds)}",
                     _against(score, score.floor, median),
                     _against(score, score.aim, median),
                 ]
@@ -151,22 +159,21 @@ def _against(score: Score, limit: float | None, median: float | None) -> str:
 
 def _row(row: Row, results: Sequence[Result]) -> list[str]:
     """A row's heading, what it learns from, its figures seed by seed, and its commands."""
-    scores = [score.name for score in row.scores]
-    head = ["", *(f"seed {result.seed}" for result in results), "median", "range"]
+    spread = ["median", "range"] if len(results) > 1 else []
+    head = ["", *(f"seed {result.seed}" for result in results), *spread]
     lines = []
-    for name in scores:
-        values = _values(results, name)
-        median = statistics.median(values) if values else None
+    for name in (score.name for score in row.scores):
         each = [_shown(name, _number(result, name)) for result in results]
-        lines.append([KINDS[name].label, *each, _shown(name, median), _range(name, values)])
-    blank = [NO_VALUE, NO_VALUE]
+        over_seeds = [_median(results, name), _range(name, _values(results, name))] if spread else []
+        lines.append([KINDS[name].label, *each, *over_seeds])
     facts: list[tuple[str, list[str]]] = [
         ("steps", [str(result.steps) for result in results]),
         ("fit, s", [f"{result.seconds.fit:.0f}{' (resumed)' if result.resumed else ''}" for result in results]),
         ("mapping and scoring, s", [f"{result.seconds.extract + result.seconds.evaluate:.0f}" for result in results]),
         ("cores used, load", [f"{result.cores_used:.2f}, {result.machine.load:.1f}" for result in results]),
+        ("code", [result.revision for result in results]),
     ]
-    lines += [[name, *cells, *blank] for name, cells in facts]
+    lines += [[name, *cells, *([NO_VALUE] * len(spread))] for name, cells in facts]
     first = results[0]
     commands = "\n".join(first.commands)
     others = f" For other seeds put theirs for {first.seed}." if len(results) > 1 else ""
@@ -180,17 +187,17 @@ def _row(row: Row, results: Sequence[Result]) -> list[str]:
 
 def _learns(row: Row, result: Result) -> str:
     train, test = result.pictures["train"], result.pictures["test"]
-    text = f"{row.minutes:g} minutes on {train['with']} pictures WITH and {train['without']} WITHOUT; "
+    text = f"{row.minutes:g} minutes on {train['with']} pictures WITH and {train['without']} WITHOUT"
     if result.groups is None:
-        return text + f"scored on {test['with']} and {test['without']} others of the same kind."
+        return f"{text}; scored on {test['with']} and {test['without']} others of the same kind."
     trained, scored = (result.groups[half] for half in ("train", "test"))
     names = f" ({', '.join(f'`{name}`' for name in scored)})" if len(scored) <= NAMED_GROUPS else ""
     if row.images == ("test/scenes",):
         what = "all of their scenes whole"
     else:
         what = f"{test['with']} pictures WITH and {test['without']} WITHOUT"
-    return text + (
-        f"they come from {_plural(len(trained), 'group')} (`--group`), scored on "
+    return (
+        f"{text} of {_plural(len(trained), 'group')} (`--group`); scored on "
         f"{_plural(len(scored), 'group')} set aside{names}: {what}."
     )
 
@@ -203,14 +210,13 @@ def _folders(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> lis
         f"Tumours again, with fewer pictures: whole patients, drawn by the seed, until so many are there; "
         f"{rows[0].minutes:g} minutes each; scored on the patients of `lgg`.",
         _table(
-            ["row", "pictures a class", *(KINDS[score.name].label for score in rows[0].scores), "steps", "seeds"],
+            ["row", "pictures a class", *_labels(rows[0]), "steps", "seeds", "code"],
             [
                 [
                     f"`{row.name}`",
                     str(by_row[row.name][0].pictures["train"]["with"]),
                     *(_median(by_row[row.name], score.name) for score in row.scores),
-                    _steps(by_row[row.name]),
-                    _seeds(by_row[row.name]),
+                    *_circumstances(by_row[row.name]),
                 ]
                 for row in rows
             ],
@@ -234,13 +240,12 @@ def _ablations(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> l
         blocks += [
             f"`{name}`: {_learns(first, by_row[first.name][0])}",
             _table(
-                ["change", *(KINDS[score.name].label for score in first.scores), "steps", "seeds"],
+                ["change", *_labels(first), "steps", "seeds", "code"],
                 [
                     [
                         row.change,
                         *(_median(by_row[row.name], score.name) for score in row.scores),
-                        _steps(by_row[row.name]),
-                        _seeds(by_row[row.name]),
+                        *_circumstances(by_row[row.name]),
                     ]
                     for row in members
                 ],
@@ -272,12 +277,17 @@ def _range(name: str, values: Sequence[float]) -> str:
     return f"{_shown(name, min(values))} to {_shown(name, max(values))}" if len(values) > 1 else NO_VALUE
 
 
-def _steps(results: Sequence[Result]) -> str:
-    return f"{statistics.median(result.steps for result in results):.0f}"
+def _labels(row: Row) -> list[str]:
+    return [KINDS[score.name].label for score in row.scores]
 
 
-def _seeds(results: Sequence[Result]) -> str:
-    return ", ".join(str(result.seed) for result in results)
+def _circumstances(results: Sequence[Result]) -> list[str]:
+    """Steps (median), seeds and code of one line of a table."""
+    return [
+        f"{statistics.median(result.steps for result in results):.0f}",
+        ", ".join(str(result.seed) for result in results),
+        ", ".join(sorted({result.revision for result in results})),
+    ]
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,8 @@ KINDS = {
 
 
 def every_score(found: Evaluation, maps: Path, shapes: Path) -> dict[str, object]:
-    """What `detect.evaluate` says, `dice_lost`, and `on_shape` where there is a folder of shapes."""
-    scores: dict[str, object] = dict(found.to_dict())
+    """What `detect.evaluate` says, `dice_lost`, and `on_shape` where there is a folder of shapes; plain values."""
+    scores: dict[str, object] = json.loads(json.dumps(found.to_dict()))
     if found.dice is not None and found.dice_oracle is not None:
         scores["dice_lost"] = found.dice_oracle - found.dice
     if shapes.is_dir():
