@@ -30,7 +30,7 @@ from distmap.progress import Silent
 from pipelines.cli import main
 from pipelines.scenes.cluster import default_workers, local_client
 from pipelines.scenes.geotiffs import Ending, map_scenes
-from pipelines.scenes.mapper import RunMapper
+from pipelines.scenes.mapper import ModelMapper
 from pipelines.scenes.source import Pixels, open_scene
 from pipelines.scenes.windows import Floats
 from tests.pipelines.scenes.conftest import Brightness, WriteScene
@@ -682,12 +682,12 @@ def test_a_cluster_that_is_there(tmp_path: Path, write_scene: WriteScene, rng: n
 def test_ctrl_c(
     tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(_: object) -> Floats:
+    def stop(*_: object) -> Floats:
         raise KeyboardInterrupt
 
     path = write_scene("a.tif", colours(rng))
     with monkeypatch.context() as patched:
-        patched.setattr(RunMapper(run=tiny_run, device="cpu")(), "paint", stop)
+        patched.setattr(ModelMapper, "paint", stop)
         result = invoke(tiny_run, path, "--out", tmp_path / "out", "--device", "cpu")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, "stopped")
     assert [file.name for file in (tmp_path / "out").iterdir()] == [".a.unfinished"]
