@@ -17,6 +17,9 @@ from distmap.files import read_json, write_text
 from distmap.images import Array
 
 DETECTOR = "detector.json"
+USUAL_SHARE = 0.25  # of the usual maximum of pictures WITH; a few pictures WITHOUT do not raise the threshold beyond
+    0.25  # of the usual maximum of pictures WITH, that a few pictures WITHOUT must not raise the threshold above
+)
 RATES = tuple(float(rate) for rate in np.round(np.geomspace(0.2, 1e-5, 44), 8))
 
 
@@ -73,14 +76,21 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], false_a
     """Threshold from maps (H x W each) of kept-out pictures of both folders, pooled over their pixels.
 
     Pictures WITHOUT hold nothing, so the share of their pixels that a threshold takes is its false-alarm rate; at most
-    ``false_alarm`` is allowed. Where pictures WITH are stronger than that needs, the threshold rises to half the median
-    of what it takes in them: a blurred object ends where it has faded to half its strength, and what the repainting
-    changes around a strong object is weaker than that. No label of a pixel is used.
+    ``false_alarm`` is allowed. But some folders WITHOUT do hold the thing here and there, and a few such pictures would
+    set the threshold where nothing is found. So where that is above a quarter of what is usual in pictures WITH (the
+    median of their maxima), the rate must be met in half of the pictures WITHOUT each by itself, and need not in the
+    others. Where pictures WITH are stronger than all that needs, the threshold rises to half the median of what it
+    takes in them: a blurred object ends where it has faded to half its strength, and what the repainting changes around
+    a strong object is weaker than that. No label of a pixel is used.
     """
     empty = np.empty(0, np.float32)
     nothing = np.concatenate([map_HW.ravel() for map_HW in without_maps] or [empty])
     something = np.concatenate([map_HW.ravel() for map_HW in with_maps] or [empty])
     threshold = threshold_for(nothing, false_alarm)
+    if with_maps:
+        usual = float(np.median([map_HW.max() for map_HW in with_maps]))
+        in_half = float(np.median([threshold_for(map_HW, false_alarm) for map_HW in without_maps]))
+        threshold = min(threshold, max(in_half, USUAL_SHARE * usual))
     taken = something[something >= threshold]
     if taken.size:
         threshold = max(threshold, float(np.median(taken)) / 2)

@@ -51,10 +51,11 @@ def diagnose(means: Mapping[str, float], weights: LossConfig) -> list[Remedy]:
     return found
 
 
-def warnings(scores: Mapping[str, float]) -> list[str]:
+def warnings(scores: Mapping[str, float], false_alarm: float, asked: float) -> list[str]:
     """What the scores of the kept-out pictures say against the maps, a line each; none where all is well.
 
-    ``separation``, ``flip_rate``, ``psnr``, ``background``: see ``distmap.calibration.Detector``.
+    ``separation``, ``flip_rate``, ``psnr``, ``background``: see ``distmap.calibration.Detector``. ``false_alarm``: the
+    share of pixels of pictures WITHOUT that reach the threshold, and the share that was ``asked`` for.
     """
     lines = []
     if scores["separation"] < CHANCE:
@@ -73,5 +74,10 @@ def warnings(scores: Mapping[str, float]) -> list[str]:
         lines.append(
             f"pictures WITHOUT are changed as much as pictures WITH ({scores['background']:.0%}): "
             "train longer, or raise losses.locality"
+        )
+    if false_alarm > asked:
+        lines.append(
+            f"{false_alarm:.2%} of the pixels of kept-out pictures WITHOUT reach the threshold ({asked:.2%} was asked): "
+            "some seem to hold the thing; look through that folder"
         )
     return lines

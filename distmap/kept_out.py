@@ -40,7 +40,7 @@ def calibrated(
         "separation": separation(strengths[WITH], strengths[WITHOUT]),
         "background": _mean(maps[WITHOUT]) / max(_mean(maps[WITH]), 1e-12),
     }
-    notes = tuple(warnings(kept_out_scores))
+    notes = tuple(warnings(kept_out_scores, detector.false_alarm, model.config.map.false_alarm))
     for note in notes:
         progress.say(f"warning: {note}")
     return replace(detector, kept_out_scores=kept_out_scores, map_kind=map_kind, step=step, warnings=notes)

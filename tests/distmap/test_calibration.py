@@ -103,6 +103,21 @@ def test_calibrate_never_exceeds_the_rate_asked_for(rng: np.random.Generator) ->
     assert np.mean([map_HW >= detector.threshold for map_HW in nothing]) <= 0.01
 
 
+def test_a_few_pictures_that_do_hold_the_thing_do_not_raise_the_threshold(rng: np.random.Generator) -> None:
+    def maps(count: int, objects: bool) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        noise = rng.uniform(0, 0.1, (count, 32, 32)).astype(np.float32)
+        if objects:
+            noise[:, 8:16, 8:16] = 0.8
+        return list(noise)
+
+    clean = calibrate(maps(20, False), maps(20, True), 0.01)
+    mixed = calibrate(maps(17, False) + maps(3, True), maps(20, True), 0.01)
+    assert clean.threshold == pytest.approx(0.4)
+    assert mixed.threshold == pytest.approx(0.4)
+    assert clean.false_alarm == 0
+    assert mixed.false_alarm == pytest.approx(3 / 20 * 64 / 1024)  # what is taken is said, not hidden
+
+
 def test_the_asked_rate_is_taken_where_nothing_is_found(rng: np.random.Generator) -> None:
     nothing = [rng.random((64, 64)).astype(np.float32) for _ in range(3)]
     detector = calibrate(nothing, [np.zeros((64, 64), np.float32)], 0.01)
