@@ -168,7 +168,7 @@ def _row(row: Row, results: Sequence[Result]) -> list[str]:
         lines.append([KINDS[name].label, *each, *over_seeds])
     facts: list[tuple[str, list[str]]] = [
         ("steps", [str(result.steps) for result in results]),
-        ("fit, s", [f"{result.seconds.fit:.0f}{' (resumed)' if result.resumed else ''}" for result in results]),
+        ("fit, s", [_fit_seconds(row, result) for result in results]),
         ("mapping and scoring, s", [f"{result.seconds.extract + result.seconds.evaluate:.0f}" for result in results]),
         ("cores used, load", [f"{result.cores_used:.2f}, {result.machine.load:.1f}" for result in results]),
         ("code", [result.revision for result in results]),
@@ -183,6 +183,14 @@ def _row(row: Row, results: Sequence[Result]) -> list[str]:
         f"```bash\n{commands}\n```",
         _table(head, lines),
     ]
+
+
+def _fit_seconds(row: Row, result: Result) -> str:
+    """Seconds, with a word where they are more than was given (by a fiftieth, for ends take a moment)."""
+    over = result.seconds.fit > 1.02 * 60 * row.minutes * result.budget_scale
+    notes = [note for note, applies in (("resumed", result.resumed), ("over the time", over)) if applies]
+    seconds = f"{result.seconds.fit:.0f}"
+    return f"{seconds} ({', '.join(notes)})" if notes else seconds
 
 
 def _learns(row: Row, result: Result) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.quality.page import BEGIN, END, read_results, render, write_page
-from pipelines.quality.results import Result
+from pipelines.quality.results import Result, Seconds
 from pipelines.quality.rows import Row, Score, every_row
 
 MakeRow = Callable[..., Row]
@@ -80,6 +80,20 @@ def test_a_row_says_how_it_came_about(make_row: MakeRow, make_result: MakeResult
     assert cells(text, "fit, s") == [["fit, s", "60 (resumed)"]]
     assert cells(text, "cores used, load") == [["cores used, load", "0.90, 1.5"]]
     assert cells(text, "code") == [["code", "abc1234"]]
+
+
+def test_a_fit_that_took_longer_than_it_was_given(make_row: MakeRow, make_result: MakeResult) -> None:
+    row = make_row(minutes=1, seeds=(0, 1, 2))
+    results = [
+        make_result(seed=0, seconds=Seconds(fit=61, extract=1, evaluate=1)),
+        make_result(seed=1, seconds=Seconds(fit=62, extract=1, evaluate=1)),
+        make_result(seed=2, seconds=Seconds(fit=90, extract=1, evaluate=1), resumed=True),
+    ]
+    assert cells(render(results, [row]), "fit, s")[0][1:4] == [
+        "61",
+        "62 (over the time)",
+        "90 (resumed, over the time)",
+    ]
 
 
 def test_ablations_and_small_folders_are_one_line_each(make_row: MakeRow, make_result: MakeResult) -> None:
