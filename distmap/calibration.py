@@ -18,8 +18,6 @@ from distmap.images import Array
 
 DETECTOR = "detector.json"
 USUAL_SHARE = 0.25  # of the usual maximum of pictures WITH; a few pictures WITHOUT do not raise the threshold beyond
-    0.25  # of the usual maximum of pictures WITH, that a few pictures WITHOUT must not raise the threshold above
-)
 RATES = tuple(float(rate) for rate in np.round(np.geomspace(0.2, 1e-5, 44), 8))
 
 

@@ -77,7 +77,7 @@ def warnings(scores: Mapping[str, float], false_alarm: float, asked: float) -> l
         )
     if false_alarm > asked:
         lines.append(
-            f"{false_alarm:.2%} of the pixels of kept-out pictures WITHOUT reach the threshold ({asked:.2%} was asked): "
+            f"{false_alarm:.2%} of the pixels of kept-out pictures WITHOUT reach the threshold, {asked:.2%} was asked: "
             "some seem to hold the thing; look through that folder"
         )
     return lines

@@ -56,7 +56,7 @@ def test_each_bad_score_is_said(sign: dict[str, float], words: str) -> None:
 
 def test_a_folder_that_is_not_free_of_the_thing_is_said() -> None:
     (line,) = warnings(GOOD, 0.021, 0.003)
-    assert line.startswith("2.10% of the pixels of kept-out pictures WITHOUT reach the threshold (0.30% was asked)")
+    assert line.startswith("2.10% of the pixels of kept-out pictures WITHOUT reach the threshold, 0.30% was asked")
 
 
 def test_pictures_too_large_to_judge_have_no_flip_rate() -> None:
