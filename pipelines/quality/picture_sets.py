@@ -85,15 +85,17 @@ class Slices:
         source = data / self.source
         pictures = {label: files_under(source / label, {".png"}) for label in CLASSES}
         halves = self.split.halves(_patient(file) for files in pictures.values() for file in files)
+        trained: set[str] = set()
         for label, files in pictures.items():
             train = [file for file in files if _patient(file) in halves.train]
             if self.count is not None:
                 train = some(train, _patient, self.count, drawn(halves.train, seed))
             test = [file for file in files if _patient(file) in halves.test]
+            trained |= {_patient(file) for file in train}
             _copy(train, folder / "train" / label)
             _copy(test, folder / "test" / label)
             _copy([source / "masks" / file.name for file in test], folder / "test" / "masks")
-        return halves
+        return Halves(train=tuple(sorted(trained)), test=halves.test)
 
 
 @dataclass(frozen=True, kw_only=True)

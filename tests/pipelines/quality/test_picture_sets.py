@@ -68,6 +68,7 @@ class TestSlices:
         more, _ = written(Slices(label="more", split=split, count=9), slices, seed)
         few, content = written(Slices(label="few", split=split, count=4), slices, seed)
         assert content["pictures"]["train"] == {"without": 4, "with": 4}
+        assert set(content["groups"]["train"]) == groups(few / "train", SLICE_GROUP)
         for label in ("with", "without"):
             kept = [stems(folder / "train" / label) for folder in (few, more, whole)]
             assert kept[0] < kept[1] < kept[2]
