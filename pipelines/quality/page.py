@@ -201,7 +201,7 @@ def _learns(row: Row, result: Result) -> str:
     trained, scored = (result.groups[half] for half in ("train", "test"))
     names = f" ({', '.join(f'`{name}`' for name in scored)})" if len(scored) <= NAMED_GROUPS else ""
     if row.images == ("test/scenes",):
-        what = "all of their scenes whole"
+        what = f"{result.scores['pictures']} scenes, whole"
     else:
         what = f"{test['with']} pictures WITH and {test['without']} WITHOUT"
     return (
@@ -215,7 +215,7 @@ def _folders(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> lis
     first = by_row[rows[0].name][0]
     return [
         "### Small folders",
-        f"Tumours again, with fewer pictures: whole patients, drawn by the seed, until so many are there; "
+        "Tumours again, with fewer pictures: patients are drawn by the seed until so many of each class are there; "
         f"{rows[0].minutes:g} minutes each; scored on the patients of `lgg`.",
         _table(
             ["row", "pictures a class", *_labels(rows[0]), "steps", "seeds", "code"],
@@ -237,21 +237,24 @@ def _ablations(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> l
     """A table for each set of pictures, one line a change."""
     blocks = [
         "### One change at a time",
-        f"What each choice is worth, {rows[0].minutes:g} minutes each, on patients and places that are neither in the "
-        "test half nor in the training half of these rows. Each line is one change from the defaults.",
+        f"What each choice is worth, {rows[0].minutes:g} minutes each. Each line is one change from the defaults; the "
+        "commands of others differ by its settings, given with `--set`. The patients and places that the rows above "
+        "set aside neither train nor are scored here.",
     ]
     sets: dict[str, list[Row]] = {}
     for row in rows:
         sets.setdefault(row.pictures.name(0), []).append(row)
     for name, members in sets.items():
         first = next((row for row in members if row.change == DEFAULT), members[0])
+        shared = first.assignments() if first.change == DEFAULT else ()
         blocks += [
             f"`{name}`: {_learns(first, by_row[first.name][0])}",
             _table(
-                ["change", *_labels(first), "steps", "seeds", "code"],
+                ["change", "settings", *_labels(first), "steps", "seeds", "code"],
                 [
                     [
                         row.change,
+                        ", ".join(f"`{item}`" for item in row.assignments() if item not in shared),
                         *(_median(by_row[row.name], score.name) for score in row.scores),
                         *_circumstances(by_row[row.name]),
                     ]

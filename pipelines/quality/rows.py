@@ -95,6 +95,10 @@ class Row:
         data = {"group": self.group} | own.pop("data", {})
         return {"seed": seed, "training": training, "data": data, **own}
 
+    def assignments(self) -> tuple[str, ...]:
+        """The settings as ``--set`` takes them."""
+        return tuple(f"{key}={value}" for key, value in _leaves(self.settings))
+
     def commands(self, seed: int) -> tuple[str, ...]:
         """The same in the shell, from the project's root."""
         run, data = f"{WORK}/runs/{self.name}-{seed}", f"{WORK}/data/{self.pictures.name(seed)}"
@@ -106,7 +110,7 @@ class Row:
         fit = ["distmap", "fit", f"{data}/train/with", f"{data}/train/without", "--run", f"{run}/run"]
         fit += ["--time-limit", f"{self.minutes:g}m", "--seed", str(seed)]
         grouped = [] if self.group is None else ["--group", self.group]
-        changes = [word for key, value in _leaves(self.settings) for word in ("--set", f"{key}={value}")]
+        changes = [word for item in self.assignments() for word in ("--set", item)]
         category = [] if self.category == "object" else ["--category", self.category]
         out = ["--out", f"{run}/annotations.json", "--maps", f"{run}/maps"]
         truth = [f"{run}/annotations.json", f"{data}/{self.truth}", "--maps", f"{run}/maps"]

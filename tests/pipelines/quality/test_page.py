@@ -96,19 +96,26 @@ def test_a_fit_that_took_longer_than_it_was_given(make_row: MakeRow, make_result
     ]
 
 
+def test_scenes_are_counted(make_row: MakeRow, make_result: MakeResult) -> None:
+    result = make_result(groups={"train": ["a"], "test": ["b", "c"]}, scores={"pictures": 7})
+    text = render([result], [make_row(images=("test/scenes",))])
+    assert "scored on 2 groups set aside (`b`, `c`): 7 scenes, whole." in text
+
+
 def test_ablations_and_small_folders_are_one_line_each(make_row: MakeRow, make_result: MakeResult) -> None:
     scores = (Score(name="pixel_ap"),)
+    shared, branches = {"data": {"symmetry": "all"}}, {"generator": {"branches": 5}}
     rows = [
         make_row(name="small", part="folders", scores=scores),
-        make_row(name="plain", part="ablations", change="default", scores=scores),
-        make_row(name="other", part="ablations", change="5 branches", scores=scores),
+        make_row(name="plain", part="ablations", change="default", scores=scores, settings=shared),
+        make_row(name="other", part="ablations", change="5 branches", scores=scores, settings={**shared, **branches}),
         make_row(name="third", part="ablations", change="no r1", scores=scores),
     ]
     results = [make_result(row=row.name, scores={"pixel_ap": 0.25}) for row in rows[:3]]
     text = render(results, rows)
     assert cells(text, "`small`") == [["`small`", "6", "0.250", "300", "0", "abc1234"]]
-    assert cells(text, "default") == [["default", "0.250", "300", "0", "abc1234"]]
-    assert cells(text, "5 branches") == [["5 branches", "0.250", "300", "0", "abc1234"]]
+    assert cells(text, "default") == [["default", "", "0.250", "300", "0", "abc1234"]]
+    assert cells(text, "5 branches") == [["5 branches", "`generator.branches=5`", "0.250", "300", "0", "abc1234"]]
     assert "Not run yet: 1 ablation." in text
 
 
@@ -175,7 +182,13 @@ def test_the_project_s_page_has_its_place(root: Path) -> None:
 def test_every_row_can_be_shown(make_result: MakeResult) -> None:
     rows = every_row()
     results = [
-        make_result(row=row.name, seed=seed, groups={"train": ["a"], "test": ["b"]}, commands=row.commands(seed))
+        make_result(
+            row=row.name,
+            seed=seed,
+            groups={"train": ["a"], "test": ["b"]},
+            commands=row.commands(seed),
+            scores={"pictures": 5, "dice": 0.5},
+        )
         for row in rows
         for seed in row.seeds
     ]
