@@ -122,6 +122,8 @@ class MapConfig:
     """Sigma of the Gaussian that smooths a map, in pixels of the network."""
     place_smoothing: Weight = 3.0
     """The same for the locator's probability, which a placed map is multiplied by."""
+    edge_radius: Weight = 2.0
+    """Within so many pixels of the network a map's edges move to those of the picture; 0: they stay."""
     halo: Share = 0.2
     """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
     false_alarm: Annotated[float, Gt(0), Lt(1)] = 0.003

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from distmap.calibration import Detector, read_detector
 from distmap.config import MapConfig
 from distmap.files import replacing
-from distmap.maps import GATE, HALO_RADIUS
+from distmap.maps import EDGE_SOFTNESS, GATE, HALO_RADIUS, LARGEST_SHARE, SATURATION
 from distmap.model import DistinctionModel, load
 from distmap.views import over_symmetries, painted
 
@@ -70,9 +70,26 @@ class PaintedGraph(nn.Module):
         if self.config.halo:
             strongest = F.max_pool2d(found[:, None], 2 * HALO_RADIUS + 1, stride=1, padding=HALO_RADIUS)[:, 0]
             found = torch.where(found >= self.config.halo * strongest, found, 0.0)
-        if self.config.kind == "plain":
-            return found
-        return found * gaussian(torch.sigmoid(everything[:, -1]), self.config.place_smoothing)
+        if self.config.kind != "plain":
+            found = found * gaussian(torch.sigmoid(everything[:, -1]), self.config.place_smoothing)
+        return follow_edges(found, x_BCHW.mean(dim=1), round(self.config.edge_radius))
+
+
+def follow_edges(map_BHW: Tensor, picture_BHW: Tensor, radius: int) -> Tensor:
+    """``distmap.maps.follow_edges``, B x H x W."""
+    if radius == 0:
+        return map_BHW
+
+    def mean(x_BHW: Tensor) -> Tensor:
+        padded = F.pad(x_BHW[:, None], (radius,) * 4, mode="replicate")
+        return F.avg_pool2d(padded, 2 * radius + 1, stride=1)[:, 0]
+
+    values = map_BHW / (map_BHW + SATURATION)
+    mean_guide, mean_values = mean(picture_BHW), mean(values)
+    variance = (mean(picture_BHW * picture_BHW) - mean_guide * mean_guide).clamp(min=0.0)
+    slope = (mean(picture_BHW * values) - mean_guide * mean_values) / (variance + EDGE_SOFTNESS)
+    share = (mean(slope) * picture_BHW + mean(mean_values - slope * mean_guide)).clamp(0.0, LARGEST_SHARE)
+    return SATURATION * share / (1 - share)
 
 
 def gaussian(map_BHW: Tensor, sigma: float) -> Tensor:
@@ -94,8 +111,9 @@ def export(run: str | Path, *, out: str | Path | None = None, format: str = "onn
     The graph takes pictures as the network sees them, ``picture``: float32, B x C x H x W in [-1, 1], and gives
     ``map``: float32, B x H x W; B is free. With a student H and W are free too, in multiples of 2 to the power
     ``student.encoder_depth``; else both are ``image_size``. Everything from the picture to the map is inside: the
-    average over the symmetries, and without a student the gate, the smoothing, the cleaning of halos and the locator.
-    Scaling a file's numbers to [-1, 1], bringing the picture to the network's size and the map back are not; the file's
+    average over the symmetries, and without a student the gate, the smoothing, the cleaning of halos, the locator and
+    the edges of the picture, as far as its size in the network shows them. Scaling a file's numbers to [-1, 1],
+    bringing the picture to the network's size and the map back are not; the file's
     metadata says how: ``low`` and ``high`` (numbers that become -1 and 1, a band each), ``dtype``, ``side`` (that the
     longer side of a picture is brought to), ``multiple``, ``threshold`` and ``low_threshold`` (a pixel is taken where
     map >= threshold).

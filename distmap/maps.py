@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 from scipy.special import expit
 
 from distmap.config import MapConfig
@@ -11,23 +11,37 @@ from distmap.images import Array
 
 GATE = 0.01  # difference of branch 1 at which the gate is half open; the range of a picture is 2
 HALO_RADIUS = 3  # pixels of the network
+SATURATION = 0.05  # map at which half of what `follow_edges` filters is reached
+LARGEST_SHARE = 0.99
+EDGE_SOFTNESS = 0.004  # edges of a picture in [-1, 1] below the root of this, 0.06, are not followed
+
+
+def closed_branch1(picture_HWC: Array, without_NHWC: Array) -> Array:
+    """What branch 1 holds of a picture when the others paint it as WITHOUT, H x W x C: x - sum_{k >= 2} b_k(x, 0).
+
+    With it the branches add up to the picture exactly; what is painted imperfectly is in it too.
+    """
+    rest: Array = picture_HWC - without_NHWC[1:].sum(axis=0)
+    return rest
 
 
 def evidence(picture_HWC: Array, without_NHWC: Array, with_NHWC: Array, place_HW: Array) -> Array:
-    """All that a map is made of, H x W x (2C + 1): x - x̂(0), then b_1(x, 1) - b_1(x, 0), then the locator's logit.
+    """All that a map is made of, H x W x (2C + 1): what branch 1 holds of the picture beyond b_1(x, 0), then
+    b_1(x, 1) - b_1(x, 0), then the locator's logit.
 
     Linear in what the networks give, so means over overlapping windows may be taken of it.
     """
-    residual = picture_HWC - without_NHWC.sum(axis=0)
+    residual = closed_branch1(picture_HWC, without_NHWC) - without_NHWC[0]
     return np.concatenate([residual, with_NHWC[0] - without_NHWC[0], place_HW[..., None]], axis=-1)
 
 
 def distinction(evidence_HWK: Array) -> Array:
-    """Where branch 1 tells the classes apart, how far the picture is from its repainting as class WITHOUT.
+    """The distinction, H x W, 0 or more: what branch 1 holds of the picture that it lacks as class WITHOUT.
 
-    ``r g / (g + 0.01)`` with the residual ``r = abs(x - x̂(0))`` and the gate ``g = abs(b_1(x, 1) - b_1(x, 0))``, both
-    mean over bands. H x W, 0 or more: large where the picture holds what only pictures WITH have, zero where branch 1
-    paints the same in both classes. The residual gives the shape; the gate drops what is merely painted badly.
+    ``r g / (g + 0.01)`` with ``r`` the size of what `closed_branch1` has beyond b_1(x, 0), which is abs(x - x̂(0)), and
+    the gate ``g = abs(b_1(x, 1) - b_1(x, 0))``, both mean over bands. Large where the picture holds what only pictures
+    WITH have, zero where branch 1 paints the same in both classes: ``r`` gives the shape, the gate drops what is merely
+    painted badly. On development pictures abs(b_1(x, 0)) and g by themselves were worse maps (see docs/results.md).
     """
     residual, gate = (np.abs(half).mean(axis=-1) for half in np.split(evidence_HWK[..., :-1], 2, axis=-1))
     product: Array = residual * gate / (gate + GATE)
@@ -51,6 +65,37 @@ def distinction_map(evidence_HWK: Array, config: MapConfig, scale: float = 1.0) 
     return product
 
 
+def follow_edges(map_HW: Array, picture_HW: Array, config: MapConfig, scale: float = 1.0) -> Array:
+    """Move a map's edges to those of the picture near them: a guided filter (He, Sun & Tang 2013).
+
+    ``picture_HW``: mean over the bands of the picture in [-1, 1], at the size of the map. What is filtered is m / (m +
+    0.05), so that one bright spot does not outweigh all around it; the result is in the unit of the map again.
+    ``scale``: as in ``distinction_map``.
+    """
+    radius = round(config.edge_radius * scale)
+    if radius == 0:
+        return map_HW
+    share = guided_filter(map_HW / (map_HW + SATURATION), picture_HW, radius, EDGE_SOFTNESS)
+    share = np.clip(share, 0, LARGEST_SHARE)
+    followed: Array = (SATURATION * share / (1 - share)).astype(np.float32, copy=False)
+    return followed
+
+
+def guided_filter(values_HW: Array, guide_HW: Array, radius: int, softness: float) -> Array:
+    """Values as a local linear function of a guide, in squares of side 2 ``radius`` + 1 (He, Sun & Tang 2013, eq. 5, 6
+    and 8); edges of the guide weaker than the square root of ``softness`` are smoothed over. Borders are repeated."""
+
+    def mean(x_HW: Array) -> Array:
+        blurred: Array = uniform_filter(x_HW, 2 * radius + 1, mode="nearest")
+        return blurred
+
+    mean_guide, mean_values = mean(guide_HW), mean(values_HW)
+    variance = np.maximum(mean(guide_HW * guide_HW) - mean_guide * mean_guide, 0)
+    slope = (mean(guide_HW * values_HW) - mean_guide * mean_values) / (variance + softness)
+    filtered: Array = mean(slope) * guide_HW + mean(mean_values - slope * mean_guide)
+    return filtered
+
+
 def clean(map_HW: Array, sigma: float, halo: float, scale: float = 1.0) -> Array:
     """Smooth a map (Gaussian, ``sigma`` in pixels) and set to zero what is less than ``halo`` times the largest value
     within 3 pixels: the blurred rim of something stronger is not part of it. ``scale``: pixels of this map for each of
@@ -64,9 +109,9 @@ def clean(map_HW: Array, sigma: float, halo: float, scale: float = 1.0) -> Array
 
 
 def reach(config: MapConfig, scale: float = 1.0) -> int:
-    """How far around a pixel, in pixels of the map, ``distinction_map`` looks."""
+    """How far around a pixel, in pixels of the map, ``distinction_map`` and then ``follow_edges`` look."""
     cleaning = _radius(config.smoothing * scale) + round(HALO_RADIUS * scale)
-    return max(cleaning, _radius(config.place_smoothing * scale))
+    return max(cleaning, _radius(config.place_smoothing * scale)) + 2 * round(config.edge_radius * scale)
 
 
 def _radius(sigma: float) -> int:

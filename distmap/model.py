@@ -26,7 +26,7 @@ from distmap.images import (
     resize,
     window_starts,
 )
-from distmap.maps import distinction, distinction_map, evidence, reach
+from distmap.maps import closed_branch1, distinction, distinction_map, evidence, follow_edges, reach
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +75,11 @@ class Painting:
         branches = self.with_NHWC if label == WITH else self.without_NHWC
         total: Array = branches.sum(axis=0)
         return total
+
+    def decomposition(self) -> Array:
+        """The picture as an exact sum of branches, N x H x W x C: branch 1 holds the distinction and whatever is painted
+        imperfectly, the others are painted as WITHOUT."""
+        return np.concatenate([closed_branch1(self.picture_HWC, self.without_NHWC)[None], self.without_NHWC[1:]])
 
     def evidence(self) -> Array:
         """What the map is made of; see ``distmap.maps.evidence``."""
@@ -248,7 +253,15 @@ class DistinctionModel:
         """
         self.scaling.check(picture_HWC, "the picture")
         map_HW, _ = next(self._map_all([picture_HWC], explained=False))
-        return resize(map_HW, *picture_HWC.shape[:2])
+        return self._at_size(map_HW, picture_HWC)
+
+    def _at_size(self, map_HW: Array, picture_HWC: NDArray[np.generic]) -> Array:
+        """A map at the network's scale -> at the size of the picture, in the numbers of its file, along its edges."""
+        resized = resize(map_HW, *picture_HWC.shape[:2])
+        if self._student is not None:
+            return resized
+        scale = max(picture_HWC.shape[:2]) / max(map_HW.shape)
+        return follow_edges(resized, _grey(self.scaling.apply(picture_HWC)), self.config.map, scale)
 
     def _map_all(
         self, pictures: Sequence[NDArray[np.generic]], *, explained: bool
@@ -261,7 +274,7 @@ class DistinctionModel:
         maps = None if self._student is None else self._map_all(pictures, explained=False)
         for painting in self._paint_all(pictures):
             map_HW = next(maps)[0] if maps else distinction_map(painting.evidence(), self.config.map)
-            scores = self.explain(painting) | {"score": float(map_HW.max())} if explained else {}
+            scores = self.explain(painting) if explained else {}
             yield map_HW, scores
 
     def _found(self, picture_HWC: Array, seen_KHW: Array) -> Array:
@@ -273,14 +286,14 @@ class DistinctionModel:
     @property
     def channels(self) -> int:
         """K of ``evidence``."""
-        return 1 if self._student is not None else 2 * self.scaling.bands + 1
+        return 1 if self._student is not None else 2 * self.scaling.bands + 2
 
     def evidence(self, windows_BHWC: NDArray[np.generic]) -> Array:
         """What the map of square windows of a scene, in the numbers of its file, is made of: B x H x W x K, float32.
 
-        Each window is seen by itself. What comes back (a student's logit, or else see ``distmap.maps.evidence``) may be
-        averaged where windows overlap; ``map_evidence`` makes the map of it. Windows of any size are brought to that
-        of the network.
+        Each window is seen by itself. What comes back (a student's logit, or else what ``distmap.maps.evidence`` gives
+        and the picture in grey) may be averaged where windows overlap; ``map_evidence`` makes the map of it. Windows of
+        any size are brought to that of the network.
 
         Raises
         ------
@@ -290,16 +303,21 @@ class DistinctionModel:
         self.scaling.check(windows_BHWC, "the scene")
         lens = self._lens()
         side = windows_BHWC.shape[1]
-        scaled = np.stack([resize(self.scaling.apply(window), lens.side, lens.side) for window in windows_BHWC])
+        whole = [self.scaling.apply(window) for window in windows_BHWC]
+        scaled = np.stack([resize(window, lens.side, lens.side) for window in whole])
         found = (self._found(*parts) for parts in zip(scaled, self._look(scaled, lens), strict=True))
-        return np.stack([resize(window, side, side) for window in found])
+        evidence_BHWK = np.stack([resize(window, side, side) for window in found])
+        if self._student is not None:
+            return evidence_BHWK
+        return np.concatenate([evidence_BHWK, np.stack([_grey(window) for window in whole])[..., None]], axis=-1)
 
     def map_evidence(self, evidence_HWK: Array, scale: float = 1.0) -> Array:
         """The map, H x W, of what ``evidence`` gave; ``scale``: pixels of it for each of the network's."""
         if self._student is not None:
             probability: Array = expit(evidence_HWK[..., 0])
             return probability
-        return distinction_map(evidence_HWK, self.config.map, scale)
+        map_HW = distinction_map(evidence_HWK[..., :-1], self.config.map, scale)
+        return follow_edges(map_HW, evidence_HWK[..., -1], self.config.map, scale)
 
     def reach(self, scale: float = 1.0) -> int:
         """How far around a pixel, in pixels of the evidence, ``map_evidence`` looks."""
@@ -368,7 +386,9 @@ class DistinctionModel:
                 upcoming += [reader.submit(read, chunk) for chunk in chunks[index + 1 : index + 2]]
                 mapped = self._map_all(pictures, explained=explained)
                 for file, picture, (map_HW, scores) in zip(chunk, pictures, mapped, strict=True):
-                    yield PictureMap(name=file.name, map_HW=resize(map_HW, *picture.shape[:2]), scores=scores)
+                    whole_HW = self._at_size(map_HW, picture)
+                    scores = scores | {"score": float(whole_HW.max())} if explained else {}
+                    yield PictureMap(name=file.name, map_HW=whole_HW, scores=scores)
 
     def _read(self, file: PictureFile) -> NDArray[np.generic]:
         picture = read_picture(file.path)
@@ -409,6 +429,11 @@ class _Canvas:
         """What the windows give together, K x H x W."""
         height, width = self.picture_HWC.shape[:2]
         return (self._total / self._weights)[:, :height, :width]
+
+
+def _grey(picture_HWC: Array) -> Array:
+    grey: Array = picture_HWC.mean(axis=-1)
+    return grey
 
 
 def _hann(side: int) -> Array:

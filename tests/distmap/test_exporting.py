@@ -22,7 +22,7 @@ import distmap
 from distmap.cli import main
 from distmap.exporting import PaintedGraph, StudentGraph, gaussian
 from distmap.images import read_picture
-from distmap.maps import distinction_map
+from distmap.maps import distinction_map, follow_edges
 from distmap.model import save
 from distmap.student import Student
 
@@ -112,7 +112,9 @@ def test_the_graph_makes_the_map_as_the_run_does(
     scaled = torch.from_numpy(np.moveaxis(loaded.scaling.apply(picture), -1, 0)[None].copy())
     with torch.inference_mode():
         found = graph(scaled)[0].numpy()
-    expected = distinction_map(loaded.paint(picture).evidence(), config.map)
+    painting = loaded.paint(picture)
+    expected = distinction_map(painting.evidence(), config.map)
+    expected = follow_edges(expected, painting.picture_HWC.mean(axis=-1), config.map)
     assert expected.max() > 0
     np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, float(expected.max())))
 

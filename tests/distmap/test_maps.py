@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from distmap.config import MapConfig
 from distmap.images import Array
-from distmap.maps import clean, distinction, distinction_map, evidence, reach
+from distmap.maps import clean, distinction, distinction_map, evidence, follow_edges, guided_filter, reach
 
 
 def distinct(picture: Array, without: Array, with_: Array) -> Array:
@@ -87,12 +87,65 @@ def test_the_map_is_weighed_by_the_smoothed_probability_of_the_place(rng: np.ran
     np.testing.assert_allclose(distinction_map(found, config), plain * smooth, rtol=1e-5)
 
 
+def slow_guided_filter(values: Array, guide: Array, radius: int, softness: float) -> Array:
+    """By its definition: a line fitted in every square, and the mean of the lines of the squares that hold a pixel."""
+    padded = [np.pad(x.astype(np.float64), radius, mode="edge") for x in (values, guide)]
+    size = 2 * radius + 1
+    slopes, offsets = np.empty(values.shape), np.empty(values.shape)
+    for y, x in np.ndindex(*values.shape):
+        p, i = (part[y : y + size, x : x + size] for part in padded)
+        slopes[y, x] = ((i * p).mean() - i.mean() * p.mean()) / (i.var() + softness)
+        offsets[y, x] = p.mean() - slopes[y, x] * i.mean()
+    lines = [np.pad(x, radius, mode="edge") for x in (slopes, offsets)]
+    filtered = np.empty(values.shape)
+    for y, x in np.ndindex(*values.shape):
+        a, b = (part[y : y + size, x : x + size].mean() for part in lines)
+        filtered[y, x] = a * guide[y, x] + b
+    return filtered
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_guided_filter_is_its_definition(radius: int, rng: np.random.Generator) -> None:
+    values, guide = rng.random((9, 12)), rng.uniform(-1, 1, (9, 12))
+    expected = slow_guided_filter(values, guide, radius, 0.01)
+    np.testing.assert_allclose(guided_filter(values, guide, radius, 0.01), expected, atol=1e-9)
+
+
+def test_a_blurred_map_follows_the_edge_of_the_picture() -> None:
+    thing = np.zeros((40, 40), bool)
+    thing[10:30, 12:28] = True
+    picture = np.where(thing, 0.5, -0.5).astype(np.float32)
+    blurred = (0.3 * gaussian_filter(thing.astype(np.float32), 2.0)).astype(np.float32)
+    followed = follow_edges(blurred, picture, MapConfig(edge_radius=3))
+    assert followed.dtype == np.float32
+
+    def step(map_HW: Array) -> float:
+        return float(map_HW[20, 12] - map_HW[20, 11])
+
+    assert step(followed) > 2.5 * step(blurred)
+    assert followed[20, 20] == pytest.approx(0.3, rel=0.05)  # in the unit of the map
+
+
+def test_a_flat_picture_and_no_radius_leave_the_map_about_as_it_is(rng: np.random.Generator) -> None:
+    smooth = gaussian_filter(rng.random((50, 50)), 8).astype(np.float32)
+    flat = np.zeros((50, 50), np.float32)
+    np.testing.assert_array_equal(follow_edges(smooth, flat, MapConfig(edge_radius=0)), smooth)
+    np.testing.assert_allclose(follow_edges(smooth, flat, MapConfig(edge_radius=1)), smooth, rtol=0.05)
+    nothing = np.zeros((50, 50), np.float32)
+    np.testing.assert_array_equal(follow_edges(nothing, smooth, MapConfig()), 0)
+
+
 @pytest.mark.parametrize("place_smoothing", [0.0, 4.0])
-def test_reach_is_how_far_a_pixel_counts(place_smoothing: float) -> None:
+def test_reach_is_how_far_a_pixel_counts(place_smoothing: float, rng: np.random.Generator) -> None:
     config = MapConfig(place_smoothing=place_smoothing)
     found = np.full((81, 81, 3), 0.1, np.float32)
-    before = distinction_map(found, config)
+    picture = rng.uniform(-1, 1, (81, 81)).astype(np.float32)
+
+    def finished(evidence_HWK: Array) -> Array:
+        return follow_edges(distinction_map(evidence_HWK, config), picture, config)
+
+    before = finished(found)
     found[40, 40] = 5
-    changed = np.argwhere(distinction_map(found, config) != before)
+    changed = np.argwhere(finished(found) != before)
     assert np.abs(changed - 40).max() <= reach(config)
     assert np.abs(changed - 40).max() >= reach(config) - 3  # the kernel's rim may vanish in rounding

@@ -20,7 +20,7 @@ import distmap
 from distmap.config import Config, resolve
 from distmap.folders import Survey
 from distmap.images import PictureError, Scaling, find_pictures, read_picture, resize
-from distmap.maps import distinction_map
+from distmap.maps import distinction_map, follow_edges
 from distmap.model import DistinctionModel, Painting, save
 from distmap.student import Student
 
@@ -164,6 +164,17 @@ def test_branches_add_up_to_the_repainting(fitted: Path) -> None:
         np.testing.assert_allclose(trained.reconstruct(picture, label), repainted, atol=1e-3)
 
 
+def test_the_decomposition_of_a_picture_is_exact(fitted: Path) -> None:
+    painting = distmap.load(fitted, device="cpu").paint(noise(40, 32))
+    branches = painting.decomposition()
+    assert branches.shape == painting.without_NHWC.shape
+    np.testing.assert_allclose(branches.sum(axis=0), painting.picture_HWC, atol=1e-6)
+    np.testing.assert_array_equal(branches[1:], painting.without_NHWC[1:])
+    # What branch 1 holds beyond its own painting as WITHOUT is the picture less that repainting.
+    expected = painting.picture_HWC - painting.repainted(0)
+    np.testing.assert_allclose(branches[0] - painting.without_NHWC[0], expected, atol=1e-6)
+
+
 def test_reconstruct_is_in_the_numbers_of_the_file() -> None:
     picture = noise(32, 20)
     np.testing.assert_allclose(model(Copy()).reconstruct(picture, 0), picture, atol=0.01)
@@ -186,6 +197,8 @@ def test_the_map_is_made_of_the_painting_at_the_pictures_size() -> None:
     picture = noise(64, 48)
     painting = painter.paint(picture)
     expected = resize(distinction_map(painting.evidence(), painter.config.map), 64, 48)
+    grey = painter.scaling.apply(picture).mean(axis=-1)
+    expected = follow_edges(expected, grey, painter.config.map, 2.0)
     np.testing.assert_allclose(painter.map(picture), expected)
 
 

@@ -85,11 +85,12 @@ def test_evidence_of_a_window_is_that_of_its_painting(
 ) -> None:
     window = rng.integers(60, 120, (SIDE, SIDE, 3), np.uint8)
     found = model.evidence(window[None])
-    assert found.shape == (1, SIDE, SIDE, 7)
+    assert found.shape == (1, SIDE, SIDE, 8)
     painting = model.paint(window)
     np.testing.assert_allclose(found[0, ..., :3], painting.picture_HWC - painting.repainted(0), atol=1e-5)
     np.testing.assert_allclose(found[0, ..., 3:6], painting.with_NHWC[0] - painting.without_NHWC[0], atol=1e-5)
     np.testing.assert_allclose(found[0, ..., 6], painting.place_HW, atol=1e-5)
+    np.testing.assert_allclose(found[0, ..., 7], painting.picture_HWC.mean(axis=-1), atol=1e-5)
     np.testing.assert_allclose(model.map_evidence(found[0]), model.map(window), atol=1e-5)
     with pytest.raises(ValueError, match=r"2 band\(s\)"):
         model.evidence(window[None, ..., :2])
@@ -98,7 +99,7 @@ def test_evidence_of_a_window_is_that_of_its_painting(
 def test_reach_bounds_what_a_pixel_depends_on(model: distmap.DistinctionModel) -> None:
     for side in (32, 64):
         mapper = ModelMapper(model, side)
-        blended = np.full((101, 101, 7), 0.01, np.float32)
+        blended = np.full((101, 101, 8), 0.01, np.float32)
         before = mapper.map(blended)
         blended[50, 50] = 1
         changed = np.argwhere(mapper.map(blended) != before)
