@@ -34,7 +34,7 @@ from distmap.folders import (
 )
 from distmap.health import CHECK_EVERY
 from distmap.images import Array
-from distmap.kept_out import calibrated, few_of_each
+from distmap.kept_out import affordable, calibrated, few_of_each
 from distmap.model import WEIGHTS, DistinctionModel, save
 from distmap.progress import Progress, Silent
 from distmap.self_training import learn_from_maps
@@ -51,7 +51,7 @@ BREAKDOWNS = 3  # from which a training is taken back to its last state
 CANDIDATE_SHARES = (0.5, 0.75)  # of the training, after which the weights are kept to choose from
 CHOICE_SHARE = 0.97  # of the time limit, by when earlier weights must have been looked at
 STUDENT_SHARE = 0.95  # of the time limit, by when the student must be done
-CHOICE_PICTURES = 150  # of each class to choose by
+CHOICE_VIEWS = 200  # of pictures of each class to choose by
 SHEET_ROWS = 8
 BATCHES_STREAM = 2
 
@@ -281,7 +281,7 @@ def _chosen(
     latest_first = sorted(states, reverse=True)
     choice = choose(
         ((step, model(states[step], trainer.config)) for step in latest_first),
-        few_of_each(split.kept_out, CHOICE_PICTURES),
+        few_of_each(split.kept_out, affordable(CHOICE_VIEWS, trainer.config.data.symmetry)),
         out_of_time,
     )
     config = replace(trainer.config, map=replace(trainer.config.map, kind=choice.kind))

@@ -10,7 +10,7 @@ import numpy as np
 
 from distmap.calibration import Detector, calibrate, explained
 from distmap.choice import separation, strength
-from distmap.folders import WITH, WITHOUT, LabelledPicture
+from distmap.folders import WITH, WITHOUT, LabelledPicture, symmetries
 from distmap.health import warnings
 from distmap.images import Array
 from distmap.progress import Progress
@@ -18,14 +18,15 @@ from distmap.progress import Progress
 if TYPE_CHECKING:
     from distmap.model import DistinctionModel
 
-CALIBRATION_PICTURES = 400  # at most so many of each class; more would hardly move the threshold
+CALIBRATION_VIEWS = 600  # of pictures of each class at most; more would hardly move the threshold
+FEWEST = 60  # pictures of each class, where there are as many
 
 
 def calibrated(
     model: DistinctionModel, kept_out: Iterable[LabelledPicture], map_kind: str, step: int, progress: Progress
 ) -> Detector:
     """The detector of a model, from its maps of kept-out pictures of both folders."""
-    chosen = few_of_each(kept_out, CALIBRATION_PICTURES)
+    chosen = few_of_each(kept_out, affordable(CALIBRATION_VIEWS, model.config.data.symmetry))
     maps: dict[int, list[Array]] = {WITH: [], WITHOUT: []}
     scores = []
     for index, (picture, result) in enumerate(
@@ -44,6 +45,11 @@ def calibrated(
     for note in notes:
         progress.say(f"warning: {note}")
     return replace(detector, kept_out_scores=kept_out_scores, map_kind=map_kind, step=step, warnings=notes)
+
+
+def affordable(views: int, symmetry: str) -> int:
+    """How many pictures may be looked at where each is seen in all its symmetries, and ``views`` are to be enough."""
+    return max(FEWEST, views // len(symmetries(symmetry)))
 
 
 def few_of_each(pictures: Iterable[LabelledPicture], count: int) -> list[LabelledPicture]:

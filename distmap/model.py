@@ -77,8 +77,10 @@ class Painting:
         return total
 
     def decomposition(self) -> Array:
-        """The picture as an exact sum of branches, N x H x W x C: branch 1 holds the distinction and whatever is painted
-        imperfectly, the others are painted as WITHOUT."""
+        """The picture as an exact sum of branches, N x H x W x C.
+
+        Branch 1 holds the distinction and whatever is painted imperfectly, the others are painted as WITHOUT.
+        """
         return np.concatenate([closed_branch1(self.picture_HWC, self.without_NHWC)[None], self.without_NHWC[1:]])
 
     def evidence(self) -> Array:
