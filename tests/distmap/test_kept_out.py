@@ -12,7 +12,7 @@ import pytest
 from distmap.config import resolve
 from distmap.folders import LabelledPicture, list_folders
 from distmap.images import PictureFile
-from distmap.kept_out import calibrated, few_of_each
+from distmap.kept_out import affordable, calibrated, few_of_each
 from distmap.model import PictureMap
 from distmap.progress import Silent
 
@@ -51,3 +51,9 @@ def test_few_of_each_are_spread_evenly(listed: list[LabelledPicture]) -> None:
         *("without_00.png", "without_06.png", "without_11.png"),
     ]
     assert len(few_of_each(listed, 100)) == len(listed)
+
+
+@pytest.mark.parametrize(("symmetry", "count"), [("none", 600), ("mirror", 300), ("all", 75)])
+def test_the_more_symmetries_the_fewer_pictures(symmetry: str, count: int) -> None:
+    assert affordable(600, symmetry) == count
+    assert affordable(10, symmetry) == 60
