@@ -1,4 +1,4 @@
-"""A threshold without labels: from maps of kept-out pictures that hold nothing.
+"""A threshold without labels: from maps of kept-out pictures of both folders.
 
 ``RUN/detector.json`` is the contract with whatever turns maps into objects; its fields are those of ``Detector``.
 """
@@ -17,7 +17,6 @@ from distmap.files import read_json, write_text
 from distmap.images import Array
 
 DETECTOR = "detector.json"
-USUAL_SHARE = 0.25  # of the usual maximum of pictures WITH; a few pictures WITHOUT do not raise the threshold beyond
 RATES = tuple(float(rate) for rate in np.round(np.geomspace(0.2, 1e-5, 44), 8))
 
 
@@ -45,7 +44,8 @@ class Detector:
     unit: str = "pixel"
     kept_out_scores: dict[str, float] = field(default_factory=dict)
     """``psnr`` (dB), ``residual`` and ``flip_rate`` on the kept-out pictures (see ``DistinctionModel.explain``), and
-    their ``separation`` (see ``distmap.choice``); ``background``: mean map of pictures WITHOUT over that of WITH."""
+    their ``separation`` (see ``distmap.choice``); ``background``: mean map of pictures WITHOUT over that of WITH;
+    ``taken``: share of the pixels of pictures WITH that reach the threshold."""
     map_kind: str = "placed"
     step: int = 0
     """After which the weights were taken."""
@@ -70,28 +70,26 @@ def threshold_for(values: Array, rate: float) -> float:
     return float(np.nextafter(np.float32(max(highest_refused, 0)), np.float32(np.inf)))
 
 
-def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], false_alarm: float) -> Detector:
+def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kind: str) -> Detector:
     """Threshold from maps (H x W each) of kept-out pictures of both folders, pooled over their pixels.
 
-    Pictures WITHOUT hold nothing, so the share of their pixels that a threshold takes is its false-alarm rate; at most
-    ``false_alarm`` is allowed. But some folders WITHOUT do hold the thing here and there, and a few such pictures would
-    set the threshold where nothing is found. So where that is above a quarter of what is usual in pictures WITH (the
-    median of their maxima), the rate must be met in half of the pictures WITHOUT each by itself, and need not in the
-    others. Where pictures WITH are stronger than all that needs, the threshold rises to half the median of what it
-    takes in them: a blurred object ends where it has faded to half its strength, and what the repainting changes around
-    a strong object is weaker than that. No label of a pixel is used.
+    The threshold parts the pixels of pictures WITH in two. Few of a placed map's pixels are more than faint, and
+    minimum cross-entropy (Li & Tam 1998) suits such a distribution; other maps are more evenly spread, and there the
+    greatest variance between the two parts (Otsu 1979) does. A rate of false alarms in pictures WITHOUT, the usual
+    criterion, depends on a few strong pixels of what may be a dozen pictures; here they only tell what share of their
+    pixels is taken, at this and at other thresholds. No label of a pixel is used.
+
+    Raises
+    ------
+    ValueError
+        There are no maps of one of the folders.
     """
-    empty = np.empty(0, np.float32)
-    nothing = np.concatenate([map_HW.ravel() for map_HW in without_maps] or [empty])
-    something = np.concatenate([map_HW.ravel() for map_HW in with_maps] or [empty])
-    threshold = threshold_for(nothing, false_alarm)
-    if with_maps:
-        usual = float(np.median([map_HW.max() for map_HW in with_maps]))
-        in_half = float(np.median([threshold_for(map_HW, false_alarm) for map_HW in without_maps]))
-        threshold = min(threshold, max(in_half, USUAL_SHARE * usual))
-    taken = something[something >= threshold]
-    if taken.size:
-        threshold = max(threshold, float(np.median(taken)) / 2)
+    if not without_maps or not with_maps:
+        raise ValueError("no map to calibrate on")
+    nothing, something = (
+        np.concatenate([map_HW.ravel() for map_HW in maps]).astype(np.float32) for maps in (without_maps, with_maps)
+    )
+    threshold = parting(something, map_kind)
     return Detector(
         threshold=threshold,
         low_threshold=threshold,
@@ -100,6 +98,16 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], false_a
         thresholds=tuple(threshold_for(nothing, rate) for rate in RATES),
         pictures=len(without_maps),
     )
+
+
+def parting(values: Array, map_kind: str) -> float:
+    """The value > 0 that parts the pixels of maps of one kind in two; above the greatest where all are the same."""
+    from skimage.filters import threshold_li, threshold_otsu
+
+    greatest = float(values.max())
+    if float(values.min()) == greatest:
+        return float(np.nextafter(np.float32(max(greatest, 0)), np.float32(np.inf)))
+    return float(threshold_li(values) if map_kind == "placed" else threshold_otsu(values))
 
 
 def explained(scores: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:

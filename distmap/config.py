@@ -126,8 +126,6 @@ class MapConfig:
     """Within so many pixels of the network a map's edges move to those of the picture; 0: they stay."""
     halo: Share = 0.2
     """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
-    false_alarm: Annotated[float, Gt(0), Lt(1)] = 0.003
-    """At most this share of the pixels of pictures that hold nothing may reach the threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distmap.calibration import Detector, calibrate, explained
 from distmap.choice import separation, strength
@@ -35,13 +36,14 @@ def calibrated(
         progress.update("calibrating", index / len(chosen), {})
         maps[picture.label].append(result.map_HW)
         scores.append((picture.label, result.scores))
-    detector = calibrate(maps[WITHOUT], maps[WITH], model.config.map.false_alarm)
+    detector = calibrate(maps[WITHOUT], maps[WITH], map_kind)
     strengths = {label: [strength(map_HW) for map_HW in some] for label, some in maps.items()}
     kept_out_scores = explained(scores) | {
         "separation": separation(strengths[WITH], strengths[WITHOUT]),
         "background": _mean(maps[WITHOUT]) / max(_mean(maps[WITH]), 1e-12),
+        "taken": _mean([map_HW >= detector.threshold for map_HW in maps[WITH]]),
     }
-    notes = tuple(warnings(kept_out_scores, detector.false_alarm, model.config.map.false_alarm))
+    notes = tuple(warnings(kept_out_scores, detector.false_alarm))
     for note in notes:
         progress.say(f"warning: {note}")
     return replace(detector, kept_out_scores=kept_out_scores, map_kind=map_kind, step=step, warnings=notes)
@@ -63,5 +65,5 @@ def few_of_each(pictures: Iterable[LabelledPicture], count: int) -> list[Labelle
     return few
 
 
-def _mean(maps: Sequence[Array]) -> float:
+def _mean(maps: Sequence[NDArray[Any]]) -> float:
     return float(np.mean([map_HW.mean() for map_HW in maps]))
