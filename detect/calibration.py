@@ -57,6 +57,7 @@ def calibrate(
     min_area: int = 1,
     open_radius: float = 0.0,
     close_radius: float = 0.0,
+    split_distance: float = 0.0,
     groups: Sequence[str] | None = None,
     samples: int = 200,
     seed: int = 0,
@@ -70,7 +71,7 @@ def calibrate(
     false_alarm
         Share of pixels at or above the threshold (before clean-up), in (0, 0.25); or objects a picture (after
         clean-up).
-    smoothing, min_area, open_radius, close_radius
+    smoothing, min_area, open_radius, close_radius, split_distance
         As `detect.extraction.ExtractionConfig` has them; they go into the detector.
     groups
         Group (patient, scene) of each map; groups are drawn and held out as a whole. None: each map for itself.
@@ -94,7 +95,12 @@ def calibrate(
     if len(names) != len(smoothed):
         raise ValueError(f"{len(names)} groups for {len(smoothed)} maps")
     _, group_N = np.unique(np.array(names), return_inverse=True)
-    cleanup = {"min_area": min_area, "open_radius": open_radius, "close_radius": close_radius}
+    cleanup = {
+        "min_area": min_area,
+        "open_radius": open_radius,
+        "close_radius": close_radius,
+        "split_distance": split_distance,
+    }
     counter: _Pixels | _Objects
     counter = _Pixels(smoothed, group_N) if unit == "pixel" else _Objects(smoothed, group_N, cleanup)
     everyone = np.ones(group_N.max() + 1, np.int64)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 FORMAT = click.Choice(FORMATS)
+USUAL_PIXEL_RATE = 0.003  # of false alarms
 
 
 @click.group(cls=CommandGroup)
@@ -215,7 +216,9 @@ def convert(
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("without", type=click.Path(path_type=Path), required=False)
-@click.option("--false-alarm", type=float, help="Rate to aim at; else the run's own.")
+@click.option(
+    "--false-alarm", type=float, help="Rate to aim at.  [default: 0.003 of the pixels, or the run's own of objects]"
+)
 @click.option("--unit", type=click.Choice(["pixel", "object"]), help="Rate of pixels, or of objects in a picture.")
 @click.option(
     "--group", metavar="REGEX", help="Pictures whose group agrees (a patient, a scene) are held out together."
@@ -276,12 +279,13 @@ def _calibrated(
         maps.append(item.map_HW)
     report = calibrate_maps(
         maps,
-        false_alarm=current.false_alarm if false_alarm is None else false_alarm,
+        false_alarm=_usual_rate(current) if false_alarm is None else false_alarm,
         unit=unit or ("object" if current.unit == "object" else "pixel"),
         smoothing=current.smoothing,
         min_area=math.ceil(current.min_area),
         open_radius=current.open_radius,
         close_radius=current.close_radius,
+        split_distance=current.split_distance,
         groups=None if group is None else [group_of(name, group) for name in names],
     )
     if current.low_threshold is None:
@@ -289,6 +293,10 @@ def _calibrated(
     # Hysteresis keeps its ratio to the threshold.
     low = report.detector.threshold * (current.low_threshold / current.threshold)
     return dataclasses.replace(report, detector=dataclasses.replace(report.detector, low_threshold=low))
+
+
+def _usual_rate(current: Detector) -> float:
+    return current.false_alarm if current.unit == "object" else USUAL_PIXEL_RATE
 
 
 def _describe(detector: Detector) -> str:

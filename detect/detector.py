@@ -36,6 +36,7 @@ class Detector:
     min_area: float = 1
     open_radius: float = 0.0
     close_radius: float = 0.0
+    split_distance: float = 0.0
     pictures: int = 0
     """WITHOUT pictures behind the calibration."""
     unit: str = "pixel"
@@ -90,6 +91,7 @@ class Detector:
             smoothing=self.smoothing,
             close_radius=self.close_radius,
             open_radius=self.open_radius,
+            split_distance=self.split_distance,
             min_area=math.ceil(self.min_area) if min_area is None else min_area,
             category=category,
         )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ class Detector:
     ``threshold``: a pixel is taken where map >= threshold; ``low_threshold``: grown into down to this value.
     ``false_alarm``: the share of the pixels of kept-out pictures WITHOUT that is taken; ``rates`` and ``thresholds``:
     the thresholds that take at most other shares. ``pictures``: how many such pictures there were. ``smoothing``:
-    further smoothing of the maps, sigma in pixels of the picture; ``open_radius``, ``close_radius``, ``min_area``:
-    morphology and the smallest object, in pixels.
+    further smoothing of the maps, sigma in pixels of the picture; ``open_radius``, ``close_radius``,
+    ``split_distance``, ``min_area``: morphology and the smallest object, in pixels of the picture.
     """
 
     threshold: float
@@ -40,6 +40,7 @@ class Detector:
     smoothing: float = 0.0
     open_radius: float = 0.0
     close_radius: float = 0.0
+    split_distance: float = 0.0
     min_area: int = 1
     unit: str = "pixel"
     kept_out_scores: dict[str, float] = field(default_factory=dict)
@@ -107,7 +108,8 @@ def parting(values: Array, map_kind: str) -> float:
     greatest = float(values.max())
     if float(values.min()) == greatest:
         return float(np.nextafter(np.float32(max(greatest, 0)), np.float32(np.inf)))
-    return float(threshold_li(values) if map_kind == "placed" else threshold_otsu(values))
+    rule: Callable[[Array], float] = threshold_li if map_kind == "placed" else threshold_otsu
+    return float(rule(values))
 
 
 def explained(scores: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:

@@ -126,6 +126,12 @@ class MapConfig:
     """Within so many pixels of the network a map's edges move to those of the picture; 0: they stay."""
     halo: Share = 0.2
     """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
+    close_radius: Weight = 1.0
+    """Gaps in what reaches the threshold are closed by a disk of so many pixels of the network."""
+    open_radius: Weight = 1.5
+    """What is thinner than a disk of so many pixels of the network is no object."""
+    split_distance: Weight = 4.0
+    """Objects that touch are two where their centres are so many pixels of the network apart; 0: never."""
 
 
 @dataclass(frozen=True, kw_only=True)

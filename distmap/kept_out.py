@@ -37,6 +37,8 @@ def calibrated(
         maps[picture.label].append(result.map_HW)
         scores.append((picture.label, result.scores))
     detector = calibrate(maps[WITHOUT], maps[WITH], map_kind)
+    settings = model.config.map
+    scale = _scale([*maps[WITH], *maps[WITHOUT]], model.config.image_size)
     strengths = {label: [strength(map_HW) for map_HW in some] for label, some in maps.items()}
     kept_out_scores = explained(scores) | {
         "separation": separation(strengths[WITH], strengths[WITHOUT]),
@@ -46,7 +48,16 @@ def calibrated(
     notes = tuple(warnings(kept_out_scores, detector.false_alarm))
     for note in notes:
         progress.say(f"warning: {note}")
-    return replace(detector, kept_out_scores=kept_out_scores, map_kind=map_kind, step=step, warnings=notes)
+    return replace(
+        detector,
+        close_radius=settings.close_radius * scale,
+        open_radius=settings.open_radius * scale,
+        split_distance=settings.split_distance * scale,
+        kept_out_scores=kept_out_scores,
+        map_kind=map_kind,
+        step=step,
+        warnings=notes,
+    )
 
 
 def affordable(views: int, symmetry: str) -> int:
@@ -63,6 +74,11 @@ def few_of_each(pictures: Iterable[LabelledPicture], count: int) -> list[Labelle
         chosen = np.unique(np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int))
         few += [members[index] for index in chosen]
     return few
+
+
+def _scale(maps: Sequence[Array], image_size: int) -> float:
+    """Pixels of a usual picture for one of the network's."""
+    return float(np.median([np.sqrt(map_HW.size) for map_HW in maps])) / image_size
 
 
 def _mean(maps: Sequence[NDArray[Any]]) -> float:

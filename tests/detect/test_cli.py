@@ -289,6 +289,9 @@ def test_calibrate_writes_the_run_and_reports(command: Command, run: Path, tmp_p
     assert (report["groups"], detector.pictures, detector.unit) == (3, 6, "pixel")
     assert report["reached"] <= 0.05
     assert report["measured"] == pytest.approx(0.05, abs=0.03)
+    assert command("calibrate", run, without).exit_code == 0
+    usual = read_detector(run / "detector.json")
+    assert (usual.false_alarm, usual.close_radius) == (0.003, detector.close_radius)
     table = command("calibrate", run, without, "--false-alarm", "2", "--unit", "object")
     assert table.exit_code == 0
     assert "false objects a picture" in table.stdout
