@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from distmap.config import Config, JudgeConfig, LocatorConfig
 
 JUDGE_STREAM, LOCATOR_STREAM = 5, 6
+NEARLY_ALWAYS = 0.95  # right about so many pictures, a classifier is tried harder
+PACE = 0.03  # by how much harder or easier from step to step
+LEAST_CHANGE = 0.01  # of the greatest
+SPREAD_OF = 200  # pictures
 
 
 def train_locator(
@@ -33,7 +38,8 @@ def train_locator(
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
 
-    _train(locator, config.locator, LOCATOR_STREAM, change, store, config, device, out_of_time)
+    trial = Trial(config.locator.robustness * _spread(store))
+    _train(locator, config.locator, LOCATOR_STREAM, change, store, config, device, out_of_time, trial)
 
 
 def train_judge(
@@ -46,8 +52,53 @@ def train_judge(
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return augment(x_BCHW, config.discriminator, draws)
 
-    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, out_of_time)
+    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, out_of_time, Trial(0.0))
     return judge
+
+
+class Trial:
+    """How hard a classifier is tried in its training: pictures are changed the way that misleads it most (Goodfellow
+    et al. 2015, with the L2 norm), as far as it is right nearly always all the same.
+
+    What convinces a classifier that withstands such changes looks like the class to people, too (Santurkar et al.
+    2019); any other is convinced by faint stripes, and a generator that it guides paints them. Where the classes are
+    hard to tell apart nothing is changed, since it would cost the classifier what little it can see.
+
+    ``greatest``: L2 norm of the greatest change of a picture. ``size``: that of the present one.
+    """
+
+    def __init__(self, greatest: float) -> None:
+        self.greatest = greatest
+        self.size = 0.0
+        self._right = 0.5  # running share of pictures that it is right about
+
+    def harden(self, network: nn.Module, x_BCHW: Tensor, y: Tensor, precision: str) -> Tensor:
+        """The pictures, changed by ``size`` each."""
+        if not self.size:
+            return x_BCHW
+        x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+        with autocast(precision, x_BCHW.device):
+            loss = classification(network(x_BCHW), y)
+        (gradient,) = torch.autograd.grad(loss, x_BCHW)
+        length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None, None]
+        harder: Tensor = (x_BCHW + self.size * gradient / length).detach()
+        return harder
+
+    def judge(self, logits_B2: Tensor, y: Tensor) -> None:
+        """Be harder if it is right nearly always, else easier."""
+        self._right += 0.1 * (float((logits_B2.argmax(dim=1) == y).float().mean()) - self._right)
+        least = LEAST_CHANGE * self.greatest
+        if self._right > NEARLY_ALWAYS:
+            self.size = min(self.greatest, max(least, self.size * (1 + PACE)))
+        else:
+            self.size = self.size * (1 - PACE) if self.size > least else 0.0
+
+
+def _spread(store: PictureStore) -> float:
+    """The L2 norm of the pixels' standard deviation over (some of the) pictures."""
+    count = len(store)
+    some = np.stack([store[index] for index in range(0, count, max(1, count // SPREAD_OF))])
+    return float(np.linalg.norm(some.std(axis=0)))
 
 
 def _train(
@@ -59,8 +110,9 @@ def _train(
     config: Config,
     device: torch.device,
     out_of_time: Callable[[], bool],
+    trial: Trial,
 ) -> None:
-    """Train a classifier on pictures as ``change`` alters them, and leave it ready for use.
+    """Train a classifier on pictures as ``change`` and then ``trial`` alter them, and leave it ready for use.
 
     All draws depend on (seed, stream, step) alone.
     """
@@ -75,9 +127,12 @@ def _train(
         if out_of_time():
             break
         x_BCHW = change(torch.from_numpy(x).to(device), step_generator(config.seed, stream, step))
+        labels = torch.from_numpy(y).to(device)
+        x_BCHW = trial.harden(network, x_BCHW, labels, config.training.precision)
         with autocast(config.training.precision, device):
             logits = network(x_BCHW.contiguous(memory_format=torch.channels_last))
-        loss = classification(logits, torch.from_numpy(y).to(device))
+        loss = classification(logits, labels)
+        trial.judge(logits, labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -143,6 +143,9 @@ class LocatorConfig:
     """Of the pooling over places: towards 0 their mean counts, towards infinity the strongest place alone."""
     band_mixing: Weight = 0.3
     """How far the colours of what it sees are changed; 0 where colour alone tells the classes apart."""
+    robustness: Weight = 0.3
+    """Where it tells the classes apart nearly always, it learns to withstand changes of a picture up to this share of
+    the pictures' spread; 0: none."""
     steps: Count = 500
     batch_size: Annotated[int, Ge(2)] = 32
     learning_rate: Positive = 2e-3

@@ -208,6 +208,12 @@ class Discriminator(nn.Module):
         )
         self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
         self.heads = nn.Linear(widths[-1] * 2, CLASSES)
+        # As in StarGAN v2 (He et al. 2015): without normalisation, a picture would hardly show in the logits at first.
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, a=0.2)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         h = self.blocks(self.enter(x_BCHW))

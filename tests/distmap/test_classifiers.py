@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
-from distmap.classifiers import train_judge, train_locator
+from distmap.classifiers import Trial, train_judge, train_locator
 from distmap.config import Config, resolve
 from distmap.folders import PictureStore, list_folders
 from distmap.images import Scaling
+from distmap.losses import classification
 from distmap.networks import Locator
 from distmap.seeding import seeded_networks
 
@@ -87,3 +89,57 @@ def test_same_seed_same_locator(pictures: tuple[Path, Path], tiny: dict[str, Any
     first, second, other = (locator(pictures, tiny, 2, seed).head.weight for seed in (0, 0, 1))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def linear() -> torch.nn.Module:
+    """Sees WITH where the left half is brighter than the right one."""
+    layer = torch.nn.Linear(4, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.0, 0, 0, 0], [1, -1, 1, -1]]))
+        layer.bias.zero_()
+    return torch.nn.Sequential(torch.nn.Flatten(), layer)
+
+
+def test_a_trial_changes_pictures_by_its_size_the_way_that_misleads_most() -> None:
+    x, y = torch.zeros(2, 1, 2, 2), torch.tensor([1, 0])
+    trial = Trial(10.0)
+    assert trial.harden(linear(), x, y, "32") is x
+    trial.size = 3.0
+    changed = trial.harden(linear(), x, y, "32")
+    against_with = torch.tensor([[-1.5, 1.5], [-1.5, 1.5]])
+    torch.testing.assert_close(changed[:, 0], torch.stack([against_with, -against_with]))
+    assert changed.flatten(1).norm(dim=1).tolist() == pytest.approx([3.0, 3.0])
+
+
+def test_a_trial_is_hard_only_for_who_is_right_nearly_always() -> None:
+    right, wrong = torch.tensor([[0.0, 1.0]] * 20), torch.tensor([[1.0, 0.0]] * 20)
+    y = torch.ones(20, dtype=torch.int64)
+    trial = Trial(5.0)
+    for _ in range(20):
+        trial.judge(right, y)
+    assert trial.size == 0  # it has not been right for long
+    for _ in range(200):
+        trial.judge(right, y)
+    assert trial.size == 5
+    trial.judge(wrong, y)
+    assert trial.size == pytest.approx(5 * 0.97)
+    for _ in range(200):
+        trial.judge(torch.cat([right[:12], wrong[:8]]), y)
+    assert trial.size == 0
+
+
+def test_a_hardened_locator_withstands_changes(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
+    known = store(pictures)
+    x = torch.from_numpy(np.stack([known[index] for index in range(len(known))]))
+    y = torch.tensor([picture.label for picture in known.pictures])
+    misled = []
+    for robustness in (0.0, 0.3):
+        settings = copy.deepcopy(tiny)
+        settings["locator"] |= {"robustness": robustness}
+        network = locator(pictures, settings, 200)
+        assert bool((network(x).argmax(dim=1) == y).all())
+        trial = Trial(1.0)
+        trial.size = 5.0
+        harder = trial.harden(network, x, y, "32")
+        misled.append(float(classification(network(harder), y)))
+    assert misled[1] < 0.7 * misled[0], misled
