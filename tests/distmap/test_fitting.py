@@ -63,7 +63,7 @@ def test_a_run_holds_every_file_of_the_interface(fitted: Path) -> None:
     assert config["losses"].keys() > {"fidelity", "sparsity"}  # every setting, not only those that were given
     detector = json.loads((fitted / "detector.json").read_text())
     assert detector["pictures"] == 2  # 15 % of twelve, rounded up
-    assert detector["kept_out_scores"].keys() == {"psnr", "residual", "flip_rate", "separation", "background"}
+    assert detector["kept_out_scores"].keys() == {"psnr", "residual", "flip_rate", "separation", "background", "taken"}
     assert detector["threshold"] > 0
 
 
