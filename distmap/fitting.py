@@ -193,6 +193,7 @@ def _train(
             if not all(torch.isfinite(value) for value in terms.values()):
                 breakdowns += 1
                 _recover(run, trainer, breakdowns, progress, clock)
+                recorder.go_back(trainer.steps)
                 stream = batches_from(trainer.steps)
                 continue
             if trainer.steps % LOG_EVERY == 0 or trainer.steps == settings.steps:
@@ -297,17 +298,26 @@ def _sample(run: Path, model: DistinctionModel, shown: list[LabelledPicture], st
 
 
 class Recorder:
-    """``metrics.jsonl`` and TensorBoard events; on resuming, what was logged after the resumed step is dropped."""
+    """``metrics.jsonl`` and TensorBoard events; what was logged after the step that it starts from is dropped."""
 
     def __init__(self, run: Path, step: int) -> None:
+        self._run = run
+        self._start(step)
+
+    def _start(self, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        path = run / METRICS
+        path = self._run / METRICS
         if path.is_file():
             kept = [line for line in path.read_text().splitlines() if _logged_step(line) <= step]
             write_text(path, "".join(line + "\n" for line in kept))
         self._lines = path.open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(run), purge_step=step + 1 if step else None)
+        self._events = SummaryWriter(str(self._run), purge_step=step + 1 if step else None)
+
+    def go_back(self, step: int) -> None:
+        """Drop what was logged after this step."""
+        self.close()
+        self._start(step)
 
     def record(self, step: int, seconds: float, figures: Mapping[str, float]) -> None:
         """Write one line and the same to TensorBoard."""
@@ -320,6 +330,10 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close both."""
         self._lines.close()
         self._events.close()
 

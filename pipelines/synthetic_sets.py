@@ -6,6 +6,7 @@ larger set holds the smaller one of the same seed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 32, 4096
 MIN_TEST_PICTURES = 50
 
 DARK, WHITE = 32, 224  # grey levels of the drawn shapes
+ATTEMPTS = 200  # at placing a rectangle before it shrinks
 BACKGROUND_MEAN, BACKGROUND_STD = 128.0, 20.0
 
 
@@ -116,11 +118,14 @@ def presence(rng: np.random.Generator, size: int, has_thing: bool) -> Sample:
     white_HW = np.zeros_like(dark_HW)
     if has_thing:
         inner_2 = half_2 * rng.uniform(0.3, 0.6, 2)
-        # A rim of the dark shape stays all around: the rectangle widened by a pixel must fit.
-        while True:
+        # A rim of the dark shape stays all around: the rectangle widened by a pixel must fit. In small circles one
+        # that does not fit anywhere is drawn now and then; it shrinks until it does.
+        for attempt in itertools.count(1):
             inner_centre_2 = centre_2 + rng.uniform(-1, 1, 2) * (half_2 - inner_2)
             if not (rectangle(size, inner_centre_2, inner_2 + 1) & ~dark_HW).any():
                 break
+            if attempt % ATTEMPTS == 0:
+                inner_2 = 0.9 * inner_2
         white_HW = rectangle(size, inner_centre_2, inner_2)
     picture_HW = np.where(white_HW, np.uint8(WHITE), without_HW)
     effect_HW = picture_HW.astype(np.float32) - without_HW

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,13 @@ def test_a_training_that_breaks_down_goes_on_from_its_last_state(
     tmp_path: Path, pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken_steps(monkeypatch, {3})
+    monkeypatch.setattr("distmap.fitting.LOG_EVERY", 1)
     lines: Any = Lines()
     distmap.fit(*pictures, run=tmp_path / "run", overrides=tiny, device="cpu", progress=lines)
     assert "step 3: a loss is not a number: back to step 0, learning rates halved" in lines.said
     assert (tmp_path / "run" / "detector.json").is_file()
+    logged = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in logged] == [1, 2, 3, 4]
     state = torch.load(tmp_path / "run" / "state" / "latest.pt", weights_only=True)
     assert state["steps"] == 4
     assert state["factors"]["rate"] == 0.5

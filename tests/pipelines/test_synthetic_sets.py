@@ -107,6 +107,13 @@ class TestPresence:
             rim = ndimage.binary_dilation(sample.mask_HW) & ~sample.mask_HW
             assert (sample.picture_HW[rim] == DARK).all()
 
+    def test_one_that_fits_nowhere_shrinks(self) -> None:
+        # At this size some rectangles that are drawn are too large for their circle, wherever they lie.
+        for sample in samples("presence", has_thing=True, number=60, size=32):
+            assert sample.mask_HW.any()
+            rim = ndimage.binary_dilation(sample.mask_HW) & ~sample.mask_HW
+            assert (sample.picture_HW[rim] == DARK).all()
+
     def test_effect_takes_the_thing_out(self) -> None:
         for sample in samples("presence", has_thing=True, number=20):
             assert sample.effect_HW is not None
