@@ -21,9 +21,9 @@ from distmap.maps import distinction_map
 if TYPE_CHECKING:
     from distmap.model import DistinctionModel
 
-KINDS: tuple[Literal["plain", "placed"], ...] = ("plain", "placed")
+KINDS: tuple[Literal["plain", "placed"], ...] = ("placed", "plain")  # the first is preferred
 STRONGEST = 0.01  # share of a map's pixels that its strength is the mean of
-TIE = 0.001  # differences up to this say nothing
+TIE = 0.02  # differences up to this say nothing: as much as a hundred pictures leave uncertain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from distmap.calibration import Detector, read_detector
 from distmap.config import MapConfig
 from distmap.files import replacing
-from distmap.maps import EDGE_SOFTNESS, GATE, HALO_RADIUS, LARGEST_SHARE, SATURATION
+from distmap.maps import EDGE_SOFTNESS, GATE, HALO_RADIUS, SATURATION
 from distmap.model import DistinctionModel, load
 from distmap.views import over_symmetries, painted
 
@@ -88,7 +88,9 @@ def follow_edges(map_BHW: Tensor, picture_BHW: Tensor, radius: int) -> Tensor:
     mean_guide, mean_values = mean(picture_BHW), mean(values)
     variance = (mean(picture_BHW * picture_BHW) - mean_guide * mean_guide).clamp(min=0.0)
     slope = (mean(picture_BHW * values) - mean_guide * mean_values) / (variance + EDGE_SOFTNESS)
-    share = (mean(slope) * picture_BHW + mean(mean_values - slope * mean_guide)).clamp(0.0, LARGEST_SHARE)
+    share = mean(slope) * picture_BHW + mean(mean_values - slope * mean_guide)
+    most = F.max_pool2d(values[:, None], 2 * radius + 1, stride=1, padding=radius)[:, 0]
+    share = torch.minimum(share.clamp(min=0.0), most)
     return SATURATION * share / (1 - share)
 
 

@@ -12,7 +12,6 @@ from distmap.images import Array
 GATE = 0.01  # difference of branch 1 at which the gate is half open; the range of a picture is 2
 HALO_RADIUS = 3  # pixels of the network
 SATURATION = 0.05  # map at which half of what `follow_edges` filters is reached
-LARGEST_SHARE = 0.99
 EDGE_SOFTNESS = 0.004  # edges of a picture in [-1, 1] below the root of this, 0.06, are not followed
 
 
@@ -69,14 +68,16 @@ def follow_edges(map_HW: Array, picture_HW: Array, config: MapConfig, scale: flo
     """Move a map's edges to those of the picture near them: a guided filter (He, Sun & Tang 2013).
 
     ``picture_HW``: mean over the bands of the picture in [-1, 1], at the size of the map. What is filtered is m / (m +
-    0.05), so that one bright spot does not outweigh all around it; the result is in the unit of the map again.
+    0.05), so that one bright spot does not outweigh all around it; the result is in the unit of the map again, and
+    nowhere more than the map is nearby: a line through a few values overshoots at the brightest and darkest pixels.
     ``scale``: as in ``distinction_map``.
     """
     radius = round(config.edge_radius * scale)
     if radius == 0:
         return map_HW
-    share = guided_filter(map_HW / (map_HW + SATURATION), picture_HW, radius, EDGE_SOFTNESS)
-    share = np.clip(share, 0, LARGEST_SHARE)
+    share = map_HW / (map_HW + SATURATION)
+    most = maximum_filter(share, size=2 * radius + 1, mode="nearest")
+    share = np.clip(guided_filter(share, picture_HW, radius, EDGE_SOFTNESS), 0, most)
     followed: Array = (SATURATION * share / (1 - share)).astype(np.float32, copy=False)
     return followed
 

@@ -78,7 +78,7 @@ def test_the_locator_is_used_where_it_helps() -> None:
 
 def test_a_tie_goes_to_the_first() -> None:
     good = Model(changes=(0.5, 0.4, 0.1, 0.1), places=(SURE,) * 4)
-    assert chosen(good, good) == Choice(step=100, kind="plain", separation=1.0)
+    assert chosen(good, good) == Choice(step=100, kind="placed", separation=1.0)
 
 
 def test_better_weights_are_chosen() -> None:

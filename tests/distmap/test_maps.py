@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, maximum_filter
 
 from distmap.config import MapConfig
 from distmap.images import Array
@@ -124,6 +124,16 @@ def test_a_blurred_map_follows_the_edge_of_the_picture() -> None:
 
     assert step(followed) > 2.5 * step(blurred)
     assert followed[20, 20] == pytest.approx(0.3, rel=0.05)  # in the unit of the map
+
+
+def test_a_followed_map_is_nowhere_more_than_the_map_nearby(rng: np.random.Generator) -> None:
+    """A line through a few values overshoots; near the top, m / (m + 0.05) would make a hundredfold of it."""
+    map_HW = np.where(rng.random((60, 60)) < 0.1, 1.5, 0.02).astype(np.float32)
+    picture = map_HW + 0.3 * rng.standard_normal(map_HW.shape).astype(np.float32)
+    followed = follow_edges(map_HW, picture, MapConfig(edge_radius=2))
+    assert followed.min() >= 0
+    nearby = maximum_filter(map_HW, size=5, mode="nearest")
+    assert (followed <= nearby * (1 + 1e-5)).all()
 
 
 def test_a_flat_picture_and_no_radius_leave_the_map_about_as_it_is(rng: np.random.Generator) -> None:
