@@ -84,7 +84,7 @@ class Trial:
         harder: Tensor = (x_BCHW + self.size * gradient / length).detach()
         return harder
 
-    def judge(self, logits_B2: Tensor, y: Tensor) -> None:
+    def adapt(self, logits_B2: Tensor, y: Tensor) -> None:
         """Be harder if it is right nearly always, else easier."""
         self._right += 0.1 * (float((logits_B2.argmax(dim=1) == y).float().mean()) - self._right)
         least = LEAST_CHANGE * self.greatest
@@ -132,7 +132,7 @@ def _train(
         with autocast(config.training.precision, device):
             logits = network(x_BCHW.contiguous(memory_format=torch.channels_last))
         loss = classification(logits, labels)
-        trial.judge(logits, labels)
+        trial.adapt(logits, labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

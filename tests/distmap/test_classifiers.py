@@ -116,15 +116,15 @@ def test_a_trial_is_hard_only_for_who_is_right_nearly_always() -> None:
     y = torch.ones(20, dtype=torch.int64)
     trial = Trial(5.0)
     for _ in range(20):
-        trial.judge(right, y)
+        trial.adapt(right, y)
     assert trial.size == 0  # it has not been right for long
     for _ in range(200):
-        trial.judge(right, y)
+        trial.adapt(right, y)
     assert trial.size == 5
-    trial.judge(wrong, y)
+    trial.adapt(wrong, y)
     assert trial.size == pytest.approx(5 * 0.97)
     for _ in range(200):
-        trial.judge(torch.cat([right[:12], wrong[:8]]), y)
+        trial.adapt(torch.cat([right[:12], wrong[:8]]), y)
     assert trial.size == 0
 
 
