@@ -549,7 +549,7 @@ def is_there(group: int) -> bool:
 def test_ctrl_c_ends_the_cluster(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
     """A terminal sends it to all processes; none is left, and what is done stays."""
     path = write_scene("a.tif", scattered(rng, 1200), tiled=True)
-    process = script(tmp_path, path, 0.01)
+    process = script(tmp_path, path, 0.05)
     unfinished = tmp_path / "out" / ".a.unfinished"
     deadline = time.monotonic() + 200
     while not list(unfinished.glob("*.npz")) and time.monotonic() < deadline and process.poll() is None:
