@@ -521,6 +521,8 @@ def script(tmp_path: Path, scene: Path, seconds: float) -> subprocess.Popen[str]
         [sys.executable, "-W", "ignore", str(tmp_path / "script.py"), str(scene), str(tmp_path), str(seconds)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True,
         env=environment | {"PYTHONPATH": str(root)},
+        # Where the tests run in the background of a shell, interrupts are ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
