@@ -28,7 +28,7 @@ class DataConfig:
     """Share of each folder kept out of training, for calibration."""
     symmetry: Literal["none", "mirror", "all"] = "mirror"
     """What leaves the label alone: nothing, left-right mirroring, or all flips and right-angle turns."""
-    batch_size: Annotated[int, Ge(2)] = 16
+    batch_size: Annotated[int, Ge(2)] = 8
     """Pictures a step, half of them of each class."""
     cache_mb: Annotated[int, Ge(0)] = 4096
     """Memory for decoded pictures; those beyond it are read again each time."""
@@ -98,7 +98,8 @@ class TrainingConfig:
     learning_rate: Positive = 1e-3
     discriminator_rate: Positive = 1e-3
     mapping_rate: Positive = 1e-3
-    beta1: Share = 0.0
+    beta1: Share = 0.5
+    """Of Adam, for both networks; StarGAN v2 has 0, with which all is learnt later."""
     beta2: Annotated[float, Gt(0), Lt(1)] = 0.99
     ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.995
     """Decay of the weight average that is kept."""
@@ -246,6 +247,7 @@ PRESETS: Mapping[str, tuple[str, Settings]] = {
                 "learning_rate": 1e-4,
                 "discriminator_rate": 1e-4,
                 "mapping_rate": 1e-6,
+                "beta1": 0.0,
                 "ema_decay": 0.999,
                 "cooldown": 0.0,
             },

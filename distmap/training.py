@@ -40,7 +40,7 @@ class Trainer:
         self.config = config
         self.steps = 0
         self.candidates: dict[int, dict[str, Tensor]] = {}
-        self._factors = dict.fromkeys(("guidance", "locality", "discriminator_rate", "rate"), 1.0)
+        self._factors = dict.fromkeys(("guidance", "locality", "r1", "discriminator_rate", "rate"), 1.0)
         self._remedies: dict[str, int] = {}
         self._recent: dict[str, float] = {}
         self._fabric = Fabric(
@@ -124,7 +124,7 @@ class Trainer:
         if self.steps < FIRST_CHECK:
             return []
         lines = []
-        for remedy in diagnose(recent, self.config.losses):
+        for remedy in diagnose(recent, self.config.losses, self.steps):
             tried = self._remedies.get(remedy.name, 0)
             if tried < TIMES:
                 self._remedies[remedy.name] = tried + 1
@@ -142,11 +142,13 @@ class Trainer:
         weights = self.config.losses
         penalised = weights.r1 > 0 and self.steps % weights.r1_every == 0
         seen = augment(real_BCHW, self.config.discriminator, draws).requires_grad_(penalised)
-        real_logits = self._logits(seen, y)
-        fake_logits = self._logits(augment(fake_BCHW, self.config.discriminator, draws), 1 - y)
+        repainted = augment(fake_BCHW, self.config.discriminator, draws)
+        # In one pass: two of half the size take longer.
+        both_logits = self._logits(torch.cat([seen, repainted]), torch.cat([y, 1 - y]))
+        real_logits, fake_logits = both_logits.chunk(2)
         terms = {"discriminator": losses.discriminator_logistic(real_logits, fake_logits)}
         if penalised:
-            terms["r1"] = weights.r1 * weights.r1_every * losses.r1_penalty(real_logits, seen)
+            terms["r1"] = self._factors["r1"] * weights.r1 * weights.r1_every * losses.r1_penalty(real_logits, seen)
         self._discriminator_optimiser.zero_grad()
         self._fabric.backward(torch.stack(list(terms.values())).sum())
         self._discriminator_optimiser.step()
@@ -201,7 +203,8 @@ class Trainer:
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
             self.candidates = dict(state["candidates"])
-            self._factors, self._remedies, self._recent = state["factors"], state["remedies"], state["recent"]
+            self._factors |= state["factors"]
+            self._remedies, self._recent = state["remedies"], state["recent"]
             self.steps = int(state["steps"])
             return float(state["seconds"])
         except (RuntimeError, KeyError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:

@@ -26,6 +26,8 @@ CHANGES: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("no sparsity", {"losses": {"sparsity": 0.0}}),
     ("sparsity 2", {"losses": {"sparsity": 2.0}}),
     ("r1 0.1", {"losses": {"r1": 0.1}}),
+    ("batches of 16", {"data": {"batch_size": 16}}),
+    ("beta1 0", {"training": {"beta1": 0.0}}),
     ("discriminator width 16", {"discriminator": {"width": 16}}),
     ("discriminator width 64", {"discriminator": {"width": 64}}),
     ("image size 96", {"image_size": 96}),

@@ -11,7 +11,7 @@ import torch
 
 import distmap
 from distmap.config import LossConfig, resolve
-from distmap.health import CHECK_EVERY, FIRST_CHECK, TIMES, diagnose, warnings
+from distmap.health import CHECK_EVERY, FIRST_CHECK, PATIENCE, TIMES, diagnose, warnings
 from distmap.training import Trainer
 
 WELL = {"convinced": 0.9, "change": 0.05, "margin": 0.5}
@@ -19,7 +19,7 @@ GOOD = {"separation": 0.95, "flip_rate": 0.9, "psnr": 35.0, "background": 0.2, "
 
 
 def test_a_training_that_goes_well_needs_nothing() -> None:
-    assert diagnose(WELL, LossConfig()) == []
+    assert diagnose(WELL, LossConfig(), PATIENCE) == []
     assert warnings(GOOD, 0.002) == []
 
 
@@ -29,16 +29,23 @@ def test_a_training_that_goes_well_needs_nothing() -> None:
         ({"convinced": 0.1}, "guidance", 2),
         ({"change": 0.5}, "locality", 3),
         ({"margin": 9.0}, "discriminator_rate", 1 / 3),
+        ({"margin": 0.1}, "r1", 1 / 3),
     ],
 )
 def test_each_sign_has_its_remedy(sign: dict[str, float], changes: str, by: float) -> None:
-    (remedy,) = diagnose(WELL | sign, LossConfig())
+    (remedy,) = diagnose(WELL | sign, LossConfig(), PATIENCE)
     assert (remedy.changes, remedy.by) == (changes, by)
     assert "\n" not in remedy.line
 
 
 def test_without_guidance_nothing_is_asked_of_the_locator() -> None:
-    assert diagnose(WELL | {"convinced": 0.0}, LossConfig(guidance=0)) == []
+    assert diagnose(WELL | {"convinced": 0.0}, LossConfig(guidance=0), PATIENCE) == []
+
+
+def test_the_discriminator_is_given_time_and_r1_is_cut_only_where_there_is_one() -> None:
+    idle = WELL | {"margin": 0.1}
+    assert diagnose(idle, LossConfig(), PATIENCE - 1) == []
+    assert diagnose(idle, LossConfig(r1=0), PATIENCE) == []
 
 
 @pytest.mark.parametrize(
@@ -89,6 +96,14 @@ def test_a_remedy_changes_the_weight_and_is_tried_a_few_times(tiny: dict[str, An
     again._factors = dict(fresh._factors)
     raised = again.step(*batch(), 0.0)["guidance"]
     assert float(raised) == pytest.approx(2**TIMES * float(plain), rel=1e-4)
+
+
+def test_a_cut_of_r1_weighs_the_penalty_less(tiny: dict[str, Any]) -> None:
+    plain, cut = (Trainer(resolve(overrides=tiny), 1, torch.device("cpu")) for _ in range(2))
+    stepped(cut, WELL | {"margin": 0.1}, PATIENCE)
+    cut.steps = 0
+    penalties = [float(trainer.step(*batch(), 0.0)["r1"]) for trainer in (plain, cut)]
+    assert penalties[1] == pytest.approx(penalties[0] / 3, rel=1e-4)
 
 
 def test_means_are_of_the_steps_since_the_last_look(tiny: dict[str, Any]) -> None:
