@@ -14,7 +14,7 @@ from distmap.config import LossConfig
 
 CHECK_EVERY = 100  # steps
 FIRST_CHECK = 200  # steps; before, nothing has had time to form
-TIMES = 3  # that one remedy is tried
+TIMES = 3  # that most remedies are tried
 FORTHRIGHT = 0.5  # share of repaintings that the locator must take for their new class
 CONFINED = 0.35  # mean change, of a range of 2, beyond which more than the thing is repainted
 BEATEN = 8.0  # margin of the discriminator from which on the generator learns nothing from it
@@ -32,6 +32,8 @@ class Remedy:
     line: str
     changes: str
     by: float
+    times: int = TIMES
+    """That it is tried at most."""
 
 
 def diagnose(means: Mapping[str, float], weights: LossConfig, steps: int) -> list[Remedy]:
@@ -51,8 +53,8 @@ def diagnose(means: Mapping[str, float], weights: LossConfig, steps: int) -> lis
         line = f"the discriminator wins (margin {means['margin']:.1f}): its rate is cut to a third"
         found.append(Remedy(name="beaten", line=line, changes="discriminator_rate", by=1 / 3))
     if weights.r1 and steps >= PATIENCE and means["margin"] < IDLE:
-        line = f"the discriminator learns little (margin {means['margin']:.2f}): R1 is cut to a third"
-        found.append(Remedy(name="idle", line=line, changes="r1", by=1 / 3))
+        line = f"the discriminator learns little (margin {means['margin']:.2f}): R1 is cut to a tenth"
+        found.append(Remedy(name="idle", line=line, changes="r1", by=0.1, times=1))
     return found
 
 

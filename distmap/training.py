@@ -19,7 +19,7 @@ from distmap.augment import augment, mix_bands
 from distmap.config import Config, TrainingConfig
 from distmap.devices import pick_precision
 from distmap.files import replacing
-from distmap.health import CHECK_EVERY, FIRST_CHECK, TIMES, diagnose
+from distmap.health import CHECK_EVERY, FIRST_CHECK, diagnose
 from distmap.networks import Discriminator, Generator, Locator
 from distmap.seeding import seeded_networks, step_generator
 
@@ -126,7 +126,7 @@ class Trainer:
         lines = []
         for remedy in diagnose(recent, self.config.losses, self.steps):
             tried = self._remedies.get(remedy.name, 0)
-            if tried < TIMES:
+            if tried < remedy.times:
                 self._remedies[remedy.name] = tried + 1
                 self._factors[remedy.changes] *= remedy.by
                 lines.append(f"step {self.steps}: {remedy.line}")

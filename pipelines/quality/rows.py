@@ -26,7 +26,7 @@ Part = Literal["targets", "folders", "ablations"]
 
 WORK = "build/quality"
 PATCH_FOLDERS = ("test/with", "test/without")
-GENERATED_MINUTES, REAL_MINUTES, SHORT_MINUTES = 5, 20, 8
+GENERATED_MINUTES, REAL_MINUTES, SHORT_MINUTES = 5, 10, 8
 
 LGG_TEST, LGG_DEVELOPMENT = 25, 12  # patients
 CATS_TEST = ("cats_00", "cats_01", "cats_02")

@@ -29,7 +29,7 @@ def test_a_training_that_goes_well_needs_nothing() -> None:
         ({"convinced": 0.1}, "guidance", 2),
         ({"change": 0.5}, "locality", 3),
         ({"margin": 9.0}, "discriminator_rate", 1 / 3),
-        ({"margin": 0.1}, "r1", 1 / 3),
+        ({"margin": 0.1}, "r1", 0.1),
     ],
 )
 def test_each_sign_has_its_remedy(sign: dict[str, float], changes: str, by: float) -> None:
@@ -98,12 +98,13 @@ def test_a_remedy_changes_the_weight_and_is_tried_a_few_times(tiny: dict[str, An
     assert float(raised) == pytest.approx(2**TIMES * float(plain), rel=1e-4)
 
 
-def test_a_cut_of_r1_weighs_the_penalty_less(tiny: dict[str, Any]) -> None:
+def test_r1_is_cut_once_where_the_discriminator_learns_little(tiny: dict[str, Any]) -> None:
     plain, cut = (Trainer(resolve(overrides=tiny), 1, torch.device("cpu")) for _ in range(2))
-    stepped(cut, WELL | {"margin": 0.1}, PATIENCE)
+    assert len(stepped(cut, WELL | {"margin": 0.1}, PATIENCE)) == 1
+    assert stepped(cut, WELL | {"margin": 0.1}, PATIENCE) == []
     cut.steps = 0
     penalties = [float(trainer.step(*batch(), 0.0)["r1"]) for trainer in (plain, cut)]
-    assert penalties[1] == pytest.approx(penalties[0] / 3, rel=1e-4)
+    assert penalties[1] == pytest.approx(penalties[0] / 10, rel=1e-4)
 
 
 def test_means_are_of_the_steps_since_the_last_look(tiny: dict[str, Any]) -> None:
