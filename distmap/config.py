@@ -124,7 +124,8 @@ class MapConfig:
     place_smoothing: Weight = 3.0
     """The same for the locator's probability, which a placed map is multiplied by."""
     edge_radius: Weight = 2.0
-    """Within so many pixels of the network a map's edges move to those of the picture; 0: they stay."""
+    """Within so many pixels of the network a map's edges move to those of the picture, unless kept-out pictures show
+    that these drown in texture; 0: they stay."""
     halo: Share = 0.2
     """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
     close_radius: Weight = 1.0

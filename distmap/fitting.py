@@ -271,7 +271,7 @@ def _check_student(config: Config, facts: Survey) -> None:
 def _chosen(
     trainer: Trainer, facts: Survey, judge: Any, device: Any, split: Split, out_of_time: Callable[[], bool]
 ) -> tuple[Choice, DistinctionModel]:
-    """The weights and the kind of map that tell the kept-out pictures apart best, and the model with both."""
+    """The weights and the kind of map that suit the kept-out pictures best, and the model with them."""
 
     def model(weights: Mapping[str, Any], config: Config) -> DistinctionModel:
         generator = copy.deepcopy(trainer.average)
@@ -285,7 +285,9 @@ def _chosen(
         few_of_each(split.kept_out, affordable(CHOICE_VIEWS, trainer.config.data.symmetry)),
         out_of_time,
     )
-    config = replace(trainer.config, map=replace(trainer.config.map, kind=choice.kind))
+    settings = trainer.config.map
+    edge_radius = settings.edge_radius if choice.follow_edges else 0.0
+    config = replace(trainer.config, map=replace(settings, kind=choice.kind, edge_radius=edge_radius))
     return choice, model(states[choice.step], config)
 
 

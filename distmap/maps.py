@@ -12,6 +12,7 @@ from distmap.images import Array
 GATE = 0.01  # difference of branch 1 at which the gate is half open; the range of a picture is 2
 HALO_RADIUS = 3  # pixels of the network
 SATURATION = 0.05  # map at which half of what `follow_edges` filters is reached
+FLAT = 1e-6  # variance of a picture in [-1, 1], below which it is noise of the numbers
 EDGE_SOFTNESS = 0.004  # edges of a picture in [-1, 1] below the root of this, 0.06, are not followed
 
 
@@ -80,6 +81,25 @@ def follow_edges(map_HW: Array, picture_HW: Array, config: MapConfig, scale: flo
     share = np.clip(guided_filter(share, picture_HW, radius, EDGE_SOFTNESS), 0, most)
     followed: Array = (SATURATION * share / (1 - share)).astype(np.float32, copy=False)
     return followed
+
+
+def edge_prominence(map_HW: Array, picture_HW: Array, radius: int) -> float | None:
+    """How much a picture varies where its map has edges, over how much it varies usually.
+
+    Variances are those within squares of side 2 ``radius`` + 1; *where* weighs them by that of the map (as
+    `follow_edges` filters it), *usually* is their median. In pictures that are texture all over it comes to 2 or 3, and
+    there edges are not worth following. None where the map is the same everywhere.
+    """
+
+    def variance(x_HW: Array) -> Array:
+        mean_HW, of_squares_HW = (uniform_filter(y_HW, 2 * radius + 1, mode="nearest") for y_HW in (x_HW, x_HW * x_HW))
+        spread: Array = np.maximum(of_squares_HW - mean_HW * mean_HW, 0)
+        return spread
+
+    of_map, of_picture = variance(map_HW / (map_HW + SATURATION)), variance(picture_HW)
+    if not of_map.any():
+        return None
+    return float(np.average(of_picture, weights=of_map) / max(float(np.median(of_picture)), FLAT))
 
 
 def guided_filter(values_HW: Array, guide_HW: Array, radius: int, softness: float) -> Array:

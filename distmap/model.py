@@ -463,6 +463,7 @@ def save(run: Path, model: DistinctionModel) -> None:
         "longer_side": str(survey.longer_side),
         "longest_side": str(survey.longest_side),
         "map_kind": model.config.map.kind,
+        "edge_radius": str(model.config.map.edge_radius),
     }
     with replacing(run / WEIGHTS) as path:
         save_file(tensors, path, metadata)
@@ -503,6 +504,7 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
             longest_side=int(metadata["longest_side"]),
         )
         kind: Any = metadata["map_kind"]
+        edge_radius = float(metadata["edge_radius"])
         generator = Generator(config.generator, survey.scaling.bands)
         generator.load_state_dict(_part(tensors, "generator."))
         locator = Locator(config.locator, survey.scaling.bands)
@@ -517,7 +519,7 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
             student.load_state_dict(_part(tensors, "student."))
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"{run / WEIGHTS}: damaged, or not made with this config.yaml") from error
-    config = replace(config, map=replace(config.map, kind=kind))
+    config = replace(config, map=replace(config.map, kind=kind, edge_radius=edge_radius))
     return DistinctionModel(config, survey, generator, locator, judge, pick_device(device), student)
 
 

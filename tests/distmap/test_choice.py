@@ -71,14 +71,14 @@ def test_separation_needs_both_classes() -> None:
 
 def test_the_locator_is_used_where_it_helps() -> None:
     spots_everywhere = Model(changes=(0.5, 0.4, 0.5, 0.6), places=(SURE, SURE, UNSURE, UNSURE))
-    assert chosen(spots_everywhere) == Choice(step=100, kind="placed", separation=1.0)
+    assert chosen(spots_everywhere) == Choice(step=100, kind="placed", separation=1.0, follow_edges=False)
     misled = Model(changes=(0.5, 0.4, 0.1, 0.1), places=(UNSURE, SURE, SURE, UNSURE))
-    assert chosen(misled) == Choice(step=100, kind="plain", separation=1.0)
+    assert chosen(misled) == Choice(step=100, kind="plain", separation=1.0, follow_edges=False)
 
 
 def test_a_tie_goes_to_the_first() -> None:
     good = Model(changes=(0.5, 0.4, 0.1, 0.1), places=(SURE,) * 4)
-    assert chosen(good, good) == Choice(step=100, kind="placed", separation=1.0)
+    assert chosen(good, good) == Choice(step=100, kind="placed", separation=1.0, follow_edges=False)
 
 
 def test_better_weights_are_chosen() -> None:
@@ -91,3 +91,24 @@ def test_better_weights_are_chosen() -> None:
 def test_a_kind_that_was_asked_for_is_kept() -> None:
     spots_everywhere = Model(changes=(0.5, 0.4, 0.5, 0.6), places=(SURE, SURE, UNSURE, UNSURE), kind="plain")
     assert chosen(spots_everywhere).kind == "plain"
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(0.05, True), (0.3, False)])
+def test_edges_are_followed_where_they_stand_out_in_pictures_with(
+    noise: float, expected: bool, rng: np.random.Generator
+) -> None:
+    model = Model(changes=(0.0,) * 4, places=(SURE,) * 4)
+    thing = np.zeros((40, 40, 1), np.float32)
+    thing[12:28, 10:30] = 0.5
+    paintings = []
+    for label in LABELS:
+        background = noise * rng.standard_normal((40, 40, 1)).astype(np.float32)
+        painting = Painting(
+            picture_HWC=background + thing * (label == WITH),
+            without_NHWC=np.stack([np.zeros_like(thing), background]),
+            with_NHWC=np.stack([thing, background]),
+            place_HW=np.full((40, 40), SURE, np.float32),
+        )
+        paintings.append(painting)
+    model._paintings = paintings
+    assert chosen(model).follow_edges is expected

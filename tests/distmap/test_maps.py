@@ -8,7 +8,16 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 
 from distmap.config import MapConfig
 from distmap.images import Array
-from distmap.maps import clean, distinction, distinction_map, evidence, follow_edges, guided_filter, reach
+from distmap.maps import (
+    clean,
+    distinction,
+    distinction_map,
+    edge_prominence,
+    evidence,
+    follow_edges,
+    guided_filter,
+    reach,
+)
 
 
 def distinct(picture: Array, without: Array, with_: Array) -> Array:
@@ -143,6 +152,35 @@ def test_a_flat_picture_and_no_radius_leave_the_map_about_as_it_is(rng: np.rando
     np.testing.assert_allclose(follow_edges(smooth, flat, MapConfig(edge_radius=1)), smooth, rtol=0.05)
     nothing = np.zeros((50, 50), np.float32)
     np.testing.assert_array_equal(follow_edges(nothing, smooth, MapConfig()), 0)
+
+
+def test_edge_prominence_is_its_definition(rng: np.random.Generator) -> None:
+    map_HW, picture = rng.random((7, 9)), rng.uniform(-1, 1, (7, 9))
+
+    def variances(values: Array) -> Array:
+        padded = np.pad(values, 1, mode="edge")
+        return np.array([[padded[row : row + 3, column : column + 3].var() for column in range(9)] for row in range(7)])
+
+    of_map, of_picture = variances(map_HW / (map_HW + 0.05)), variances(picture)
+    expected = (of_map * of_picture).sum() / of_map.sum() / np.median(of_picture)
+    assert edge_prominence(map_HW, picture, 1) == pytest.approx(expected)
+
+
+def test_edges_drown_in_texture(rng: np.random.Generator) -> None:
+    thing = np.zeros((60, 60), np.float32)
+    thing[20:40, 25:45] = 0.5
+    noise = gaussian_filter(rng.standard_normal((60, 60)), 1.5)
+    noise /= noise.std()
+    map_HW = gaussian_filter(thing, 1)
+
+    def prominence(noisiness: float) -> float:
+        found = edge_prominence(map_HW, thing + noisiness * noise, 2)
+        assert found is not None
+        return found
+
+    assert prominence(0.25) < 4 < 20 < prominence(0.05)
+    assert edge_prominence(map_HW, thing, 2) is not None  # no texture at all
+    assert edge_prominence(np.full((60, 60), 0.3), thing, 2) is None
 
 
 @pytest.mark.parametrize("place_smoothing", [0.0, 4.0])
