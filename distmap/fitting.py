@@ -145,7 +145,8 @@ def _fit(
     judge = train_judge(store, config, facts.scaling.bands, device, lambda: over(JUDGE_SHARE))
     progress.update("choosing", 0, {})
     choice, model = _chosen(trainer, facts, judge, device, split, lambda: over(CHOICE_SHARE))
-    detector = calibrated(model, split.kept_out, choice.kind, choice.step, progress)
+    everything = (*split.kept_out, *split.train)
+    detector = calibrated(model, split.kept_out, everything, choice.kind, choice.step, progress)
     if config.student.rounds:
         time_spent = _time_spent(config, clock)
         model, detector = learn_from_maps(model, detector, split, config, time_spent, progress)

@@ -24,10 +24,22 @@ FEWEST = 60  # pictures of each class, where there are as many
 
 
 def calibrated(
-    model: DistinctionModel, kept_out: Iterable[LabelledPicture], map_kind: str, step: int, progress: Progress
+    model: DistinctionModel,
+    kept_out: Iterable[LabelledPicture],
+    typical: Iterable[LabelledPicture],
+    map_kind: str,
+    step: int,
+    progress: Progress,
 ) -> Detector:
-    """The detector of a model, from its maps of kept-out pictures of both folders."""
-    chosen = few_of_each(kept_out, affordable(CALIBRATION_VIEWS, model.config.data.symmetry))
+    """The detector of a model: its threshold from maps of ``typical`` pictures WITH, its scores from those of
+    ``kept_out`` pictures of both folders.
+
+    Kept-out pictures may be of one place or patient alone, whose maps are stronger or weaker than others'. Where a
+    threshold parts maps in two does not depend on whether their pictures were trained on, so that ``typical`` may be
+    pictures of all groups.
+    """
+    count = affordable(CALIBRATION_VIEWS, model.config.data.symmetry)
+    chosen = few_of_each(kept_out, count)
     maps: dict[int, list[Array]] = {WITH: [], WITHOUT: []}
     scores = []
     for index, (picture, result) in enumerate(
@@ -36,7 +48,8 @@ def calibrated(
         progress.update("calibrating", index / len(chosen), {})
         maps[picture.label].append(result.map_HW)
         scores.append((picture.label, result.scores))
-    detector = calibrate(maps[WITHOUT], maps[WITH], map_kind)
+    with_thing = [picture.file for picture in few_of_each(typical, count) if picture.label == WITH]
+    detector = calibrate(maps[WITHOUT], [result.map_HW for result in model.map_files(with_thing)], map_kind)
     settings = model.config.map
     scale = _scale([*maps[WITH], *maps[WITHOUT]], model.config.image_size)
     strengths = {label: [strength(map_HW) for map_HW in some] for label, some in maps.items()}

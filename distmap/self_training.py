@@ -56,7 +56,7 @@ def learn_from_maps(
         student = new_student(config, model.scaling.bands, number)
         train_student(student, store, config, model.device, number, of_round, progress)
         model = model.with_student(student, config.student)
-        detector = calibrated(model, split.kept_out, KIND, detector.step, progress)
+        detector = calibrated(model, split.kept_out, split.kept_out, KIND, detector.step, progress)
     return model, detector
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def listed(pictures: tuple[Path, Path]) -> list[LabelledPicture]:
 
 def test_detector_of_hand_made_maps(listed: list[LabelledPicture]) -> None:
     model: Any = HandMade()
-    detector = calibrated(model, listed, "placed", 7, Silent())
+    detector = calibrated(model, listed, listed, "placed", 7, Silent())
     assert 0 < detector.threshold < 0.8
     scale = 10 / 64  # of these maps and the network
     assert detector.close_radius == pytest.approx(1.0 * scale)
@@ -46,6 +47,24 @@ def test_detector_of_hand_made_maps(listed: list[LabelledPicture]) -> None:
     assert (detector.pictures, detector.map_kind, detector.step) == (12, "placed", 7)
     expected = {"psnr": 30.0, "residual": 0.01, "separation": 1.0, "background": 0.001 / 0.08, "taken": 0.1}
     assert detector.kept_out_scores == pytest.approx(expected)
+
+
+def test_the_threshold_is_of_typical_pictures_and_the_scores_of_kept_out_ones(listed: list[LabelledPicture]) -> None:
+    class Uneven(HandMade):
+        """Maps of the first two pictures WITH, which are kept out, are twenty times weaker."""
+
+        def map_files(self, files: Sequence[PictureFile]) -> Iterator[PictureMap]:
+            for file, result in zip(files, super().map_files(files), strict=True):
+                weaker = file.name in {"with_00.png", "with_01.png"}
+                yield replace(result, map_HW=result.map_HW * (0.05 if weaker else 1.0))
+
+    model: Any = Uneven()
+    kept_out = [picture for picture in listed if picture.file.name.endswith(("_00.png", "_01.png"))]
+    weak = calibrated(model, kept_out, kept_out, "placed", 7, Silent())
+    usual = calibrated(model, kept_out, listed, "placed", 7, Silent())
+    assert weak.threshold < 0.04 < usual.threshold
+    assert (weak.pictures, usual.pictures) == (2, 2)
+    assert (weak.kept_out_scores["taken"], usual.kept_out_scores["taken"]) == pytest.approx((0.1, 0.0))
 
 
 def test_few_of_each_are_spread_evenly(listed: list[LabelledPicture]) -> None:
