@@ -148,10 +148,10 @@ class LocatorConfig:
     robustness: Weight = 0.3
     """Where it tells the classes apart nearly always, it learns to withstand changes of a picture up to this share of
     the pictures' spread; 0: none."""
-    steps: Count = 500
-    batch_size: Annotated[int, Ge(2)] = 32
+    steps: Count = 1000
+    batch_size: Annotated[int, Ge(2)] = 16
     learning_rate: Positive = 2e-3
-    weight_decay: Weight = 0.01
+    weight_decay: Weight = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
