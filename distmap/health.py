@@ -18,7 +18,7 @@ TIMES = 3  # that most remedies are tried
 FORTHRIGHT = 0.5  # share of repaintings that the locator must take for their new class
 CONFINED = 0.35  # mean change, of a range of 2, beyond which more than the thing is repainted
 BEATEN = 8.0  # margin of the discriminator from which on the generator learns nothing from it
-PATIENCE = 400  # steps that the discriminator is given to learn something
+PATIENCE = 0.4  # steps times learning rate, from which to twice which the discriminator must have learnt something
 IDLE = 0.3  # margin of the discriminator below which the generator learns little from it
 
 CHANCE, LOW_FLIPS, LOW_PSNR, BACKGROUND, ALIKE = 0.6, 0.3, 20.0, 0.9, 0.3
@@ -36,11 +36,12 @@ class Remedy:
     """That it is tried at most."""
 
 
-def diagnose(means: Mapping[str, float], weights: LossConfig, steps: int) -> list[Remedy]:
-    """Remedies for what the means over recent steps of a training show, after so many ``steps`` in all.
+def diagnose(means: Mapping[str, float], weights: LossConfig, learnt: float) -> list[Remedy]:
+    """Remedies for what the means over recent steps of a training show.
 
     ``convinced``: share of repaintings that the locator takes for their new class; ``change``: mean absolute difference
     of a picture and its repainting as the other class; ``margin``: mean logit of real minus repainted pictures.
+    ``learnt``: steps so far times the discriminator's learning rate.
     """
     found = []
     if weights.guidance and means["convinced"] < FORTHRIGHT:
@@ -52,7 +53,7 @@ def diagnose(means: Mapping[str, float], weights: LossConfig, steps: int) -> lis
     if means["margin"] > BEATEN:
         line = f"the discriminator wins (margin {means['margin']:.1f}): its rate is cut to a third"
         found.append(Remedy(name="beaten", line=line, changes="discriminator_rate", by=1 / 3))
-    if weights.r1 and steps >= PATIENCE and means["margin"] < IDLE:
+    if weights.r1 and PATIENCE <= learnt < 2 * PATIENCE and means["margin"] < IDLE:
         line = f"the discriminator learns little (margin {means['margin']:.2f}): R1 is cut to a tenth"
         found.append(Remedy(name="idle", line=line, changes="r1", by=0.1, times=1))
     return found

@@ -124,7 +124,8 @@ class Trainer:
         if self.steps < FIRST_CHECK:
             return []
         lines = []
-        for remedy in diagnose(recent, self.config.losses, self.steps):
+        learnt = self.steps * self.config.training.discriminator_rate
+        for remedy in diagnose(recent, self.config.losses, learnt):
             tried = self._remedies.get(remedy.name, 0)
             if tried < remedy.times:
                 self._remedies[remedy.name] = tried + 1
