@@ -1,4 +1,4 @@
-"""A threshold without labels: from maps of kept-out pictures of both folders.
+"""A threshold without labels of pixels, from maps of pictures of both folders.
 
 ``RUN/detector.json`` is the contract with whatever turns maps into objects; its fields are those of ``Detector``.
 """
@@ -72,7 +72,8 @@ def threshold_for(values: Array, rate: float) -> float:
 
 
 def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kind: str) -> Detector:
-    """Threshold from maps (H x W each) of kept-out pictures of both folders, pooled over their pixels.
+    """Threshold from maps (H x W each), pooled over their pixels: of pictures WITHOUT that were kept out of training,
+    and of pictures WITH of all groups.
 
     The threshold parts the pixels of pictures WITH in two. Few of a placed map's pixels are more than faint, and
     minimum cross-entropy (Li & Tam 1998) suits such a distribution; other maps are more evenly spread, and there the
