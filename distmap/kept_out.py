@@ -49,7 +49,8 @@ def calibrated(
         maps[picture.label].append(result.map_HW)
         scores.append((picture.label, result.scores))
     with_thing = [picture.file for picture in few_of_each(typical, count) if picture.label == WITH]
-    detector = calibrate(maps[WITHOUT], [result.map_HW for result in model.map_files(with_thing)], map_kind)
+    with_maps = [result.map_HW for result in model.map_files(with_thing, explained=False)]
+    detector = calibrate(maps[WITHOUT], with_maps, map_kind)
     settings = model.config.map
     scale = _scale([*maps[WITH], *maps[WITHOUT]], model.config.image_size)
     strengths = {label: [strength(map_HW) for map_HW in some] for label, some in maps.items()}

@@ -12,7 +12,7 @@ from distmap.images import Array
 GATE = 0.01  # difference of branch 1 at which the gate is half open; the range of a picture is 2
 HALO_RADIUS = 3  # pixels of the network
 SATURATION = 0.05  # map at which half of what `follow_edges` filters is reached
-FLAT = 1e-6  # variance of a picture in [-1, 1], below which it is noise of the numbers
+FLAT = 1e-6  # variance of a picture in [-1, 1] or of a share, below which it is noise of the numbers
 EDGE_SOFTNESS = 0.004  # edges of a picture in [-1, 1] below the root of this, 0.06, are not followed
 
 
@@ -97,7 +97,7 @@ def edge_prominence(map_HW: Array, picture_HW: Array, radius: int) -> float | No
         return spread
 
     of_map, of_picture = variance(map_HW / (map_HW + SATURATION)), variance(picture_HW)
-    if not of_map.any():
+    if of_map.max() < FLAT:
         return None
     return float(np.average(of_picture, weights=of_map) / max(float(np.median(of_picture)), FLAT))
 

@@ -23,7 +23,7 @@ class HandMade:
 
     config = resolve()
 
-    def map_files(self, files: Sequence[PictureFile]) -> Iterator[PictureMap]:
+    def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
         for file in files:
             label = "with" if file.name.startswith("with_") else "without"
             map_HW = np.zeros((10, 10), np.float32)
@@ -53,7 +53,7 @@ def test_the_threshold_is_of_typical_pictures_and_the_scores_of_kept_out_ones(li
     class Uneven(HandMade):
         """Maps of the first two pictures WITH, which are kept out, are twenty times weaker."""
 
-        def map_files(self, files: Sequence[PictureFile]) -> Iterator[PictureMap]:
+        def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
             for file, result in zip(files, super().map_files(files), strict=True):
                 weaker = file.name in {"with_00.png", "with_01.png"}
                 yield replace(result, map_HW=result.map_HW * (0.05 if weaker else 1.0))
