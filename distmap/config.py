@@ -123,7 +123,7 @@ class MapConfig:
     """Sigma of the Gaussian that smooths a map, in pixels of the network."""
     place_smoothing: Weight = 3.0
     """The same for the locator's probability, which a placed map is multiplied by."""
-    edge_radius: Weight = 2.0
+    edge_radius: Weight = 2.5
     """Within so many pixels of the network a map's edges move to those of the picture, unless kept-out pictures show
     that these drown in texture; 0: they stay."""
     halo: Share = 0.2
