@@ -35,8 +35,8 @@ def scene_map(path: Path, mapper: ModelMapper) -> np.ndarray[tuple[int, ...], np
         return map_canvas(read_canvas(reader, whole, mapper.side), mapper)[0]
 
 
-def picture(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    pixels = rng.integers(60, 120, (176, 144, 3), np.uint8)
+def picture(rng: np.random.Generator, height: int = 176) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    pixels = rng.integers(60, 120, (height, 144, 3), np.uint8)
     pixels[60:68, 50:58] = 250
     pixels[100:110, 90:98] = 250
     return pixels
@@ -130,7 +130,7 @@ def test_digest_tells_runs_apart(tmp_path: Path, tiny_run: Path) -> None:
 def test_other_tiles_and_halves_give_the_same_objects(
     tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator
 ) -> None:
-    pixels = picture(rng)
+    pixels = picture(rng, height=304)
     mapper = RunMapper(run=tiny_run, device="cpu")
 
     def objects(name: str, top: int, tile_HW: tuple[int, int]) -> list[tuple[float, float, float]]:
