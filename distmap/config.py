@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 Count = Annotated[int, Ge(1)]
+Stride = Annotated[int, Ge(1), Le(2)]
 Weight = Annotated[float, Ge(0), Lt(math.inf)]
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -45,7 +46,7 @@ class GeneratorConfig:
     max_width: Count = 128
     depth: Count = 3
     """Halvings of the size between the finest and the coarsest level."""
-    stride: Literal[1, 2] = 2
+    stride: Stride = 2
     """2 works at half resolution inside: four times cheaper."""
     slim: Count = 2
     """A sub-generator's channels are the encoder's divided by this."""
@@ -59,7 +60,7 @@ class DiscriminatorConfig:
 
     width: Count = 32
     max_width: Count = 128
-    stride: Literal[1, 2] = 2
+    stride: Stride = 2
     augment_shift: Share = 0.125
     """Largest shift, as a share of the side, of what the discriminator sees (differentiable augmentation)."""
     augment_contrast: Share = 0.2

@@ -93,6 +93,18 @@ def test_wrong_settings_are_named(setting: str, message: str) -> None:
         resolve(settings=[setting])
 
 
+@pytest.mark.parametrize("key", sorted(setting_keys()))
+def test_every_setting_can_be_given_as_text(key: str) -> None:
+    """A preset's value of each setting, written out, is read back as it was."""
+    for preset in ("quick", "paper"):
+        config = resolve(preset=preset)
+        value: object = config
+        for name in key.split("."):
+            value = getattr(value, name)
+        if key != "preset":
+            assert resolve(preset=preset, settings=[f"{key}={value}"]) == config
+
+
 def test_unknown_preset() -> None:
     with pytest.raises(ValueError, match="--preset quik: unknown preset; choose one of quick, balanced, paper"):
         resolve(preset="quik")
