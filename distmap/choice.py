@@ -20,7 +20,8 @@ from distmap.images import Array
 from distmap.maps import distinction_map, edge_prominence
 
 if TYPE_CHECKING:
-    from distmap.model import DistinctionModel
+    from distmap.config import MapConfig
+    from distmap.model import DistinctionModel, Painting
 
 KINDS: tuple[Literal["plain", "placed"], ...] = ("placed", "plain")  # the first is preferred
 STRONGEST = 0.01  # share of a map's pixels that its strength is the mean of
@@ -77,23 +78,41 @@ def choose(
             break
         wanted = model.config.map.kind
         kinds = [kind for kind in KINDS if wanted in (kind, "auto")]
-        radius = max(1, round(model.config.map.edge_radius))
         strengths: dict[tuple[str, int], list[float]] = {}
-        prominences: dict[str, list[float]] = {kind: [] for kind in kinds}
+        prominences: dict[str, list[float | None]] = {kind: [] for kind in kinds}
         for picture, painting in zip(pictures, model.paint_files([p.file for p in pictures]), strict=True):
             evidence = painting.evidence()
             for kind in kinds:
                 map_HW = distinction_map(evidence, replace(model.config.map, kind=kind))
                 strengths.setdefault((kind, picture.label), []).append(strength(map_HW))
-                prominence = edge_prominence(map_HW, painting.picture_HWC.mean(axis=-1), radius)
-                if picture.label == WITH and prominence is not None:
-                    prominences[kind].append(prominence)
+                if picture.label == WITH:
+                    prominences[kind].append(_prominence(map_HW, painting, model.config.map))
         for kind in kinds:
             value = separation(strengths.get((kind, WITH), []), strengths.get((kind, 1 - WITH), []))
-            prominent = bool(prominences[kind]) and float(np.median(prominences[kind])) >= PROMINENT
-            found.append(Choice(step=step, kind=kind, separation=value, follow_edges=prominent))
+            prominence = _typical(prominences[kind])
+            follow_edges = prominence is not None and prominence >= PROMINENT
+            found.append(Choice(step=step, kind=kind, separation=value, follow_edges=follow_edges))
     best = found[0]
     for choice in found[1:]:
         if choice.separation > best.separation + TIE:
             best = choice
     return best
+
+
+def edges_drown(model: DistinctionModel, pictures: Sequence[LabelledPicture]) -> bool:
+    """Whether the edges in pictures WITH drown in texture where their maps have edges; not where no map has any."""
+    settings = replace(model.config.map, kind=KINDS[0])
+    paintings = model.paint_files([picture.file for picture in pictures])
+    typical = _typical(
+        _prominence(distinction_map(painting.evidence(), settings), painting, settings) for painting in paintings
+    )
+    return typical is not None and typical < PROMINENT
+
+
+def _prominence(map_HW: Array, painting: Painting, settings: MapConfig) -> float | None:
+    return edge_prominence(map_HW, painting.picture_HWC.mean(axis=-1), max(1, round(settings.edge_radius)))
+
+
+def _typical(prominences: Iterable[float | None]) -> float | None:
+    known = [value for value in prominences if value is not None]
+    return float(np.median(known)) if known else None

@@ -171,8 +171,9 @@ class JudgeConfig:
 class StudentConfig:
     """The segmentation network (a U-Net) that learns what the maps are sure of, and then makes the maps itself."""
 
-    rounds: Annotated[int, Ge(0)] = 0
-    """How often one is trained; each after the first learns from the maps of the one before. 0: none."""
+    rounds: Annotated[int, Ge(0)] | Literal["auto"] = "auto"
+    """How often one is trained; each after the first learns from the maps of the one before. 0: none; auto: once where
+    the edges in the pictures drown in texture, so that maps cannot follow them."""
     encoder: str = "resnet18"
     """Of segmentation-models-pytorch, by its name there."""
     encoder_weights: Literal["imagenet"] | None = None
@@ -190,7 +191,7 @@ class StudentConfig:
     batch_size: Annotated[int, Ge(2)] = 16
     learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.01
-    time_share: Annotated[float, Gt(0), Lt(1)] = 0.4
+    time_share: Annotated[float, Gt(0), Lt(1)] = 0.3
     """Share of the time limit that is kept for it."""
 
 

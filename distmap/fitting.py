@@ -15,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from distmap.budget import CHOICE_SHARE, JUDGE_SHARE, LOCATOR_SHARE, Budget
 from distmap.calibration import DETECTOR, write_detector
-from distmap.choice import Choice, choose
+from distmap.choice import Choice, choose, edges_drown
 from distmap.config import Config, read_yaml, resolve, to_yaml, validate
 from distmap.devices import pick_device
 from distmap.files import read_json, write_text
@@ -43,15 +44,11 @@ if TYPE_CHECKING:
     from distmap.training import Trainer
 
 CONFIG, SPLIT, METRICS, STATE = "config.yaml", "split.json", "metrics.jsonl", "state/latest.pt"
-LOCATOR_SHARE = 0.1  # of the time limit, by when the locator must be done
-TRAINING_SHARE = 0.9  # of the time limit; the rest is for the judge and the calibration
-JUDGE_SHARE = 0.95  # of the time limit, by when the judge must be done
 LOG_EVERY = 10  # steps
 BREAKDOWNS = 3  # from which a training is taken back to its last state
 CANDIDATE_SHARES = (0.5, 0.75)  # of the training, after which the weights are kept to choose from
-CHOICE_SHARE = 0.97  # of the time limit, by when earlier weights must have been looked at
-STUDENT_SHARE = 0.95  # of the time limit, by when the student must be done
 CHOICE_VIEWS = 200  # of pictures of each class to choose by
+EDGE_PICTURES = 20  # of those WITH, by which it is seen whether edges stand out
 SHEET_ROWS = 8
 BATCHES_STREAM = 2
 
@@ -123,33 +120,35 @@ def _fit(
 
     trainer = Trainer(config, facts.scaling.bands, device)
     spent = trainer.load_state(run / STATE) if (run / STATE).is_file() else 0.0
-    clock -= spent
+    budget = Budget(config, clock - spent)
     store = PictureStore(split.train, facts.scaling, config.image_size, config.data.cache_mb)
     shown = few_of_each(split.kept_out, SHEET_ROWS // 2)
 
     def snapshot() -> DistinctionModel:
         return DistinctionModel(config, facts, trainer.average, trainer.locator, None, device)
 
-    def over(share: float) -> bool:
-        limit = _painting_limit(config)
-        return limit is not None and time.monotonic() - clock > share * limit
-
     if trainer.steps == 0:
         progress.update("finding places", 0, {})
-        train_locator(trainer.locator, store, config, device, lambda: over(LOCATOR_SHARE))
-    _train(run, trainer, store, shown, snapshot, progress, clock)
+        train_locator(trainer.locator, store, config, device, lambda: budget.over(LOCATOR_SHARE))
+    few_with = [picture for picture in few_of_each(split.kept_out, EDGE_PICTURES) if picture.label == WITH]
+
+    def texture() -> bool:
+        return edges_drown(snapshot(), few_with)
+
+    _train(run, trainer, store, shown, snapshot, texture, progress, budget)
     if trainer.steps == 0:
         limit = config.training.time_limit
         raise ValueError(f"--time-limit: {limit} s were over before the first step; use --resume and give more time")
     progress.update("training the judge", 0, {})
-    judge = train_judge(store, config, facts.scaling.bands, device, lambda: over(JUDGE_SHARE))
+    judge = train_judge(store, config, facts.scaling.bands, device, lambda: budget.over(JUDGE_SHARE))
     progress.update("choosing", 0, {})
-    choice, model = _chosen(trainer, facts, judge, device, split, lambda: over(CHOICE_SHARE))
+    choice, model = _chosen(trainer, facts, judge, device, split, lambda: budget.over(CHOICE_SHARE))
     everything = (*split.kept_out, *split.train)
     detector = calibrated(model, split.kept_out, everything, choice.kind, choice.step, progress)
-    if config.student.rounds:
-        time_spent = _time_spent(config, clock)
-        model, detector = learn_from_maps(model, detector, split, config, time_spent, progress)
+    if budget.rounds:
+        model, detector = learn_from_maps(
+            model, detector, split, config, budget.rounds, budget.students_time(), progress
+        )
     save(run, model)
     write_detector(run, detector)
     progress.say(
@@ -166,10 +165,14 @@ def _train(
     store: PictureStore,
     shown: list[LabelledPicture],
     snapshot: Callable[[], DistinctionModel],
+    texture: Callable[[], bool],
     progress: Progress,
-    clock: float,
+    budget: Budget,
 ) -> None:
-    """The loop: until the steps are done or the time is up, with logs, sample sheets and saved states on the way."""
+    """The loop: until the steps are done or the time is up, with logs, sample sheets and saved states on the way.
+
+    Half-way, where that is open, it decides whether a student is to come: where ``texture()``.
+    """
     import torch
 
     config = trainer.config
@@ -183,23 +186,26 @@ def _train(
     stream = batches_from(trainer.steps)
     breakdowns = 0
     with stop_on_interrupt() as stopping, recorder:
-        trainer.save_state(run / STATE, saved - clock)
+        trainer.save_state(run / STATE, budget.seconds)
         while True:
-            seconds = time.monotonic() - clock
-            share = _share_done(trainer.steps, seconds, config)
+            if budget.rounds is None and trainer.candidates:
+                budget.rounds = int(texture())
+                if budget.rounds:
+                    progress.say(f"step {trainer.steps}: edges drown in texture: a student will learn the outlines")
+            share = budget.trained(trainer.steps)
             if share >= 1 or stopping.is_set():
                 break
             pictures, labels = next(stream)
             terms = trainer.step(torch.from_numpy(pictures), torch.from_numpy(labels), share)
             if not all(torch.isfinite(value) for value in terms.values()):
                 breakdowns += 1
-                _recover(run, trainer, breakdowns, progress, clock)
+                _recover(run, trainer, breakdowns, progress, budget)
                 recorder.go_back(trainer.steps)
                 stream = batches_from(trainer.steps)
                 continue
             if trainer.steps % LOG_EVERY == 0 or trainer.steps == settings.steps:
                 figures = {name: float(value) for name, value in terms.items()}
-                recorder.record(trainer.steps, seconds, figures)
+                recorder.record(trainer.steps, budget.seconds, figures)
                 progress.update("training", share, {"step": trainer.steps} | figures)
             if trainer.steps % CHECK_EVERY == 0:
                 for line in trainer.check_up():
@@ -208,19 +214,19 @@ def _train(
                 trainer.keep_candidate()
             now = time.monotonic()
             if now - saved >= settings.save_every:
-                trainer.save_state(run / STATE, now - clock)
+                trainer.save_state(run / STATE, budget.seconds)
                 saved = now
             if now - sampled >= settings.sample_every:
                 _sample(run, snapshot(), shown, trainer.steps)
                 sampled = time.monotonic()
-        trainer.save_state(run / STATE, time.monotonic() - clock)
+        trainer.save_state(run / STATE, budget.seconds)
         _sample(run, snapshot(), shown, trainer.steps)
     if stopping.is_set():
         progress.say(f"stopped after {trainer.steps} steps; go on with the same command and --resume")
         raise KeyboardInterrupt
 
 
-def _recover(run: Path, trainer: Trainer, breakdowns: int, progress: Progress, clock: float) -> None:
+def _recover(run: Path, trainer: Trainer, breakdowns: int, progress: Progress, budget: Budget) -> None:
     """Go back to the last saved state and go on more slowly."""
     if breakdowns > BREAKDOWNS:
         raise ValueError(
@@ -230,36 +236,8 @@ def _recover(run: Path, trainer: Trainer, breakdowns: int, progress: Progress, c
     broken = trainer.steps
     trainer.load_state(run / STATE)
     trainer.slow_down(0.5)
-    trainer.save_state(run / STATE, time.monotonic() - clock)
+    trainer.save_state(run / STATE, budget.seconds)
     progress.say(f"step {broken}: a loss is not a number: back to step {trainer.steps}, learning rates halved")
-
-
-def _share_done(steps: int, seconds: float, config: Config) -> float:
-    settings = config.training
-    shares = [0.0]
-    if settings.steps is not None:
-        shares.append(steps / settings.steps)
-    limit = _painting_limit(config)
-    if limit is not None:
-        shares.append(seconds / (TRAINING_SHARE * limit))
-    return max(shares)
-
-
-def _painting_limit(config: Config) -> float | None:
-    """Seconds for everything but the student."""
-    limit = config.training.time_limit
-    if limit is None or not config.student.rounds:
-        return limit
-    return limit * (1 - config.student.time_share)
-
-
-def _time_spent(config: Config, clock: float) -> Callable[[], float]:
-    """Share of the time from now until the student must be done that is over; always 0 without a limit."""
-    limit, begun = config.training.time_limit, time.monotonic()
-    if limit is None:
-        return lambda: 0.0
-    seconds = clock + STUDENT_SHARE * limit - begun
-    return lambda: (time.monotonic() - begun) / seconds if seconds > 0 else 1.0
 
 
 def _check_student(config: Config, facts: Survey) -> None:

@@ -245,8 +245,7 @@ class Judge(nn.Module):
 class Locator(nn.Module):
     """A classifier, WITHOUT against WITH, that looks at each place by itself: B x C x H x W -> B x 2 logits.
 
-    Every place gets a logit from what lies within about 17 pixels (from further away it would learn what else comes
-    with the thing; from nearer it cannot tell), and the picture's logit is their log-mean-exp
+    Every place gets a logit from what lies within about 25 pixels, and the picture's logit is their log-mean-exp
     (Pinheiro & Collobert 2015, eq. 6); ``sharpness`` 0 would be their mean, infinity the greatest. From the classes of
     pictures alone the places learn which of them make a picture one WITH.
     """
@@ -258,6 +257,7 @@ class Locator(nn.Module):
         self.enter = nn.Conv2d(bands, width, 4, stride=2, padding=1)
         self.blocks = nn.Sequential(
             ResidualBlock(width, wide, down=True, norm=True),
+            ResidualBlock(wide, wide, down=False, norm=True),
             ResidualBlock(wide, wide, down=False, norm=True),
             nn.BatchNorm2d(wide),
         )

@@ -27,10 +27,11 @@ def learn_from_maps(
     detector: Detector,
     split: Split,
     config: Config,
+    rounds: int,
     time_spent: Callable[[], float],
     progress: Progress,
 ) -> tuple[DistinctionModel, Detector]:
-    """Train ``config.student.rounds`` students, each on what the maps of the one before are sure of at their threshold.
+    """Train a student in each round, on what the maps of the one before are sure of at their threshold.
 
     Returns the model with the last student, and the detector of its maps. ``time_spent``: share of the time for all
     rounds that is over, 0 where there is no limit; a round that no time is left for is left out, and so is one for
@@ -38,7 +39,6 @@ def learn_from_maps(
     """
     from distmap.student import new_student, student_side, train_student
 
-    rounds = config.student.rounds
     side = student_side(model.survey, config.student)
     for number in range(1, rounds + 1):
         store = _labelled(model, split.train, detector.threshold, side, config, progress)

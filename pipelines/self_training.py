@@ -68,7 +68,7 @@ def self_train(
     description = describe_split(split, *folders)
     check_same_pictures(run, description, str(run))
     before = read_detector(run)
-    taught, detector = learn_from_maps(model, before, split, config, _time_spent(begun, time_limit), progress)
+    taught, detector = learn_from_maps(model, before, split, config, rounds, _time_spent(begun, time_limit), progress)
     if taught is model:
         raise ValueError(f"{run}: no student could be trained on its maps; see the warning above")
     with filling(out) as folder:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from distmap.choice import Choice, choose, separation, strength
+from distmap.choice import Choice, choose, edges_drown, separation, strength
 from distmap.config import resolve
 from distmap.folders import WITH, WITHOUT, LabelledPicture
 from distmap.images import PictureFile
@@ -41,13 +41,20 @@ class Model:
         yield from self._paintings
 
 
-def chosen(*models: Model, stop: bool = False) -> Choice:
-    files = [
+def files() -> list[LabelledPicture]:
+    return [
         LabelledPicture(file=PictureFile(path=Path(f"{n}.png"), name=f"{n}.png"), label=label, group=str(n))
         for n, label in enumerate(LABELS)
     ]
+
+
+def as_model(model: Model) -> Any:
+    return model
+
+
+def chosen(*models: Model, stop: bool = False) -> Choice:
     numbered: Any = [(100 - n, model) for n, model in enumerate(models)]
-    return choose(numbered, files, lambda: stop)
+    return choose(numbered, files(), lambda: stop)
 
 
 def test_strength_is_the_mean_of_the_strongest_hundredth() -> None:
@@ -112,3 +119,9 @@ def test_edges_are_followed_where_they_stand_out_in_pictures_with(
         paintings.append(painting)
     model._paintings = paintings
     assert chosen(model).follow_edges is expected
+    assert edges_drown(as_model(model), files()) is not expected
+
+
+def test_edges_do_not_drown_where_maps_have_none() -> None:
+    empty = Model(changes=(0.0,) * 4, places=(UNSURE,) * 4)
+    assert not edges_drown(as_model(empty), files())

@@ -423,20 +423,3 @@ def test_a_student_that_cannot_be_had_is_refused_before_anything_is_written(
     with pytest.raises(ValueError, match=r"student.encoder='resnet19'"):
         fit(overrides={**tiny, "student": {**STUDENT, "encoder": "resnet19"}})
     assert not (tmp_path / "run").exists()
-
-
-def test_the_student_gets_its_share_of_the_time(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from distmap import fitting
-    from distmap.config import resolve
-
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    training = {**tiny["training"], "steps": None, "time_limit": 100.0}
-    alone = resolve(overrides={**tiny, "training": training})
-    config = resolve(overrides={**tiny, "training": training, "student": {**STUDENT, "time_share": 0.25}})
-    assert (fitting._painting_limit(alone), fitting._painting_limit(config)) == (100, 75)
-    spent = fitting._time_spent(config, clock=925.0)  # 75 of 100 seconds are over; by 95 it must be done
-    assert spent() == 0
-    now = 1010.0
-    assert spent() == pytest.approx(0.5)
-    assert fitting._time_spent(config, clock=900.0)() == 1

@@ -49,10 +49,8 @@ def split(pictures: tuple[Path, Path]) -> Split:
     return split_groups(list_folders(*pictures, None), 0.15, 0)
 
 
-def config(model: DistinctionModel, rounds: int, steps: int = 2) -> Config:
-    settings = replace(
-        model.config.student, rounds=rounds, steps=steps, encoder_depth=3, batch_size=8, learning_rate=2e-3
-    )
+def config(model: DistinctionModel, steps: int = 2) -> Config:
+    settings = replace(model.config.student, steps=steps, encoder_depth=3, batch_size=8, learning_rate=2e-3)
     return replace(model.config, student=settings)
 
 
@@ -80,7 +78,7 @@ def test_the_student_learns_what_the_maps_are_sure_of(
 
     monkeypatch.setattr("distmap.student.train_student", spy)
     spoken = Spoken()
-    taught, detector = learn_from_maps(model, DETECTOR, split, config(model, 1, 60), lambda: 0.0, spoken)
+    taught, detector = learn_from_maps(model, DETECTOR, split, config(model, steps=60), 1, lambda: 0.0, spoken)
     (store,) = seen
     names = [picture.file.name for picture in store.pictures]
     assert sorted(names) == sorted(p.file.name for p in split.train if p.file.name != UNSURE)
@@ -110,7 +108,7 @@ def test_every_round_learns_from_the_maps_of_the_one_before(
         return label(maker, pictures, 1e-9, *rest)
 
     monkeypatch.setattr("distmap.self_training._labelled", spy)
-    _, detector = learn_from_maps(model, DETECTOR, split, config(model, 2), lambda: 0.0, Spoken())
+    _, detector = learn_from_maps(model, DETECTOR, split, config(model), 2, lambda: 0.0, Spoken())
     assert [with_student for with_student, _ in makers] == [False, True]
     assert makers[0][1] == DETECTOR.threshold
     assert makers[1][1] != DETECTOR.threshold
@@ -120,7 +118,7 @@ def test_every_round_learns_from_the_maps_of_the_one_before(
 def test_nothing_to_learn_leaves_the_maps_as_they_are(model: DistinctionModel, split: Split) -> None:
     spoken = Spoken()
     sky_high = replace(DETECTOR, threshold=1e6)
-    same, detector = learn_from_maps(model, sky_high, split, config(model, 2), lambda: 0.0, spoken)
+    same, detector = learn_from_maps(model, sky_high, split, config(model), 2, lambda: 0.0, spoken)
     assert (same, detector) == (model, sky_high)
     assert spoken.lines == ["warning: no picture WITH reaches the threshold, so there is nothing to train a student on"]
 
@@ -130,7 +128,7 @@ def test_a_round_that_no_time_is_left_for_is_left_out(
 ) -> None:
     monkeypatch.setattr(model, "map_files", sure_of_the_block)
     spoken = Spoken()
-    same, _ = learn_from_maps(model, DETECTOR, split, config(model, 1), lambda: 1.0, spoken)
+    same, _ = learn_from_maps(model, DETECTOR, split, config(model), 1, lambda: 1.0, spoken)
     assert same is model
     assert spoken.lines == ["warning: no time left for round 1 of self-training; give more"]
 
@@ -148,5 +146,5 @@ def test_rounds_share_the_time(model: DistinctionModel, split: Split, monkeypatc
 
     monkeypatch.setattr("distmap.student.train_student", train)
     monkeypatch.setattr("distmap.self_training.calibrated", lambda *_: replace(DETECTOR, threshold=1e-9))
-    learn_from_maps(model, DETECTOR, split, config(model, 2), lambda: now, Spoken())
+    learn_from_maps(model, DETECTOR, split, config(model), 2, lambda: now, Spoken())
     assert asked == pytest.approx([0.15 / (0.5 - 0.2), 0.15 / (1 - 0.35)])

@@ -1,0 +1,60 @@
+"""How the steps and the time of a fit are shared out between the networks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from distmap.config import Config
+
+LOCATOR_SHARE = 0.1  # of the time for painting, by when the locator must be done
+TRAINING_SHARE = 0.9  # by when the generator must be
+JUDGE_SHARE = 0.95  # by when the judge must be
+CHOICE_SHARE = 0.97  # by when earlier weights must have been looked at
+STUDENT_SHARE = 0.95  # of the whole time limit, by when the student must be done
+
+
+class Budget:
+    """The steps and the time of a fit that began at ``begun`` (of ``time.monotonic``).
+
+    The time for painting is all of the time limit, less ``student.time_share`` of it where students are to come.
+    ``rounds``: how many; None as long as that is open.
+    """
+
+    def __init__(self, config: Config, begun: float) -> None:
+        self._training = config.training
+        self._students_share = config.student.time_share
+        self._begun = begun
+        self.rounds = None if config.student.rounds == "auto" else config.student.rounds
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._begun
+
+    def trained(self, steps: int) -> float:
+        """The share of the generator's training that is over after so many steps; done from 1 on."""
+        shares = [0.0]
+        if self._training.steps is not None:
+            shares.append(steps / self._training.steps)
+        limit = self._painting_limit()
+        if limit is not None:
+            shares.append(self.seconds / (TRAINING_SHARE * limit))
+        return max(shares)
+
+    def over(self, share: float) -> bool:
+        """Whether this share of the time for painting is over; never without a limit."""
+        limit = self._painting_limit()
+        return limit is not None and self.seconds > share * limit
+
+    def students_time(self) -> Callable[[], float]:
+        """Tells the share of the time from now until the students must be done that is over; 0 without a limit."""
+        limit, before = self._training.time_limit, self.seconds
+        if limit is None:
+            return lambda: 0.0
+        seconds = STUDENT_SHARE * limit - before
+        return lambda: (self.seconds - before) / seconds if seconds > 0 else 1.0
+
+    def _painting_limit(self) -> float | None:
+        limit = self._training.time_limit
+        return limit * (1 - self._students_share) if limit is not None and self.rounds else limit
