@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distmap.config import MapConfig
     from distmap.model import DistinctionModel, Painting
 
-KINDS: tuple[Literal["plain", "placed"], ...] = ("placed", "plain")  # the first is preferred
+KINDS: tuple[Literal["plain", "placed"], ...] = ("placed", "plain")  # the first is preferred where edges are followed
 STRONGEST = 0.01  # share of a map's pixels that its strength is the mean of
 TIE = 0.02  # differences up to this say nothing: as much as a hundred pictures leave uncertain
 PROMINENT = 4.0  # `edge_prominence` from which on edges are followed; 2.4 in pure noise, 7 to 10 of cars, 28 of tumours
@@ -69,8 +69,9 @@ def choose(
 ) -> Choice:
     """The best of the models, given as (step, model) with the one that is preferred first, and of the kinds of map.
 
-    Where ``config.map.kind`` names a kind, only the weights are chosen. Stops early when ``out_of_time()``, after the
-    first at least.
+    Placed maps are preferred, whose outlines are the pictures' edges; where these drown in texture, plain ones. Where
+    ``config.map.kind`` names a kind, only the weights are chosen. Stops early when ``out_of_time()``, after the first
+    at least.
     """
     found: list[Choice] = []
     for step, model in models:
@@ -87,11 +88,15 @@ def choose(
                 strengths.setdefault((kind, picture.label), []).append(strength(map_HW))
                 if picture.label == WITH:
                     prominences[kind].append(_prominence(map_HW, painting, model.config.map))
+        of_model = []
+        drown = False
         for kind in kinds:
             value = separation(strengths.get((kind, WITH), []), strengths.get((kind, 1 - WITH), []))
             prominence = _typical(prominences[kind])
             follow_edges = prominence is not None and prominence >= PROMINENT
-            found.append(Choice(step=step, kind=kind, separation=value, follow_edges=follow_edges))
+            drown |= prominence is not None and not follow_edges
+            of_model.append(Choice(step=step, kind=kind, separation=value, follow_edges=follow_edges))
+        found += reversed(of_model) if drown else of_model
     best = found[0]
     for choice in found[1:]:
         if choice.separation > best.separation + TIE:

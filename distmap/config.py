@@ -124,9 +124,10 @@ class MapConfig:
     """Sigma of the Gaussian that smooths a map, in pixels of the network."""
     place_smoothing: Weight = 3.0
     """The same for the locator's probability, which a placed map is multiplied by."""
-    edge_radius: Weight = 2.5
-    """Within so many pixels of the network a map's edges move to those of the picture, unless kept-out pictures show
-    that these drown in texture; 0: they stay."""
+    edge_radius: Weight = 2.0
+    """Within so many pixels of the network a map's edges move to those of the picture, and within twice as many where
+    pictures have twice the network's size; not where kept-out pictures show that they drown in texture. 0: they
+    stay."""
     halo: Share = 0.2
     """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
     close_radius: Weight = 1.0
@@ -184,7 +185,7 @@ class StudentConfig:
     """Channels of the decoder's finest level; doubled a level."""
     max_side: Annotated[int, Ge(32)] = 128
     """It sees pictures at their own size, up to this longer side."""
-    low_share: Annotated[float, Gt(0), Le(1)] = 0.4
+    low_share: Annotated[float, Gt(0), Le(1)] = 0.1
     """In pictures WITH, pixels below this share of the threshold are taken for free of the thing."""
     steps: Count = 300
     """Of a round."""

@@ -13,6 +13,7 @@ GATE = 0.01  # difference of branch 1 at which the gate is half open; the range 
 HALO_RADIUS = 3  # pixels of the network
 SATURATION = 0.05  # map at which half of what `follow_edges` filters is reached
 FLAT = 1e-6  # variance of a picture in [-1, 1] or of a share, below which it is noise of the numbers
+FINER = 2  # scale from which on edges are looked for no further away
 EDGE_SOFTNESS = 0.004  # edges of a picture in [-1, 1] below the root of this, 0.06, are not followed
 
 
@@ -73,7 +74,7 @@ def follow_edges(map_HW: Array, picture_HW: Array, config: MapConfig, scale: flo
     nowhere more than the map is nearby: a line through a few values overshoots at the brightest and darkest pixels.
     ``scale``: as in ``distinction_map``.
     """
-    radius = round(config.edge_radius * scale)
+    radius = _edge_radius(config, scale)
     if radius == 0:
         return map_HW
     share = map_HW / (map_HW + SATURATION)
@@ -132,7 +133,12 @@ def clean(map_HW: Array, sigma: float, halo: float, scale: float = 1.0) -> Array
 def reach(config: MapConfig, scale: float = 1.0) -> int:
     """How far around a pixel, in pixels of the map, ``distinction_map`` and then ``follow_edges`` look."""
     cleaning = _radius(config.smoothing * scale) + round(HALO_RADIUS * scale)
-    return max(cleaning, _radius(config.place_smoothing * scale)) + 2 * round(config.edge_radius * scale)
+    return max(cleaning, _radius(config.place_smoothing * scale)) + 2 * _edge_radius(config, scale)
+
+
+def _edge_radius(config: MapConfig, scale: float) -> int:
+    """In pixels of the map; up to twice as far where pictures are finer than the network, which saw less of them."""
+    return round(config.edge_radius * scale * min(max(scale, 1), FINER))
 
 
 def _radius(sigma: float) -> int:

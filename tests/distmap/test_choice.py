@@ -48,10 +48,6 @@ def files() -> list[LabelledPicture]:
     ]
 
 
-def as_model(model: Model) -> Any:
-    return model
-
-
 def chosen(*models: Model, stop: bool = False) -> Choice:
     numbered: Any = [(100 - n, model) for n, model in enumerate(models)]
     return choose(numbered, files(), lambda: stop)
@@ -104,7 +100,7 @@ def test_a_kind_that_was_asked_for_is_kept() -> None:
 def test_edges_are_followed_where_they_stand_out_in_pictures_with(
     noise: float, expected: bool, rng: np.random.Generator
 ) -> None:
-    model = Model(changes=(0.0,) * 4, places=(SURE,) * 4)
+    model: Any = Model(changes=(0.0,) * 4, places=(SURE,) * 4)
     thing = np.zeros((40, 40, 1), np.float32)
     thing[12:28, 10:30] = 0.5
     paintings = []
@@ -118,10 +114,12 @@ def test_edges_are_followed_where_they_stand_out_in_pictures_with(
         )
         paintings.append(painting)
     model._paintings = paintings
-    assert chosen(model).follow_edges is expected
-    assert edges_drown(as_model(model), files()) is not expected
+    choice = chosen(model)
+    assert choice.follow_edges is expected
+    assert choice.kind == ("placed" if expected else "plain")
+    assert edges_drown(model, files()) is not expected
 
 
 def test_edges_do_not_drown_where_maps_have_none() -> None:
-    empty = Model(changes=(0.0,) * 4, places=(UNSURE,) * 4)
-    assert not edges_drown(as_model(empty), files())
+    empty: Any = Model(changes=(0.0,) * 4, places=(UNSURE,) * 4)
+    assert not edges_drown(empty, files())

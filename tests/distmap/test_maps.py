@@ -154,6 +154,17 @@ def test_a_flat_picture_and_no_radius_leave_the_map_about_as_it_is(rng: np.rando
     np.testing.assert_array_equal(follow_edges(nothing, smooth, MapConfig()), 0)
 
 
+@pytest.mark.parametrize(("scale", "pixels"), [(0.5, 1), (1, 2), (1.5, 4), (2, 8), (4, 16)])
+def test_edges_are_looked_for_twice_as_far_in_pictures_finer_than_the_network(
+    scale: float, pixels: int, rng: np.random.Generator
+) -> None:
+    """A radius of 2, in pixels of the picture."""
+    map_HW, picture_HW = (rng.random((40, 40)).astype(np.float32) for _ in range(2))
+    found = follow_edges(map_HW, picture_HW, MapConfig(edge_radius=2), scale)
+    np.testing.assert_array_equal(found, follow_edges(map_HW, picture_HW, MapConfig(edge_radius=pixels)))
+    assert reach(MapConfig(edge_radius=2), scale) - reach(MapConfig(edge_radius=0), scale) == 2 * pixels
+
+
 def test_edge_prominence_is_its_definition(rng: np.random.Generator) -> None:
     map_HW, picture = rng.random((7, 9)), rng.uniform(-1, 1, (7, 9))
 
