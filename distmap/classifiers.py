@@ -7,6 +7,7 @@ after it, sees other batches and has another shape, so that it can say whether r
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from distmap.config import Config, JudgeConfig, LocatorConfig
 
 JUDGE_STREAM, LOCATOR_STREAM = 5, 6
+MEMBER_STRIDE = 1000  # between the streams of the locator's members, past all others
 NEARLY_ALWAYS = 0.95  # right about so many pictures, a classifier is tried harder
 PACE = 0.03  # by how much harder or easier from step to step
 LEAST_CHANGE = 0.01  # of the greatest
@@ -31,15 +33,29 @@ SPREAD_OF = 200  # pictures
 
 
 def train_locator(
-    locator: Locator, store: PictureStore, config: Config, device: torch.device, out_of_time: Callable[[], bool]
+    locator: Locator, store: PictureStore, config: Config, device: torch.device, over: Callable[[float], bool]
 ) -> None:
-    """Train the locator on the training pictures for ``config.locator.steps`` steps, or until ``out_of_time()``."""
+    """Train the members of the locator on the training pictures, one after the other, for ``config.locator.steps``
+    steps each, or until its part of the time is ``over``, which is asked of shares of the time for all of them."""
 
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
 
-    trial = Trial(config.locator.robustness * _spread(store))
-    _train(locator, config.locator, LOCATOR_STREAM, change, store, config, device, out_of_time, trial)
+    greatest = config.locator.robustness * _spread(store)
+    for number, member in enumerate(locator.members):
+        due = (number + 1) / len(locator.members)
+        _train(
+            member,
+            config.locator,
+            LOCATOR_STREAM + number * MEMBER_STRIDE,
+            change,
+            store,
+            config,
+            device,
+            partial(over, due),
+            Trial(greatest),
+        )
+    locator.eval()
 
 
 def train_judge(

@@ -140,8 +140,10 @@ class MapConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LocatorConfig:
-    """The classifier that is trained first, finds the places that tell the classes apart, and guides the generator."""
+    """The classifiers that are trained first, find the places that tell the classes apart, and guide the generator."""
 
+    members: Count = 3
+    """Classifiers, trained apart, whose mean counts."""
     width: Count = 32
     sharpness: Positive = 1.0
     """Of the pooling over places: towards 0 their mean counts, towards infinity the strongest place alone."""
@@ -151,6 +153,7 @@ class LocatorConfig:
     """Where it tells the classes apart nearly always, it learns to withstand changes of a picture up to this share of
     the pictures' spread; 0: none."""
     steps: Count = 1000
+    """Of each."""
     batch_size: Annotated[int, Ge(2)] = 16
     learning_rate: Positive = 2e-3
     weight_decay: Weight = 0.1
@@ -192,7 +195,7 @@ class StudentConfig:
     batch_size: Annotated[int, Ge(2)] = 16
     learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.01
-    time_share: Annotated[float, Gt(0), Lt(1)] = 0.3
+    time_share: Annotated[float, Gt(0), Lt(1)] = 0.25
     """Share of the time limit that is kept for it."""
 
 

@@ -129,7 +129,7 @@ def _fit(
 
     if trainer.steps == 0:
         progress.update("finding places", 0, {})
-        train_locator(trainer.locator, store, config, device, lambda: budget.over(LOCATOR_SHARE))
+        train_locator(trainer.locator, store, config, device, lambda share: budget.over(share * LOCATOR_SHARE))
     few_with = [picture for picture in few_of_each(split.kept_out, EDGE_PICTURES) if picture.label == WITH]
 
     def texture() -> bool:

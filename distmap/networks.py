@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -242,7 +243,7 @@ class Judge(nn.Module):
         return logits
 
 
-class Locator(nn.Module):
+class PlaceClassifier(nn.Module):
     """A classifier, WITHOUT against WITH, that looks at each place by itself: B x C x H x W -> B x 2 logits.
 
     Every place gets a logit from what lies within about 25 pixels, and the picture's logit is their log-mean-exp
@@ -272,3 +273,22 @@ class Locator(nn.Module):
         places = self.sharpness * self.places(x_BCHW).flatten(1)
         pooled = (torch.logsumexp(places, dim=1) - math.log(places.shape[1])) / self.sharpness
         return torch.stack([torch.zeros_like(pooled), pooled], dim=1)
+
+
+class Locator(nn.Module):
+    """Several place classifiers that were trained apart, whose mean counts: B x C x H x W -> B x 2 logits.
+
+    One alone may have learnt to look at something that only comes with the thing; which it is depends on chance.
+    """
+
+    def __init__(self, config: LocatorConfig, bands: int) -> None:
+        super().__init__()
+        members = nn.ModuleList(PlaceClassifier(config, bands) for _ in range(config.members))
+        self.members = cast("Sequence[PlaceClassifier]", members)
+
+    def places(self, x_BCHW: Tensor) -> Tensor:
+        """The logit of WITH at each place, B x H/4 x W/4."""
+        return torch.stack([member.places(x_BCHW) for member in self.members]).mean(dim=0)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return torch.stack([member(x_BCHW) for member in self.members]).mean(dim=0)

@@ -67,7 +67,7 @@ def locator(pictures: tuple[Path, Path], tiny: dict[str, Any], steps: int, seed:
     settings = config(tiny, steps, seed=seed)
     with seeded_networks(settings.seed, 0):
         network = Locator(settings.locator, 1)
-    train_locator(network, store(pictures), settings, CPU, lambda: False)
+    train_locator(network, store(pictures), settings, CPU, lambda _: False)
     return network
 
 
@@ -86,9 +86,28 @@ def test_the_locator_finds_the_place(pictures: tuple[Path, Path], tiny: dict[str
 
 
 def test_same_seed_same_locator(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
-    first, second, other = (locator(pictures, tiny, 2, seed).head.weight for seed in (0, 0, 1))
+    first, second, other = (
+        locator(pictures, tiny, 2, seed).state_dict()["members.1.head.weight"] for seed in (0, 0, 1)
+    )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def test_each_member_of_the_locator_gets_its_part_of_the_time(
+    pictures: tuple[Path, Path], tiny: dict[str, Any]
+) -> None:
+    settings = copy.deepcopy(tiny)
+    settings["locator"] |= {"members": 2, "steps": 10_000}
+    with seeded_networks(0, 0):
+        network = Locator(resolve(overrides=settings).locator, 1)
+    asked: list[float] = []
+
+    def over(share: float) -> bool:
+        asked.append(share)
+        return asked.count(share) > 3
+
+    train_locator(network, store(pictures), resolve(overrides=settings), CPU, over)
+    assert asked == [0.5] * 4 + [1.0] * 4
 
 
 def linear() -> torch.nn.Module:

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 
 import distmap
 from distmap.fitting import LOG_EVERY, stop_on_interrupt
+from distmap.folders import WITH, LabelledPicture
 
 Folders = tuple[Path, Path]
 Fit = Callable[..., Path]
@@ -399,6 +400,25 @@ def test_a_student_becomes_part_of_the_run(
     kept_out = json.loads((run / "split.json").read_text())["kept_out"]["without"]
     held = [result.map_HW for result in model.maps([pictures[1] / name for name in kept_out])]
     assert np.mean(np.stack(held) >= detector["threshold"]) == pytest.approx(detector["false_alarm"])  # of ITS maps
+
+
+@pytest.mark.parametrize("drown", [True, False])
+def test_a_student_comes_by_itself_where_edges_drown(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, drown: bool
+) -> None:
+    learn_from_faint_maps(monkeypatch)
+    asked = []
+
+    def edges_drown(_model: Any, pictures: list[LabelledPicture]) -> bool:
+        assert pictures
+        assert all(picture.label == WITH for picture in pictures)
+        asked.append(len(pictures))
+        return drown
+
+    monkeypatch.setattr("distmap.fitting.edges_drown", edges_drown)
+    run = fit(overrides={**tiny, "student": {**STUDENT, "rounds": "auto"}})
+    assert len(asked) == 1
+    assert (json.loads((run / "detector.json").read_text())["map_kind"] == "student") == drown
 
 
 def test_a_crash_in_the_students_phase_loses_nothing(

@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig, LocatorConfig
-from distmap.networks import CLASSES, Discriminator, Generator, Judge, Locator, StyledNorm, level_widths
+from distmap.networks import (
+    CLASSES,
+    Discriminator,
+    Generator,
+    Judge,
+    Locator,
+    PlaceClassifier,
+    StyledNorm,
+    level_widths,
+)
 
 
 def generator(branches: int = 3, stride: int = 2, depth: int = 2, bands: int = 1) -> Generator:
@@ -109,13 +118,22 @@ def test_judge_gives_one_logit_a_class(image_size: int) -> None:
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 4.0])
-def test_locator_pools_its_places(sharpness: float) -> None:
-    network = Locator(LocatorConfig(width=8, sharpness=sharpness), 2).eval()
+def test_a_place_classifier_pools_its_places(sharpness: float) -> None:
+    network = PlaceClassifier(LocatorConfig(width=8, sharpness=sharpness), 2).eval()
     x = torch.rand(3, 2, 32, 48)
     places = network.places(x)
     assert places.shape == (3, 8, 12)
     expected = (sharpness * places).exp().mean(dim=(1, 2)).log() / sharpness
     torch.testing.assert_close(network(x), torch.stack([torch.zeros(3), expected], dim=1))
+
+
+def test_the_locator_is_the_mean_of_its_members() -> None:
+    network = Locator(LocatorConfig(width=8, members=2), 2).eval()
+    x = torch.rand(3, 2, 32, 48)
+    first, second = network.members
+    assert not torch.allclose(first(x), second(x))
+    torch.testing.assert_close(network(x), (first(x) + second(x)) / 2)
+    torch.testing.assert_close(network.places(x), (first.places(x) + second.places(x)) / 2)
 
 
 def test_a_place_of_the_locator_sees_only_what_is_near() -> None:

@@ -22,6 +22,7 @@ TINY = {
     "discriminator": {"width": 8, "max_width": 16},
     "training": {"steps": 3, "precision": "32"},
     "locator": {"steps": 2, "batch_size": 4, "width": 8},
+    "student": {"rounds": 0},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
 }
 
