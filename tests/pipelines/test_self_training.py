@@ -27,9 +27,8 @@ TINY: dict[str, Any] = {
     "discriminator": {"width": 8, "max_width": 16},
     "training": {"steps": 2, "time_limit": None, "precision": "32"},
     "locator": {"steps": 2, "batch_size": 4, "width": 8},
-    "student": {"rounds": 0},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
-    "student": {"encoder_depth": 3, "batch_size": 4},
+    "student": {"rounds": 0, "encoder_depth": 3, "batch_size": 4},
 }
 
 
