@@ -144,7 +144,7 @@ class Trainer:
         penalised = weights.r1 > 0 and self.steps % weights.r1_every == 0
         seen = augment(real_BCHW, self.config.discriminator, draws).requires_grad_(penalised)
         repainted = augment(fake_BCHW, self.config.discriminator, draws)
-        # In one pass: two of half the size take longer.
+        # In one pass for both; its logits do not depend on what else is in the batch.
         both_logits = self._logits(torch.cat([seen, repainted]), torch.cat([y, 1 - y]))
         real_logits, fake_logits = both_logits.chunk(2)
         terms = {"discriminator": losses.discriminator_logistic(real_logits, fake_logits)}
