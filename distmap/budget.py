@@ -47,13 +47,21 @@ class Budget:
         limit = self._painting_limit()
         return limit is not None and self.seconds > share * limit
 
+    def time_until(self, share: float) -> Callable[[], float]:
+        """Tells what part is over of the time from now until this share of that for painting; 0 without a limit."""
+        limit = self._painting_limit()
+        return self._time_until(None if limit is None else share * limit)
+
     def students_time(self) -> Callable[[], float]:
-        """Tells the share of the time from now until the students must be done that is over; 0 without a limit."""
-        limit, before = self._training.time_limit, self.seconds
-        if limit is None:
+        """Tells what part is over of the time from now until the students must be done; 0 without a limit."""
+        limit = self._training.time_limit
+        return self._time_until(None if limit is None else STUDENT_SHARE * limit)
+
+    def _time_until(self, due: float | None) -> Callable[[], float]:
+        if due is None:
             return lambda: 0.0
-        seconds = STUDENT_SHARE * limit - before
-        return lambda: (self.seconds - before) / seconds if seconds > 0 else 1.0
+        before = self.seconds
+        return lambda: (self.seconds - before) / (due - before) if due > before else 1.0
 
     def _painting_limit(self) -> float | None:
         limit = self._training.time_limit

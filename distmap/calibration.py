@@ -73,7 +73,7 @@ def threshold_for(values: Array, rate: float) -> float:
 
 def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kind: str) -> Detector:
     """Threshold from maps (H x W each), pooled over their pixels: of pictures WITHOUT that were kept out of training,
-    and of pictures WITH of all groups.
+    and of pictures WITH.
 
     The threshold parts the pixels of pictures WITH in two. Few of a placed map's pixels are more than faint, and
     minimum cross-entropy (Li & Tam 1998) suits such a distribution; other maps are more evenly spread, and there the

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KINDS: tuple[Literal["plain", "placed"], ...] = ("placed", "plain")  # the first is preferred where edges are followed
 STRONGEST = 0.01  # share of a map's pixels that its strength is the mean of
 TIE = 0.02  # differences up to this say nothing: as much as a hundred pictures leave uncertain
-PROMINENT = 4.0  # `edge_prominence` from which on edges are followed; 2.4 in pure noise, 7 to 10 of cars, 28 of tumours
+PROMINENT = 4.0  # `edge_prominence` from which edges are followed; `effect` has 2.4, cars 9 to 10, tumours 28 to 31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,9 @@ def choose(
 
 def edges_drown(model: DistinctionModel, pictures: Sequence[LabelledPicture]) -> bool:
     """Whether the edges in pictures WITH drown in texture where their maps have edges; not where no map has any."""
-    settings = replace(model.config.map, kind=KINDS[0])
+    settings = model.config.map
+    if settings.kind == "auto":
+        settings = replace(settings, kind=KINDS[0])
     paintings = model.paint_files([picture.file for picture in pictures])
     typical = _typical(
         _prominence(distinction_map(painting.evidence(), settings), painting, settings) for painting in paintings

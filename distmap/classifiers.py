@@ -1,4 +1,4 @@
-"""The two classifiers, WITHOUT against WITH, trained on real pictures alone.
+"""The locator's members and the judge: classifiers, WITHOUT against WITH, trained on real pictures alone.
 
 The locator is trained before the generator, guides it and says where a picture looks like WITH. The judge is trained
 after it, sees other batches and has another shape, so that it can say whether repainting a picture changed its class.
@@ -7,7 +7,6 @@ after it, sees other batches and has another shape, so that it can say whether r
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ from distmap.devices import autocast
 from distmap.folders import PictureStore, batches
 from distmap.losses import classification
 from distmap.networks import Judge, Locator
+from distmap.rates import one_cycle
 from distmap.seeding import seeded_networks, step_generator
 
 if TYPE_CHECKING:
@@ -33,42 +33,40 @@ SPREAD_OF = 200  # pictures
 
 
 def train_locator(
-    locator: Locator, store: PictureStore, config: Config, device: torch.device, over: Callable[[float], bool]
+    locator: Locator, store: PictureStore, config: Config, device: torch.device, time_spent: Callable[[], float]
 ) -> None:
     """Train the members of the locator on the training pictures, one after the other, for ``config.locator.steps``
-    steps each, or until its part of the time is ``over``, which is asked of shares of the time for all of them."""
+    steps each, or for its part of the time.
+
+    ``time_spent``: share of the time for all of them that is over, 0 where there is no limit.
+    """
 
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
 
     greatest = config.locator.robustness * _spread(store)
     for number, member in enumerate(locator.members):
-        due = (number + 1) / len(locator.members)
-        _train(
-            member,
-            config.locator,
-            LOCATOR_STREAM + number * MEMBER_STRIDE,
-            change,
-            store,
-            config,
-            device,
-            partial(over, due),
-            Trial(greatest),
-        )
+        begun, due = time_spent(), (number + 1) / len(locator.members)
+
+        def of_member(begun: float = begun, due: float = due) -> float:
+            return (time_spent() - begun) / (due - begun) if begun < due else 1.0
+
+        stream = LOCATOR_STREAM + number * MEMBER_STRIDE
+        _train(member, config.locator, stream, change, store, config, device, of_member, Trial(greatest))
     locator.eval()
 
 
 def train_judge(
-    store: PictureStore, config: Config, bands: int, device: torch.device, out_of_time: Callable[[], bool]
+    store: PictureStore, config: Config, bands: int, device: torch.device, time_spent: Callable[[], float]
 ) -> Judge:
-    """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``out_of_time()``."""
+    """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``time_spent()`` is 1."""
     with seeded_networks(config.seed, JUDGE_STREAM):
         judge = Judge(config.judge, bands, config.image_size).to(device).to(memory_format=torch.channels_last)
 
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return augment(x_BCHW, config.discriminator, draws)
 
-    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, out_of_time, Trial(0.0))
+    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, time_spent, Trial(0.0))
     return judge
 
 
@@ -125,23 +123,23 @@ def _train(
     store: PictureStore,
     config: Config,
     device: torch.device,
-    out_of_time: Callable[[], bool],
+    time_spent: Callable[[], float],
     trial: Trial,
 ) -> None:
     """Train a classifier on pictures as ``change`` and then ``trial`` alter them, and leave it ready for use.
 
-    All draws depend on (seed, stream, step) alone.
+    The learning rate falls with the steps or the time, whichever is over first. All draws depend on (seed, stream,
+    step) alone.
     """
     network.requires_grad_(True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=settings.learning_rate, total_steps=settings.steps + 1
-    )
     pictures = batches(store, config.data.symmetry, settings.batch_size, (config.seed, stream), start=0)
     network.train()
     for step, (x, y) in zip(range(settings.steps), pictures, strict=False):
-        if out_of_time():
+        share = max(step / settings.steps, time_spent())
+        if share >= 1:
             break
+        optimiser.param_groups[0]["lr"] = settings.learning_rate * one_cycle(share)
         x_BCHW = change(torch.from_numpy(x).to(device), step_generator(config.seed, stream, step))
         labels = torch.from_numpy(y).to(device)
         x_BCHW = trial.harden(network, x_BCHW, labels, config.training.precision)
@@ -152,5 +150,4 @@ def _train(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        schedule.step()
     network.eval().requires_grad_(False)

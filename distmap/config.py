@@ -24,9 +24,9 @@ class DataConfig:
     """How pictures become batches."""
 
     group: str | None = None
-    """Regular expression; files whose first group agrees stay on one side of the train / calibration split."""
+    """Regular expression; files whose first group agrees are either all trained on or all kept out."""
     holdout: Annotated[float, Gt(0), Lt(1)] = 0.15
-    """Share of each folder kept out of training, for calibration."""
+    """Share of each folder kept out of training, to choose and score by."""
     symmetry: Literal["none", "mirror", "all"] = "mirror"
     """What leaves the label alone: nothing, left-right mirroring, or all flips and right-angle turns."""
     batch_size: Annotated[int, Ge(2)] = 8
@@ -119,7 +119,8 @@ class MapConfig:
     """How maps are made, smoothed and thresholded."""
 
     kind: Literal["auto", "plain", "placed"] = "auto"
-    """placed: weighed by the locator's probability; plain: not; auto: what tells kept-out pictures apart better."""
+    """placed: weighed by the locator's probability; plain: not; auto: what tells kept-out pictures apart better,
+    and where both do, placed, or plain where edges drown in texture."""
     smoothing: Weight = 1.0
     """Sigma of the Gaussian that smooths a map, in pixels of the network."""
     place_smoothing: Weight = 3.0
@@ -195,7 +196,7 @@ class StudentConfig:
     batch_size: Annotated[int, Ge(2)] = 16
     learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.01
-    time_share: Annotated[float, Gt(0), Lt(1)] = 0.25
+    time_share: Annotated[float, Gt(0), Lt(0.5)] = 0.25
     """Share of the time limit that is kept for it."""
 
 
@@ -315,8 +316,10 @@ def validate(settings: Settings) -> Config:
         config = TypeAdapter(Config).validate_python(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"setting {key}={first['input']!r}: {first['msg']}") from error
+        where = ".".join(str(part) for part in first["loc"])  # longer than the key where a setting has several kinds
+        key = next((key for key in known if where == key or where.startswith(f"{key}.")), where)
+        hint = "; or give auto" if key == "student.rounds" else ""
+        raise ValueError(f"setting {key}={first['input']!r}: {first['msg']}{hint}") from error
     coarsest = config.generator.stride * 2**config.generator.depth
     if config.image_size % coarsest:
         raise ValueError(

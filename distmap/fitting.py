@@ -119,7 +119,10 @@ def _fit(
     from distmap.training import Trainer
 
     trainer = Trainer(config, facts.scaling.bands, device)
-    spent = trainer.load_state(run / STATE) if (run / STATE).is_file() else 0.0
+    resumed = (run / STATE).is_file()
+    spent = trainer.load_state(run / STATE) if resumed else 0.0
+    if resumed and trainer.steps == 0:  # the locator is trained below, as by an uninterrupted fit
+        trainer = Trainer(config, facts.scaling.bands, device)
     budget = Budget(config, clock - spent)
     store = PictureStore(split.train, facts.scaling, config.image_size, config.data.cache_mb)
     shown = few_of_each(split.kept_out, SHEET_ROWS // 2)
@@ -129,18 +132,21 @@ def _fit(
 
     if trainer.steps == 0:
         progress.update("finding places", 0, {})
-        train_locator(trainer.locator, store, config, device, lambda share: budget.over(share * LOCATOR_SHARE))
+        train_locator(trainer.locator, store, config, device, budget.time_until(LOCATOR_SHARE))
     few_with = [picture for picture in few_of_each(split.kept_out, EDGE_PICTURES) if picture.label == WITH]
 
     def texture() -> bool:
-        return edges_drown(snapshot(), few_with)
+        """By the weights of half-way, which a state holds: a resumed fit decides as an uninterrupted one."""
+        generator = copy.deepcopy(trainer.average)
+        generator.load_state_dict(trainer.candidates[min(trainer.candidates)])
+        return edges_drown(DistinctionModel(config, facts, generator, trainer.locator, None, device), few_with)
 
     _train(run, trainer, store, shown, snapshot, texture, progress, budget)
     if trainer.steps == 0:
         limit = config.training.time_limit
         raise ValueError(f"--time-limit: {limit} s were over before the first step; use --resume and give more time")
     progress.update("training the judge", 0, {})
-    judge = train_judge(store, config, facts.scaling.bands, device, lambda: budget.over(JUDGE_SHARE))
+    judge = train_judge(store, config, facts.scaling.bands, device, budget.time_until(JUDGE_SHARE))
     progress.update("choosing", 0, {})
     choice, model = _chosen(trainer, facts, judge, device, split, lambda: budget.over(CHOICE_SHARE))
     everything = (*split.kept_out, *split.train)

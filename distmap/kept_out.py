@@ -41,16 +41,22 @@ def calibrated(
     count = affordable(CALIBRATION_VIEWS, model.config.data.symmetry)
     chosen = few_of_each(kept_out, count)
     maps: dict[int, list[Array]] = {WITH: [], WITHOUT: []}
+    by_name: dict[str, Array] = {}
     scores = []
     for index, (picture, result) in enumerate(
         zip(chosen, model.map_files([picture.file for picture in chosen]), strict=True)
     ):
         progress.update("calibrating", index / len(chosen), {})
         maps[picture.label].append(result.map_HW)
+        if picture.label == WITH:
+            by_name[picture.file.name] = result.map_HW
         scores.append((picture.label, result.scores))
     with_thing = [picture.file for picture in few_of_each(typical, count) if picture.label == WITH]
-    with_maps = [result.map_HW for result in model.map_files(with_thing, explained=False)]
-    detector = calibrate(maps[WITHOUT], with_maps, map_kind)
+    new = [file for file in with_thing if file.name not in by_name]
+    for index, result in enumerate(model.map_files(new, explained=False)):
+        progress.update("setting the threshold", index / len(new), {})
+        by_name[result.name] = result.map_HW
+    detector = calibrate(maps[WITHOUT], [by_name[file.name] for file in with_thing], map_kind)
     settings = model.config.map
     scale = _scale([*maps[WITH], *maps[WITHOUT]], model.config.image_size)
     strengths = {label: [strength(map_HW) for map_HW in some] for label, some in maps.items()}

@@ -88,8 +88,8 @@ def edge_prominence(map_HW: Array, picture_HW: Array, radius: int) -> float | No
     """How much a picture varies where its map has edges, over how much it varies usually.
 
     Variances are those within squares of side 2 ``radius`` + 1; *where* weighs them by that of the map (as
-    `follow_edges` filters it), *usually* is their median. In pictures that are texture all over it comes to 2 or 3, and
-    there edges are not worth following. None where the map is the same everywhere.
+    `follow_edges` filters it), *usually* is their median. In pictures that are texture all over it is small (2.4 for
+    the generated set ``effect``), and there edges are not worth following. None where the map is the same everywhere.
     """
 
     def variance(x_HW: Array) -> Array:

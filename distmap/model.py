@@ -49,7 +49,7 @@ class PictureMap:
 
     ``map_HW``: float32 at the picture's size, positive where the picture holds what only pictures WITH have, in units
     of the scaled picture ([-1, 1]); a student's maps are probabilities. ``scores``: see ``DistinctionModel.explain``;
-    and ``score``, the highest value of the map at the network's scale.
+    and ``score``, the highest value of the map.
     """
 
     name: str
@@ -518,7 +518,9 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
             student = Student(config.student, survey.scaling.bands)
             student.load_state_dict(_part(tensors, "student."))
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{run / WEIGHTS}: damaged, or not made with this config.yaml") from error
+        raise ValueError(
+            f"{run / WEIGHTS}: damaged, or not made with this config.yaml or version; train again with --overwrite"
+        ) from error
     config = replace(config, map=replace(config.map, kind=kind, edge_radius=edge_radius))
     return DistinctionModel(config, survey, generator, locator, judge, pick_device(device), student)
 

@@ -56,6 +56,7 @@ def learn_from_maps(
         student = new_student(config, model.scaling.bands, number)
         train_student(student, store, config, model.device, number, of_round, progress)
         model = model.with_student(student, config.student)
+        # Those that it was trained on it has learnt by heart, so that they are not typical.
         detector = calibrated(model, split.kept_out, split.kept_out, KIND, detector.step, progress)
     return model, detector
 

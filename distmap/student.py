@@ -17,6 +17,7 @@ from distmap.folders import Survey, batches
 from distmap.losses import pixel_cross_entropy
 from distmap.progress import Progress
 from distmap.pseudo_labels import PseudoLabelledStore
+from distmap.rates import one_cycle
 from distmap.seeding import seeded_networks, step_generator
 from distmap.warping import random_affines, relight, warp
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from distmap.config import Config, StudentConfig
 
 STUDENT_STREAM = 100  # and those after it: one a round
-WARM_UP = 0.2  # share of the training in which the learning rate rises
 LOG_EVERY = 10  # steps
 
 
@@ -126,11 +126,3 @@ def _changed(planes_BKHW: Tensor, config: Config, draws: torch.Generator) -> tup
     pictures = warp(planes_BKHW[:, :-2], affines, beyond="reflection")
     target, weight = warp(planes_BKHW[:, -2:], affines, beyond="zeros").unbind(dim=1)
     return relight(pictures, draws), target, weight
-
-
-def one_cycle(share: float) -> float:
-    """Factor on the learning rate after a ``share`` of the training: up from 1/25 over the first fifth, then down to 0,
-    both along a cosine (Smith & Topin 2018)."""
-    if share < WARM_UP:
-        return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * share / WARM_UP)) / 2
-    return (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2

@@ -143,10 +143,8 @@ class Trainer:
         weights = self.config.losses
         penalised = weights.r1 > 0 and self.steps % weights.r1_every == 0
         seen = augment(real_BCHW, self.config.discriminator, draws).requires_grad_(penalised)
-        repainted = augment(fake_BCHW, self.config.discriminator, draws)
-        # In one pass for both; its logits do not depend on what else is in the batch.
-        both_logits = self._logits(torch.cat([seen, repainted]), torch.cat([y, 1 - y]))
-        real_logits, fake_logits = both_logits.chunk(2)
+        real_logits = self._logits(seen, y)
+        fake_logits = self._logits(augment(fake_BCHW, self.config.discriminator, draws), 1 - y)
         terms = {"discriminator": losses.discriminator_logistic(real_logits, fake_logits)}
         if penalised:
             terms["r1"] = self._factors["r1"] * weights.r1 * weights.r1_every * losses.r1_penalty(real_logits, seen)
@@ -204,7 +202,7 @@ class Trainer:
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
             self.candidates = dict(state["candidates"])
-            self._factors |= state["factors"]
+            self._factors = state["factors"]
             self._remedies, self._recent = state["remedies"], state["recent"]
             self.steps = int(state["steps"])
             return float(state["seconds"])

@@ -12,7 +12,7 @@ import torch
 
 from distmap.classifiers import Trial, train_judge, train_locator
 from distmap.config import Config, resolve
-from distmap.folders import PictureStore, list_folders
+from distmap.folders import PictureStore, batches, list_folders
 from distmap.images import Scaling
 from distmap.losses import classification
 from distmap.networks import Locator
@@ -35,7 +35,7 @@ def store(pictures: tuple[Path, Path]) -> PictureStore:
 
 def test_it_tells_the_classes_apart(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
     known = store(pictures)
-    judge = train_judge(known, config(tiny, 30), 1, CPU, lambda: False)
+    judge = train_judge(known, config(tiny, 30), 1, CPU, lambda: 0.0)
     assert not judge.training
     with torch.inference_mode():
         verdicts = judge(torch.from_numpy(np.stack([known[index] for index in range(len(known))]))).argmax(dim=1)
@@ -45,29 +45,23 @@ def test_it_tells_the_classes_apart(pictures: tuple[Path, Path], tiny: dict[str,
 def test_same_seed_same_judge(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
     known = store(pictures)
     first, second, other = (
-        train_judge(known, config(tiny, 2, seed=seed), 1, CPU, lambda: False).heads.weight for seed in (0, 0, 1)
+        train_judge(known, config(tiny, 2, seed=seed), 1, CPU, lambda: 0.0).heads.weight for seed in (0, 0, 1)
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
 def test_it_stops_when_time_is_up(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
-    asked = 0
-
-    def out_of_time() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked > 3
-
-    train_judge(store(pictures), config(tiny, 10_000), 1, CPU, out_of_time)
-    assert asked == 4
+    spent = iter([0.0, 0.3, 0.9, 1.0])
+    train_judge(store(pictures), config(tiny, 10_000), 1, CPU, lambda: next(spent))
+    assert not list(spent)
 
 
 def locator(pictures: tuple[Path, Path], tiny: dict[str, Any], steps: int, seed: int = 0) -> Locator:
     settings = config(tiny, steps, seed=seed)
     with seeded_networks(settings.seed, 0):
         network = Locator(settings.locator, 1)
-    train_locator(network, store(pictures), settings, CPU, lambda _: False)
+    train_locator(network, store(pictures), settings, CPU, lambda: 0.0)
     return network
 
 
@@ -93,21 +87,38 @@ def test_same_seed_same_locator(pictures: tuple[Path, Path], tiny: dict[str, Any
     assert not torch.equal(first, other)
 
 
-def test_each_member_of_the_locator_gets_its_part_of_the_time(
-    pictures: tuple[Path, Path], tiny: dict[str, Any]
+def test_members_share_the_time_and_see_other_batches(
+    pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = copy.deepcopy(tiny)
     settings["locator"] |= {"members": 2, "steps": 10_000}
     with seeded_networks(0, 0):
         network = Locator(resolve(overrides=settings).locator, 1)
-    asked: list[float] = []
+    rates: list[float] = []
+    keys: list[tuple[int, int]] = []
+    seconds = 0
 
-    def over(share: float) -> bool:
-        asked.append(share)
-        return asked.count(share) > 3
+    def time_spent() -> float:
+        nonlocal seconds
+        seconds += 1
+        return seconds / 100
 
-    train_locator(network, store(pictures), resolve(overrides=settings), CPU, over)
-    assert asked == [0.5] * 4 + [1.0] * 4
+    def noted_rate(share: float) -> float:
+        rates.append(share)
+        return 0.0
+
+    def noted_batches(*arguments: Any, **options: Any) -> Any:
+        keys.append(arguments[3])
+        return batches(*arguments, **options)
+
+    monkeypatch.setattr("distmap.classifiers.one_cycle", noted_rate)
+    monkeypatch.setattr("distmap.classifiers.batches", noted_batches)
+    train_locator(network, store(pictures), resolve(overrides=settings), CPU, time_spent)
+    assert seconds == 100
+    assert len(set(keys)) == 2
+    second = rates.index(min(rates[10:]), 10)
+    for shares in (rates[:second], rates[second:]):
+        np.testing.assert_allclose(shares, np.linspace(0, 1, len(shares) + 2)[1:-1], atol=0.02)
 
 
 def linear() -> torch.nn.Module:

@@ -77,6 +77,8 @@ def test_a_value_may_hold_an_equals_sign() -> None:
         ("image_size=big", "setting image_size='big'"),
         ("generator.branches=0", "setting generator.branches='0'"),
         ("generator.stride=3", "setting generator.stride='3'"),
+        ("student.rounds=often", r"setting student.rounds='often': .*; or give auto"),
+        ("student.rounds=-1", r"setting student.rounds='-1': .*; or give auto"),
         ("losses.fidelity=-1", "setting losses.fidelity='-1'"),
         ("losses.fidelity=nan", "setting losses.fidelity='nan'"),
         ("data.holdout=1", "setting data.holdout='1'"),

@@ -102,7 +102,7 @@ def test_the_graph_makes_the_map_as_the_run_does(
     loaded = distmap.load(fitted, device="cpu")
     config = replace(
         loaded.config,
-        map=replace(loaded.config.map, kind=kind, place_smoothing=2.0, **cleaning),
+        map=replace(loaded.config.map, kind=kind, place_smoothing=2.0, edge_radius=2.0, **cleaning),
         data=replace(loaded.config.data, symmetry=symmetry),
     )
     loaded.config = config

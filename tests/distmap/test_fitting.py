@@ -22,6 +22,7 @@ import yaml
 from safetensors.torch import load_file
 
 import distmap
+from distmap.choice import Choice
 from distmap.fitting import LOG_EVERY, stop_on_interrupt
 from distmap.folders import WITH, LabelledPicture
 
@@ -253,6 +254,18 @@ def test_a_run_killed_before_its_first_save_resumes(
     check_as_if_uninterrupted(run, uninterrupted)
 
 
+def test_a_run_that_broke_down_after_the_locator_trains_it_anew(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit("whole")
+    with monkeypatch.context() as broken:
+        broken.setattr("distmap.training.Trainer.step", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit("cut")
+    assert torch.load(whole.parent / "cut" / "state" / "latest.pt", weights_only=True)["steps"] == 0
+    assert same_weights(whole, fit("cut", resume=True))
+
+
 def test_ctrl_c_saves_and_resume_finishes(
     pictures: Folders, tiny: dict[str, Any], tmp_path: Path, uninterrupted: Path
 ) -> None:
@@ -375,6 +388,18 @@ def test_a_failed_fit_leaves_the_old_run_alone(fit: Fit, pictures: Folders, tmp_
     assert sorted(path.name for path in run.rglob("*")) == before
 
 
+@pytest.mark.parametrize("follow_edges", [True, False])
+def test_a_run_keeps_whether_its_maps_follow_edges(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, follow_edges: bool
+) -> None:
+    def choose(models: Any, *_: Any) -> Choice:
+        step, _model = next(iter(models))
+        return Choice(step=step, kind="placed", separation=1.0, follow_edges=follow_edges)
+
+    monkeypatch.setattr("distmap.fitting.choose", choose)
+    assert distmap.load(fit(), device="cpu").config.map.edge_radius == (2.0 if follow_edges else 0.0)
+
+
 # --- with a student ----------------------------------------------------------------------------------------------
 
 STUDENT = {"rounds": 1, "steps": 2, "encoder_depth": 3, "batch_size": 4}
@@ -419,6 +444,26 @@ def test_a_student_comes_by_itself_where_edges_drown(
     run = fit(overrides={**tiny, "student": {**STUDENT, "rounds": "auto"}})
     assert len(asked) == 1
     assert (json.loads((run / "detector.json").read_text())["map_kind"] == "student") == drown
+
+
+def test_a_resumed_run_decides_on_a_student_by_the_same_weights(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def edges_drown(model: Any, _pictures: Any) -> bool:
+        seen.append(torch.cat([weight.flatten() for weight in model._generator.state_dict().values()]))
+        return False
+
+    monkeypatch.setattr("distmap.fitting.edges_drown", edges_drown)
+    settings = {**tiny, "student": {**STUDENT, "rounds": "auto"}, "training": {**tiny["training"], "steps": 6}}
+    with monkeypatch.context() as broken:
+        broken.setattr("distmap.classifiers.train_judge", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit(overrides=settings)
+    fit(overrides=settings, resume=True)
+    first, second = seen
+    assert torch.equal(first, second)
 
 
 def test_a_crash_in_the_students_phase_loses_nothing(

@@ -15,7 +15,7 @@ from distmap.folders import Survey, list_folders
 from distmap.images import Scaling
 from distmap.progress import Silent
 from distmap.pseudo_labels import PseudoLabelledStore
-from distmap.student import Student, new_student, one_cycle, student_side, train_student
+from distmap.student import Student, new_student, student_side, train_student
 
 CPU = torch.device("cpu")
 SCALING = Scaling(low=(60.0,), high=(250.0,), dtype="uint8")
@@ -88,14 +88,6 @@ def test_it_stops_when_time_is_up(pictures: tuple[Path, Path], tiny: dict[str, A
 def test_side_is_the_pictures_own_up_to_the_limit(longer: int, depth: int, max_side: int, side: int) -> None:
     facts = Survey(scaling=SCALING, longer_side=longer, longest_side=2 * longer)
     assert student_side(facts, StudentConfig(encoder_depth=depth, max_side=max_side)) == side
-
-
-def test_learning_rate_goes_up_and_down_again() -> None:
-    assert one_cycle(0) == pytest.approx(1 / 25)
-    assert one_cycle(0.1) == pytest.approx((1 + 1 / 25) / 2)
-    assert one_cycle(0.2) == pytest.approx(1)
-    assert one_cycle(0.6) == pytest.approx(0.5)
-    assert one_cycle(1) == pytest.approx(0)
 
 
 def test_bands_and_sizes() -> None:
