@@ -141,10 +141,10 @@ class MapConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LocatorConfig:
-    """The classifiers that are trained first, find the places that tell the classes apart, and guide the generator."""
+    """The classifiers that are trained first, and find the places that tell the classes apart."""
 
     members: Count = 3
-    """Classifiers, trained apart, whose mean counts."""
+    """Classifiers, trained apart: the first guides the generator, the mean of all says where."""
     width: Count = 32
     sharpness: Positive = 1.0
     """Of the pooling over places: towards 0 their mean counts, towards infinity the strongest place alone."""

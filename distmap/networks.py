@@ -276,9 +276,10 @@ class PlaceClassifier(nn.Module):
 
 
 class Locator(nn.Module):
-    """Several place classifiers that were trained apart, whose mean counts: B x C x H x W -> B x 2 logits.
+    """Several place classifiers that were trained apart.
 
-    One alone may have learnt to look at something that only comes with the thing; which it is depends on chance.
+    One alone may have learnt to look at something that only comes with the thing; which it is depends on chance. So the
+    mean of all says where; but what that guided was painted worse, so one of them is the guide.
     """
 
     def __init__(self, config: LocatorConfig, bands: int) -> None:
@@ -287,8 +288,10 @@ class Locator(nn.Module):
         self.members = cast("Sequence[PlaceClassifier]", members)
 
     def places(self, x_BCHW: Tensor) -> Tensor:
-        """The logit of WITH at each place, B x H/4 x W/4."""
+        """The mean logit of WITH at each place, B x H/4 x W/4."""
         return torch.stack([member.places(x_BCHW) for member in self.members]).mean(dim=0)
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return torch.stack([member(x_BCHW) for member in self.members]).mean(dim=0)
+    @property
+    def guide(self) -> PlaceClassifier:
+        """The member that the generator has to convince."""
+        return self.members[0]

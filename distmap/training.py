@@ -31,8 +31,8 @@ class Trainer:
     """The branched GAN in training.
 
     ``step`` makes one discriminator and one generator update; ``average`` is the generator's exponential moving
-    average, which is what a run keeps. ``locator`` guides the generator: a repainted picture shall look to it like its
-    new class; train it before the first step. ``candidates``: earlier states of ``average``, by step, to choose from.
+    average, which is what a run keeps. The guide of ``locator`` guides the generator: a repainted picture shall look to
+    it like its new class; train the locator before the first step. ``candidates``: earlier states of ``average``, by step, to choose from.
     All draws depend on (seed, step) alone.
     """
 
@@ -94,7 +94,7 @@ class Trainer:
         fake_logits = self._logits(seen, 1 - y)
         self._discriminator.requires_grad_(True)
         with self._fabric.autocast():
-            verdicts = self.locator(mix_bands(seen, self.config.locator.band_mixing, draws))
+            verdicts = self.locator.guide(mix_bands(seen, self.config.locator.band_mixing, draws))
         change = losses.locality(swapped, x_BCHW)
         generator_terms = {
             "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),

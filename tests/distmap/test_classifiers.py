@@ -72,7 +72,7 @@ def test_the_locator_finds_the_place(pictures: tuple[Path, Path], tiny: dict[str
     assert not any(parameter.requires_grad for parameter in network.parameters())
     x = torch.from_numpy(np.stack([known[index] for index in range(len(known))]))
     with torch.inference_mode():
-        verdicts, places = network(x).argmax(dim=1), network.places(x)
+        verdicts, places = network.guide(x).argmax(dim=1), network.places(x)
     assert verdicts.tolist() == [picture.label for picture in known.pictures]
     with_thing = places[verdicts == 1].mean(dim=0)  # of 8 x 8; the block covers rows and columns 3 and 4
     row, column = divmod(int(with_thing.argmax()), 8)
@@ -165,8 +165,8 @@ def test_a_hardened_locator_withstands_changes(pictures: tuple[Path, Path], tiny
     misled = []
     for robustness in (0.0, 0.3):
         settings = copy.deepcopy(tiny)
-        settings["locator"] |= {"robustness": robustness}
-        network = locator(pictures, settings, 200)
+        settings["locator"] |= {"robustness": robustness, "members": 1}
+        network = locator(pictures, settings, 200).guide
         assert bool((network(x).argmax(dim=1) == y).all())
         trial = Trial(1.0)
         trial.size = 5.0
