@@ -32,8 +32,8 @@ class Trainer:
 
     ``step`` makes one discriminator and one generator update; ``average`` is the generator's exponential moving
     average, which is what a run keeps. The guide of ``locator`` guides the generator: a repainted picture shall look to
-    it like its new class; train the locator before the first step. ``candidates``: earlier states of ``average``, by step, to choose from.
-    All draws depend on (seed, step) alone.
+    it like its new class; train the locator before the first step. ``candidates``: earlier states of ``average``, by
+    step, to choose from. All draws depend on (seed, step) alone.
     """
 
     def __init__(self, config: Config, bands: int, device: torch.device) -> None:
