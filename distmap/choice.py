@@ -89,13 +89,13 @@ def choose(
                 if picture.label == WITH:
                     prominences[kind].append(_prominence(map_HW, painting, model.config.map))
         of_model = []
-        drown = False
         for kind in kinds:
             value = separation(strengths.get((kind, WITH), []), strengths.get((kind, 1 - WITH), []))
             prominence = _typical(prominences[kind])
             follow_edges = prominence is not None and prominence >= PROMINENT
-            drown |= prominence is not None and not follow_edges
             of_model.append(Choice(step=step, kind=kind, separation=value, follow_edges=follow_edges))
+        preferred = _typical(prominences[kinds[0]])
+        drown = preferred is not None and preferred < PROMINENT
         found += reversed(of_model) if drown else of_model
     best = found[0]
     for choice in found[1:]:
