@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from distmap.config import Config
 
-LOCATOR_SHARE = 0.12  # of the time for painting, by when the locator must be done
-TRAINING_SHARE = 0.9  # by when the generator must be
+LOCATOR_SHARE = 0.12  # of the time for painting, for the locator
+TRAINING_SHARE = 0.9  # of the same, by when the generator must be done
 JUDGE_SHARE = 0.95  # by when the judge must be
 CHOICE_SHARE = 0.97  # by when earlier weights must have been looked at
 STUDENT_SHARE = 0.95  # of the whole time limit, by when the student must be done
@@ -46,6 +46,11 @@ class Budget:
         """Whether this share of the time for painting is over; never without a limit."""
         limit = self._painting_limit()
         return limit is not None and self.seconds > share * limit
+
+    def time_for(self, share: float) -> Callable[[], float]:
+        """Tells what part is over of this share of the time for painting, beginning now; 0 without a limit."""
+        limit = self._painting_limit()
+        return self._time_until(None if limit is None else self.seconds + share * limit)
 
     def time_until(self, share: float) -> Callable[[], float]:
         """Tells what part is over of the time from now until this share of that for painting; 0 without a limit."""

@@ -122,7 +122,7 @@ def _fit(
     resumed = (run / STATE).is_file()
     spent = trainer.load_state(run / STATE) if resumed else 0.0
     if resumed and trainer.steps == 0:  # the locator is trained below, as by an uninterrupted fit
-        trainer = Trainer(config, facts.scaling.bands, device)
+        trainer, spent = Trainer(config, facts.scaling.bands, device), 0.0
     budget = Budget(config, clock - spent)
     store = PictureStore(split.train, facts.scaling, config.image_size, config.data.cache_mb)
     shown = few_of_each(split.kept_out, SHEET_ROWS // 2)
@@ -132,7 +132,7 @@ def _fit(
 
     if trainer.steps == 0:
         progress.update("finding places", 0, {})
-        train_locator(trainer.locator, store, config, device, budget.time_until(LOCATOR_SHARE))
+        train_locator(trainer.locator, store, config, device, budget.time_for(LOCATOR_SHARE))
     few_with = [picture for picture in few_of_each(split.kept_out, EDGE_PICTURES) if picture.label == WITH]
 
     def texture() -> bool:

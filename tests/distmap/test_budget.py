@@ -57,12 +57,23 @@ def test_time_for_painting_shrinks_once_a_student_is_decided_on(clock: Clock) ->
     assert open_.trained(1) == 0.5
 
 
+def test_a_part_may_begin_late_and_has_its_time_all_the_same(clock: Clock) -> None:
+    late = budget({"rounds": 0}, time_limit=100.0)
+    clock.now = 1040.0
+    spent, until = late.time_for(0.2), late.time_until(0.6)
+    assert (spent(), until()) == (0, 0)
+    clock.now = 1050.0
+    assert spent() == pytest.approx(0.5)
+    assert until() == pytest.approx(0.5)
+    assert late.time_until(0.5)() == 1
+
+
 def test_without_a_limit_the_steps_count(clock: Clock) -> None:
     unlimited = budget({"rounds": 2}, steps=8, time_limit=None)
     clock.now = 9999.0
     assert [unlimited.trained(steps) for steps in (0, 2, 8)] == [0, 0.25, 1]
     assert not unlimited.over(0.01)
-    assert unlimited.students_time()() == 0
+    assert unlimited.students_time()() == unlimited.time_for(0.1)() == unlimited.time_until(0.1)() == 0
 
 
 def test_what_is_over_first_ends_the_training(clock: Clock) -> None:
