@@ -88,15 +88,17 @@ def choose(
                 strengths.setdefault((kind, picture.label), []).append(strength(map_HW))
                 if picture.label == WITH:
                     prominences[kind].append(_prominence(map_HW, painting, model.config.map))
-        of_model = []
-        for kind in kinds:
-            value = separation(strengths.get((kind, WITH), []), strengths.get((kind, 1 - WITH), []))
-            prominence = _typical(prominences[kind])
-            follow_edges = prominence is not None and prominence >= PROMINENT
-            of_model.append(Choice(step=step, kind=kind, separation=value, follow_edges=follow_edges))
-        preferred = _typical(prominences[kinds[0]])
-        drown = preferred is not None and preferred < PROMINENT
-        found += reversed(of_model) if drown else of_model
+        typical = {kind: _typical(prominences[kind]) for kind in kinds}
+        of_model = [
+            Choice(
+                step=step,
+                kind=kind,
+                separation=separation(strengths.get((kind, WITH), []), strengths.get((kind, 1 - WITH), [])),
+                follow_edges=(typical[kind] or 0) >= PROMINENT,
+            )
+            for kind in kinds
+        ]
+        found += reversed(of_model) if _drown(typical[kinds[0]]) else of_model
     best = found[0]
     for choice in found[1:]:
         if choice.separation > best.separation + TIE:
@@ -110,14 +112,19 @@ def edges_drown(model: DistinctionModel, pictures: Sequence[LabelledPicture]) ->
     if settings.kind == "auto":
         settings = replace(settings, kind=KINDS[0])
     paintings = model.paint_files([picture.file for picture in pictures])
-    typical = _typical(
-        _prominence(distinction_map(painting.evidence(), settings), painting, settings) for painting in paintings
+    return _drown(
+        _typical(
+            _prominence(distinction_map(painting.evidence(), settings), painting, settings) for painting in paintings
+        )
     )
-    return typical is not None and typical < PROMINENT
 
 
 def _prominence(map_HW: Array, painting: Painting, settings: MapConfig) -> float | None:
     return edge_prominence(map_HW, painting.picture_HWC.mean(axis=-1), max(1, round(settings.edge_radius)))
+
+
+def _drown(prominence: float | None) -> bool:
+    return prominence is not None and prominence < PROMINENT
 
 
 def _typical(prominences: Iterable[float | None]) -> float | None:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from distmap.augment import augment, mix_bands
+from distmap.choice import separation
 from distmap.devices import autocast
-from distmap.folders import PictureStore, batches
+from distmap.folders import WITH, WITHOUT, PictureStore, batches
 from distmap.losses import classification
-from distmap.networks import Judge, Locator
+from distmap.networks import Judge, Locator, PlaceClassifier
 from distmap.rates import one_cycle
 from distmap.seeding import seeded_networks, step_generator
 
@@ -68,6 +69,16 @@ def train_judge(
 
     _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, time_spent, Trial(0.0))
     return judge
+
+
+def told_apart(classifier: PlaceClassifier, store: PictureStore, device: torch.device) -> float:
+    """How well a trained classifier tells the pictures of a store apart: area under the ROC curve, 0.5 is chance."""
+    logits: dict[int, list[float]] = {WITH: [], WITHOUT: []}
+    with torch.inference_mode():
+        for index, picture in enumerate(store.pictures):
+            x_BCHW = torch.from_numpy(store[index])[None].to(device)
+            logits[picture.label].append(float(classifier(x_BCHW)[0, WITH]))
+    return separation(logits[WITH], logits[WITHOUT])
 
 
 class Trial:

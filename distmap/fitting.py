@@ -33,7 +33,7 @@ from distmap.folders import (
     split_groups,
     survey,
 )
-from distmap.health import CHECK_EVERY
+from distmap.health import CHECK_EVERY, CLEAR, ENOUGH
 from distmap.images import Array
 from distmap.kept_out import affordable, calibrated, few_of_each
 from distmap.model import WEIGHTS, DistinctionModel, save
@@ -48,6 +48,7 @@ LOG_EVERY = 10  # steps
 BREAKDOWNS = 3  # from which a training is taken back to its last state
 CANDIDATE_SHARES = (0.5, 0.75)  # of the training, after which the weights are kept to choose from
 CHOICE_VIEWS = 200  # of pictures of each class to choose by
+CLEAR_VIEWS = 100  # of pictures of each class, by which it is seen whether they can be told apart
 EDGE_PICTURES = 20  # of those WITH, by which it is seen whether edges stand out
 SHEET_ROWS = 8
 BATCHES_STREAM = 2
@@ -115,7 +116,7 @@ def fit(
 def _fit(
     run: Path, config: Config, split: Split, facts: Survey, device: Any, progress: Progress, clock: float
 ) -> DistinctionModel:
-    from distmap.classifiers import train_judge, train_locator
+    from distmap.classifiers import told_apart, train_judge, train_locator
     from distmap.training import Trainer
 
     trainer = Trainer(config, facts.scaling.bands, device)
@@ -133,6 +134,10 @@ def _fit(
     if trainer.steps == 0:
         progress.update("finding places", 0, {})
         train_locator(trainer.locator, store, config, device, budget.time_for(LOCATOR_SHARE))
+    few = few_of_each(split.kept_out, CLEAR_VIEWS)
+    unseen = PictureStore(few, facts.scaling, config.image_size, cache_mb=0)
+    enough = all(sum(picture.label == label for picture in few) >= ENOUGH for label in (WITH, WITHOUT))
+    clear = enough and told_apart(trainer.locator.guide, unseen, device) >= CLEAR
     few_with = [picture for picture in few_of_each(split.kept_out, EDGE_PICTURES) if picture.label == WITH]
 
     def texture() -> bool:
@@ -141,7 +146,7 @@ def _fit(
         generator.load_state_dict(trainer.candidates[min(trainer.candidates)])
         return edges_drown(DistinctionModel(config, facts, generator, trainer.locator, None, device), few_with)
 
-    _train(run, trainer, store, shown, snapshot, texture, progress, budget)
+    _train(run, trainer, store, clear, shown, snapshot, texture, progress, budget)
     if trainer.steps == 0:
         limit = config.training.time_limit
         raise ValueError(f"--time-limit: {limit} s were over before the first step; use --resume and give more time")
@@ -169,6 +174,7 @@ def _train(
     run: Path,
     trainer: Trainer,
     store: PictureStore,
+    clear: bool,
     shown: list[LabelledPicture],
     snapshot: Callable[[], DistinctionModel],
     texture: Callable[[], bool],
@@ -177,7 +183,8 @@ def _train(
 ) -> None:
     """The loop: until the steps are done or the time is up, with logs, sample sheets and saved states on the way.
 
-    Half-way, where that is open, it decides whether a student is to come: where ``texture()``.
+    ``clear``: see ``distmap.health.diagnose``. Half-way, where that is open, it decides whether a student is to come:
+    where ``texture()``.
     """
     import torch
 
@@ -214,7 +221,7 @@ def _train(
                 recorder.record(trainer.steps, budget.seconds, figures)
                 progress.update("training", share, {"step": trainer.steps} | figures)
             if trainer.steps % CHECK_EVERY == 0:
-                for line in trainer.check_up():
+                for line in trainer.check_up(clear=clear):
                     progress.say(line)
             if sum(share >= due for due in CANDIDATE_SHARES) > len(trainer.candidates):
                 trainer.keep_candidate()

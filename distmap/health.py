@@ -20,6 +20,8 @@ CONFINED = 0.35  # mean change, of a range of 2, beyond which more than the thin
 BEATEN = 8.0  # margin of the discriminator from which on the generator learns nothing from it
 PATIENCE = 0.4  # steps times learning rate, from which to twice which the discriminator must have learnt something
 IDLE = 0.3  # margin of the discriminator below which the generator learns little from it
+CLEAR = 0.995  # separation of kept-out pictures by the locator, from which the classes can be told apart nearly always
+ENOUGH = 30  # kept-out pictures of each class; fewer may be told apart by chance
 
 CHANCE, LOW_FLIPS, LOW_PSNR, BACKGROUND, ALIKE = 0.6, 0.3, 20.0, 0.9, 0.3
 
@@ -36,12 +38,13 @@ class Remedy:
     """That it is tried at most."""
 
 
-def diagnose(means: Mapping[str, float], weights: LossConfig, learnt: float) -> list[Remedy]:
+def diagnose(means: Mapping[str, float], weights: LossConfig, learnt: float, *, clear: bool) -> list[Remedy]:
     """Remedies for what the means over recent steps of a training show.
 
     ``convinced``: share of repaintings that the locator takes for their new class; ``change``: mean absolute difference
     of a picture and its repainting as the other class; ``margin``: mean logit of real minus repainted pictures.
-    ``learnt``: steps so far times the discriminator's learning rate.
+    ``learnt``: steps so far times the discriminator's learning rate. ``clear``: the classes can be told apart nearly
+    always; where they cannot, a discriminator that finds little is right, and with less R1 it learns by heart.
     """
     found = []
     if weights.guidance and means["convinced"] < FORTHRIGHT:
@@ -53,7 +56,7 @@ def diagnose(means: Mapping[str, float], weights: LossConfig, learnt: float) -> 
     if means["margin"] > BEATEN:
         line = f"the discriminator wins (margin {means['margin']:.1f}): its rate is cut to a third"
         found.append(Remedy(name="beaten", line=line, changes="discriminator_rate", by=1 / 3))
-    if weights.r1 and PATIENCE <= learnt < 2 * PATIENCE and means["margin"] < IDLE:
+    if clear and weights.r1 and PATIENCE <= learnt < 2 * PATIENCE and means["margin"] < IDLE:
         line = f"the discriminator learns little (margin {means['margin']:.2f}): R1 is cut to a tenth"
         found.append(Remedy(name="idle", line=line, changes="r1", by=0.1, times=1))
     return found

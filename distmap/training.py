@@ -118,14 +118,17 @@ class Trainer:
             self._recent[name] = self._recent.get(name, 0.0) + float(terms[name].detach()) / CHECK_EVERY
         return {name: value.detach() for name, value in terms.items()}
 
-    def check_up(self) -> list[str]:
-        """Look at the last ``CHECK_EVERY`` steps, mend what can be mended, and say so, a line each."""
+    def check_up(self, *, clear: bool) -> list[str]:
+        """Look at the last ``CHECK_EVERY`` steps, mend what can be mended, and say so, a line each.
+
+        ``clear``: see ``distmap.health.diagnose``.
+        """
         recent, self._recent = self._recent, {}
         if self.steps < FIRST_CHECK:
             return []
         lines = []
         learnt = self.steps * self.config.training.discriminator_rate
-        for remedy in diagnose(recent, self.config.losses, learnt):
+        for remedy in diagnose(recent, self.config.losses, learnt, clear=clear):
             tried = self._remedies.get(remedy.name, 0)
             if tried < remedy.times:
                 self._remedies[remedy.name] = tried + 1

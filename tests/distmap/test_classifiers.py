@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from distmap.classifiers import Trial, train_judge, train_locator
+from distmap.classifiers import Trial, told_apart, train_judge, train_locator
 from distmap.config import Config, resolve
 from distmap.folders import PictureStore, batches, list_folders
 from distmap.images import Scaling
 from distmap.losses import classification
-from distmap.networks import Locator
+from distmap.networks import Locator, PlaceClassifier
 from distmap.seeding import seeded_networks
 
 CPU = torch.device("cpu")
@@ -128,6 +128,21 @@ def linear() -> torch.nn.Module:
         layer.weight.copy_(torch.tensor([[0.0, 0, 0, 0], [1, -1, 1, -1]]))
         layer.bias.zero_()
     return torch.nn.Sequential(torch.nn.Flatten(), layer)
+
+
+def test_how_well_pictures_are_told_apart_is_the_area_under_the_roc_curve(pictures: tuple[Path, Path]) -> None:
+    """By a classifier that says of each picture what it is told to say: one of four pairs is the wrong way round."""
+    with_, without = (list_folders(*pictures, None)[index] for index in (0, -1))
+    assert (with_.label, without.label) == (1, 0)
+    known = PictureStore([without, with_, without, with_], SCALING, 32, 16)
+    says = iter([-1.0, 0.0, 0.5, 2.0])
+
+    class Told(PlaceClassifier):
+        def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+            assert x_BCHW.shape == (1, 1, 32, 32)
+            return torch.tensor([[0.0, next(says)]])
+
+    assert told_apart(Told(resolve().locator, 1), known, CPU) == pytest.approx(0.75)
 
 
 def test_a_trial_changes_pictures_by_its_size_the_way_that_misleads_most() -> None:

@@ -20,7 +20,7 @@ GOOD = {"separation": 0.95, "flip_rate": 0.9, "psnr": 35.0, "background": 0.2, "
 
 
 def test_a_training_that_goes_well_needs_nothing() -> None:
-    assert diagnose(WELL, LossConfig(), PATIENCE) == []
+    assert diagnose(WELL, LossConfig(), PATIENCE, clear=True) == []
     assert warnings(GOOD, 0.002) == []
 
 
@@ -34,20 +34,23 @@ def test_a_training_that_goes_well_needs_nothing() -> None:
     ],
 )
 def test_each_sign_has_its_remedy(sign: dict[str, float], changes: str, by: float) -> None:
-    (remedy,) = diagnose(WELL | sign, LossConfig(), PATIENCE)
+    (remedy,) = diagnose(WELL | sign, LossConfig(), PATIENCE, clear=True)
     assert (remedy.changes, remedy.by) == (changes, by)
     assert "\n" not in remedy.line
 
 
 def test_without_guidance_nothing_is_asked_of_the_locator() -> None:
-    assert diagnose(WELL | {"convinced": 0.0}, LossConfig(guidance=0), PATIENCE) == []
+    assert diagnose(WELL | {"convinced": 0.0}, LossConfig(guidance=0), PATIENCE, clear=True) == []
 
 
 def test_the_discriminator_is_given_time_and_r1_is_cut_only_where_there_is_one() -> None:
     idle = WELL | {"margin": 0.1}
-    assert diagnose(idle, LossConfig(), 0.99 * PATIENCE) == []
-    assert diagnose(idle, LossConfig(), 2 * PATIENCE) == []  # by then the generator may have won, as it should
-    assert diagnose(idle, LossConfig(r1=0), PATIENCE) == []
+    assert diagnose(idle, LossConfig(), 0.99 * PATIENCE, clear=True) == []
+    assert (
+        diagnose(idle, LossConfig(), 2 * PATIENCE, clear=True) == []
+    )  # by then the generator may have won, as it should
+    assert diagnose(idle, LossConfig(r1=0), PATIENCE, clear=True) == []
+    assert diagnose(idle, LossConfig(), PATIENCE, clear=False) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_pictures_too_large_to_judge_have_no_flip_rate() -> None:
 
 def stepped(trainer: Trainer, recent: dict[str, float], steps: int) -> list[str]:
     trainer.steps, trainer._recent = steps, dict(recent)
-    return trainer.check_up()
+    return trainer.check_up(clear=True)
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,7 +117,7 @@ def test_means_are_of_the_steps_since_the_last_look(tiny: dict[str, Any]) -> Non
     trainer = Trainer(resolve(overrides=tiny), 1, torch.device("cpu"))
     changes = [float(trainer.step(*batch(), 0.0)["change"]) for _ in range(2)]
     assert trainer._recent["change"] == pytest.approx(sum(changes) / CHECK_EVERY)
-    trainer.check_up()
+    trainer.check_up(clear=True)
     assert trainer._recent == {}
 
 
@@ -167,3 +170,27 @@ def test_a_training_that_keeps_breaking_down_is_given_up(
     broken_steps(monkeypatch, set(range(1, 100)))
     with pytest.raises(ValueError, match=r"broke down 4 times .* give lower rates"):
         distmap.fit(*pictures, run=tmp_path / "run", overrides=tiny, device="cpu")
+
+
+@pytest.mark.parametrize(("separation", "enough", "clear"), [(1.0, 1, True), (0.99, 1, False), (1.0, 30, False)])
+def test_classes_are_clear_where_enough_kept_out_pictures_are_told_apart(
+    tmp_path: Path,
+    pictures: tuple[Path, Path],
+    tiny: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    separation: float,
+    enough: int,
+    clear: bool,
+) -> None:
+    looked: list[bool] = []
+    monkeypatch.setattr("distmap.classifiers.told_apart", lambda *_: separation)
+    monkeypatch.setattr("distmap.fitting.ENOUGH", enough)
+    monkeypatch.setattr("distmap.fitting.CHECK_EVERY", 1)
+
+    def check_up(_: Trainer, *, clear: bool) -> list[str]:
+        looked.append(clear)
+        return []
+
+    monkeypatch.setattr(Trainer, "check_up", check_up)
+    distmap.fit(*pictures, run=tmp_path / "run", overrides=tiny, device="cpu")
+    assert set(looked) == {clear}
