@@ -46,9 +46,8 @@ def test_without_guidance_nothing_is_asked_of_the_locator() -> None:
 def test_the_discriminator_is_given_time_and_r1_is_cut_only_where_there_is_one() -> None:
     idle = WELL | {"margin": 0.1}
     assert diagnose(idle, LossConfig(), 0.99 * PATIENCE, clear=True) == []
-    assert (
-        diagnose(idle, LossConfig(), 2 * PATIENCE, clear=True) == []
-    )  # by then the generator may have won, as it should
+    # By twice that the generator may have won, as it should.
+    assert diagnose(idle, LossConfig(), 2 * PATIENCE, clear=True) == []
     assert diagnose(idle, LossConfig(r1=0), PATIENCE, clear=True) == []
     assert diagnose(idle, LossConfig(), PATIENCE, clear=False) == []
 
