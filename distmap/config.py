@@ -131,6 +131,11 @@ class MapConfig:
     stay."""
     halo: Share = 0.2
     """Set to zero what is less than this share of the largest value within 3 pixels of the network."""
+    evenness: Share = 0.4
+    """How far maps are evened out: each value is divided by the mean of the map around it to this power, so that one
+    threshold serves faint pictures and strong ones. 0: not at all."""
+    even_radius: Weight = 64.0
+    """How far that mean reaches, in pixels of the network."""
     close_radius: Weight = 1.0
     """Gaps in what reaches the threshold are closed by a disk of so many pixels of the network."""
     open_radius: Weight = 1.5

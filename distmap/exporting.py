@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from distmap.calibration import Detector, read_detector
 from distmap.config import MapConfig
 from distmap.files import replacing
-from distmap.maps import EDGE_SOFTNESS, GATE, HALO_RADIUS, SATURATION
+from distmap.maps import EDGE_SOFTNESS, FAINT, GATE, HALO_RADIUS, SATURATION, USUAL
 from distmap.model import DistinctionModel, load
 from distmap.views import over_symmetries, painted
 
@@ -72,7 +72,8 @@ class PaintedGraph(nn.Module):
             found = torch.where(found >= self.config.halo * strongest, found, 0.0)
         if self.config.kind != "plain":
             found = found * gaussian(torch.sigmoid(everything[:, -1]), self.config.place_smoothing)
-        return follow_edges(found, x_BCHW.mean(dim=1), round(self.config.edge_radius))
+        found = follow_edges(found, x_BCHW.mean(dim=1), round(self.config.edge_radius))
+        return even_out(found, round(self.config.even_radius), self.config.evenness)
 
 
 def follow_edges(map_BHW: Tensor, picture_BHW: Tensor, radius: int) -> Tensor:
@@ -94,6 +95,14 @@ def follow_edges(map_BHW: Tensor, picture_BHW: Tensor, radius: int) -> Tensor:
     return SATURATION * share / (1 - share)
 
 
+def even_out(map_BHW: Tensor, radius: int, evenness: float) -> Tensor:
+    """``distmap.maps.even_out``, B x H x W."""
+    if evenness == 0:
+        return map_BHW
+    mean = F.avg_pool2d(map_BHW[:, None], 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)[:, 0]
+    return map_BHW * (USUAL / (mean + FAINT)) ** evenness
+
+
 def gaussian(map_BHW: Tensor, sigma: float) -> Tensor:
     """``scipy.ndimage.gaussian_filter`` with its border repeated: B x H x W, sigma in pixels."""
     if sigma == 0:
@@ -113,11 +122,11 @@ def export(run: str | Path, *, out: str | Path | None = None, format: str = "onn
     The graph takes pictures as the network sees them, ``picture``: float32, B x C x H x W in [-1, 1], and gives
     ``map``: float32, B x H x W; B is free. With a student H and W are free too, in multiples of 2 to the power
     ``student.encoder_depth``; else both are ``image_size``. Everything from the picture to the map is inside: the
-    average over the symmetries, and without a student the gate, the smoothing, the cleaning of halos, the locator and
-    the edges of the picture, as far as its size in the network shows them. Scaling a file's numbers to [-1, 1],
-    bringing the picture to the network's size and the map back are not; the file's
-    metadata says how: ``low`` and ``high`` (numbers that become -1 and 1, a band each), ``dtype``, ``side`` (that the
-    longer side of a picture is brought to), ``multiple``, ``threshold`` and ``low_threshold`` (a pixel is taken where
+    average over the symmetries, and without a student the gate, the smoothing, the cleaning of halos, the locator, the
+    edges of the picture, as far as its size in the network shows them, and the evening out. Scaling a file's numbers to
+    [-1, 1], bringing the picture to the network's size and the map back are not; the file's metadata says how: ``low``
+    and ``high`` (numbers that become -1 and 1, a band each), ``dtype``, ``side`` (that the longer side of a picture is
+    brought to), ``multiple``, ``threshold`` and ``low_threshold`` (a pixel is taken where
     map >= threshold).
 
     Raises

@@ -14,6 +14,8 @@ HALO_RADIUS = 3  # pixels of the network
 SATURATION = 0.05  # map at which half of what `follow_edges` filters is reached
 FLAT = 1e-6  # variance of a picture in [-1, 1] or of a share, below which it is noise of the numbers
 FINER = 2  # scale from which on edges are looked for no further away
+USUAL = 0.01  # mean of a map around a pixel, at which evening it out changes nothing
+FAINT = 3e-4  # is added to that mean: what is about zero stays so
 EDGE_SOFTNESS = 0.004  # edges of a picture in [-1, 1] below the root of this, 0.06, are not followed
 
 
@@ -84,6 +86,31 @@ def follow_edges(map_HW: Array, picture_HW: Array, config: MapConfig, scale: flo
     return followed
 
 
+def finish(map_HW: Array, picture_HW: Array, config: MapConfig, scale: float = 1.0) -> Array:
+    """The map as it is handed out, of ``distinction_map`` at the size of the picture: its edges moved to those of the
+    picture, then evened out. ``picture_HW``, ``scale``: as in ``follow_edges``."""
+    return even_out(follow_edges(map_HW, picture_HW, config, scale), config, scale)
+
+
+def even_out(map_HW: Array, config: MapConfig, scale: float = 1.0) -> Array:
+    """Make a map alike strong in all pictures: m (0.01 / (mean of m around + 0.0003)) ** ``config.evenness``.
+
+    How much is repainted differs with a picture's contrast, and one threshold is to serve all. The mean is that within
+    ``config.even_radius``, of what lies within the picture; so one of a picture that the network sees whole is the same
+    everywhere, and a scene is evened out place by place. ``scale``: pixels of this map for each of the network's.
+    """
+    if config.evenness == 0:
+        return map_HW
+    radius = round(config.even_radius * scale)
+    total, count = (
+        uniform_filter(x_HW, 2 * radius + 1, mode="constant")
+        for x_HW in (map_HW.astype(np.float64), np.ones(map_HW.shape))
+    )
+    mean = np.maximum(total, 0) / count  # rounding may leave less than nothing
+    evened: Array = (map_HW * (USUAL / (mean + FAINT)) ** config.evenness).astype(np.float32)
+    return evened
+
+
 def edge_prominence(map_HW: Array, picture_HW: Array, radius: int) -> float | None:
     """How much a picture varies where its map has edges, over how much it varies usually.
 
@@ -131,9 +158,10 @@ def clean(map_HW: Array, sigma: float, halo: float, scale: float = 1.0) -> Array
 
 
 def reach(config: MapConfig, scale: float = 1.0) -> int:
-    """How far around a pixel, in pixels of the map, ``distinction_map`` and then ``follow_edges`` look."""
+    """How far around a pixel, in pixels of the map, ``distinction_map`` and then ``finish`` look."""
     cleaning = _radius(config.smoothing * scale) + round(HALO_RADIUS * scale)
-    return max(cleaning, _radius(config.place_smoothing * scale)) + 2 * _edge_radius(config, scale)
+    evening = round(config.even_radius * scale) if config.evenness else 0
+    return max(cleaning, _radius(config.place_smoothing * scale)) + 2 * _edge_radius(config, scale) + evening
 
 
 def _edge_radius(config: MapConfig, scale: float) -> int:

@@ -26,7 +26,7 @@ from distmap.images import (
     resize,
     window_starts,
 )
-from distmap.maps import closed_branch1, distinction, distinction_map, evidence, follow_edges, reach
+from distmap.maps import closed_branch1, distinction, distinction_map, evidence, finish, reach
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +47,8 @@ DATA_RANGE = 2.0  # of pictures in [-1, 1]
 class PictureMap:
     """The distinction map of one picture and what the model says of it.
 
-    ``map_HW``: float32 at the picture's size, positive where the picture holds what only pictures WITH have, in units
-    of the scaled picture ([-1, 1]); a student's maps are probabilities. ``scores``: see ``DistinctionModel.explain``;
+    ``map_HW``: float32 at the picture's size, positive where the picture holds what only pictures WITH have: how much,
+    compared with the rest of the picture; a student's maps are probabilities. ``scores``: see ``DistinctionModel.explain``;
     and ``score``, the highest value of the map.
     """
 
@@ -258,12 +258,12 @@ class DistinctionModel:
         return self._at_size(map_HW, picture_HWC)
 
     def _at_size(self, map_HW: Array, picture_HWC: NDArray[np.generic]) -> Array:
-        """A map at the network's scale -> at the size of the picture, in the numbers of its file, along its edges."""
+        """A map at the network's scale -> finished, at the size of the picture."""
         resized = resize(map_HW, *picture_HWC.shape[:2])
         if self._student is not None:
             return resized
         scale = max(picture_HWC.shape[:2]) / max(map_HW.shape)
-        return follow_edges(resized, _grey(self.scaling.apply(picture_HWC)), self.config.map, scale)
+        return finish(resized, _grey(self.scaling.apply(picture_HWC)), self.config.map, scale)
 
     def _map_all(
         self, pictures: Sequence[NDArray[np.generic]], *, explained: bool
@@ -319,7 +319,7 @@ class DistinctionModel:
             probability: Array = expit(evidence_HWK[..., 0])
             return probability
         map_HW = distinction_map(evidence_HWK[..., :-1], self.config.map, scale)
-        return follow_edges(map_HW, evidence_HWK[..., -1], self.config.map, scale)
+        return finish(map_HW, evidence_HWK[..., -1], self.config.map, scale)
 
     def reach(self, scale: float = 1.0) -> int:
         """How far around a pixel, in pixels of the evidence, ``map_evidence`` looks."""

@@ -22,7 +22,7 @@ import distmap
 from distmap.cli import main
 from distmap.exporting import PaintedGraph, StudentGraph, gaussian
 from distmap.images import read_picture
-from distmap.maps import distinction_map, follow_edges
+from distmap.maps import distinction_map, finish
 from distmap.model import save
 from distmap.student import Student
 
@@ -114,7 +114,7 @@ def test_the_graph_makes_the_map_as_the_run_does(
         found = graph(scaled)[0].numpy()
     painting = loaded.paint(picture)
     expected = distinction_map(painting.evidence(), config.map)
-    expected = follow_edges(expected, painting.picture_HWC.mean(axis=-1), config.map)
+    expected = finish(expected, painting.picture_HWC.mean(axis=-1), config.map)
     assert expected.max() > 0
     np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, float(expected.max())))
 

@@ -13,7 +13,9 @@ from distmap.maps import (
     distinction,
     distinction_map,
     edge_prominence,
+    even_out,
     evidence,
+    finish,
     follow_edges,
     guided_filter,
     reach,
@@ -194,17 +196,40 @@ def test_edges_drown_in_texture(rng: np.random.Generator) -> None:
     assert edge_prominence(np.full((60, 60), 0.3), thing, 2) is None
 
 
+@pytest.mark.parametrize("radius", [0, 2, 5, 40])
+def test_evening_out_is_its_definition(radius: int, rng: np.random.Generator) -> None:
+    map_HW = rng.random((11, 17)).astype(np.float32)
+    expected = np.empty_like(map_HW)
+    for row, column in np.ndindex(map_HW.shape):
+        around = map_HW[max(0, row - radius) : row + radius + 1, max(0, column - radius) : column + radius + 1]
+        expected[row, column] = map_HW[row, column] * (0.01 / (around.mean() + 0.0003)) ** 0.4
+    found = even_out(map_HW, MapConfig(evenness=0.4, even_radius=radius))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, even_out(map_HW, MapConfig(evenness=0.4, even_radius=radius / 2), 2.0))
+
+
+def test_evened_out_faint_pictures_come_up_to_strong_ones(rng: np.random.Generator) -> None:
+    thing = rng.random((20, 20)).astype(np.float32)
+    faint, strong = (even_out(strength * thing, MapConfig(evenness=0.4)) for strength in (0.02, 0.2))
+    assert strong.max() / faint.max() == pytest.approx(10**0.6, rel=0.03)
+    np.testing.assert_allclose(strong / strong.max(), thing / thing.max(), rtol=1e-5)  # all of a picture alike
+    np.testing.assert_array_equal(even_out(np.zeros_like(thing), MapConfig()), 0)
+    np.testing.assert_array_equal(even_out(thing, MapConfig(evenness=0)), thing)
+
+
+@pytest.mark.parametrize("evenness", [0.0, 0.4])
 @pytest.mark.parametrize("place_smoothing", [0.0, 4.0])
-def test_reach_is_how_far_a_pixel_counts(place_smoothing: float, rng: np.random.Generator) -> None:
-    config = MapConfig(place_smoothing=place_smoothing)
+def test_reach_is_how_far_a_pixel_counts(place_smoothing: float, evenness: float, rng: np.random.Generator) -> None:
+    config = MapConfig(place_smoothing=place_smoothing, evenness=evenness, even_radius=10)
     found = np.full((81, 81, 3), 0.1, np.float32)
     picture = rng.uniform(-1, 1, (81, 81)).astype(np.float32)
 
     def finished(evidence_HWK: Array) -> Array:
-        return follow_edges(distinction_map(evidence_HWK, config), picture, config)
+        return finish(distinction_map(evidence_HWK, config), picture, config)
 
     before = finished(found)
     found[40, 40] = 5
     changed = np.argwhere(finished(found) != before)
     assert np.abs(changed - 40).max() <= reach(config)
-    assert np.abs(changed - 40).max() >= reach(config) - 3  # the kernel's rim may vanish in rounding
+    assert np.abs(changed - 40).max() >= reach(config) - 4  # the kernel's rim may vanish in rounding

@@ -20,7 +20,7 @@ import distmap
 from distmap.config import Config, resolve
 from distmap.folders import Survey
 from distmap.images import PictureError, Scaling, find_pictures, read_picture, resize
-from distmap.maps import distinction_map, follow_edges
+from distmap.maps import distinction_map, finish
 from distmap.model import DistinctionModel, Painting, save
 from distmap.student import Student
 
@@ -198,7 +198,7 @@ def test_the_map_is_made_of_the_painting_at_the_pictures_size() -> None:
     painting = painter.paint(picture)
     expected = resize(distinction_map(painting.evidence(), painter.config.map), 64, 48)
     grey = painter.scaling.apply(picture).mean(axis=-1)
-    expected = follow_edges(expected, grey, painter.config.map, 2.0)
+    expected = finish(expected, grey, painter.config.map, 2.0)
     np.testing.assert_allclose(painter.map(picture), expected)
 
 
