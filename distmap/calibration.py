@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -77,10 +77,10 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kin
     and of pictures WITH.
 
     The threshold parts the pixels of pictures WITH in two. Few of a placed map's pixels are more than faint, and
-    minimum cross-entropy (Li & Tam 1998) suits such a distribution, here of values to the power 1.15; other maps are more evenly spread, and there the
-    greatest variance between the two parts (Otsu 1979) does. A rate of false alarms in pictures WITHOUT, the usual
-    criterion, depends on a few strong pixels of what may be a dozen pictures; here they only tell what share of their
-    pixels is taken, at this and at other thresholds. No label of a pixel is used.
+    minimum cross-entropy (Li & Tam 1998) suits such a distribution, here of values to the power 1.15; other maps are
+    more evenly spread, and there the greatest variance between the two parts (Otsu 1979) does. A rate of false alarms
+    in pictures WITHOUT, the usual criterion, depends on a few strong pixels of what may be a dozen pictures; here they
+    only tell what share of their pixels is taken, at this and at other thresholds. No label of a pixel is used.
 
     Raises
     ------
@@ -110,9 +110,9 @@ def parting(values: Array, map_kind: str) -> float:
     greatest = float(values.max())
     if float(values.min()) == greatest:
         return float(np.nextafter(np.float32(max(greatest, 0)), np.float32(np.inf)))
-    if map_kind == "placed":
-        return float(threshold_li(values**LI_POWER) ** (1 / LI_POWER))
-    return float(threshold_otsu(values))
+    rule: Callable[[Array], float]
+    rule, power = (threshold_li, LI_POWER) if map_kind == "placed" else (threshold_otsu, 1.0)
+    return float(rule(values**power) ** (1 / power))
 
 
 def explained(scores: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:

@@ -31,13 +31,17 @@ NEARLY_ALWAYS = 0.95  # right about so many pictures, a classifier is tried hard
 PACE = 0.03  # by how much harder or easier from step to step
 LEAST_CHANGE = 0.01  # of the greatest
 SPREAD_OF = 200  # pictures
+HIDDEN = 7  # pixels of the network around a place that are hidden to see whether a classifier looks there
+HIDDEN_IN = 64  # pictures WITH
+ASTRAY = 0.3  # members that go by elsewhere so much more than the best of them have no vote
 
 
 def train_locator(
     locator: Locator, store: PictureStore, config: Config, device: torch.device, time_spent: Callable[[], float]
 ) -> None:
     """Train the members of the locator on the training pictures, one after the other, for ``config.locator.steps``
-    steps each, or for its part of the time.
+    steps each, or for its part of the time; then let the one guide that least `goes_by_elsewhere`, and those vote that
+    hardly do so more.
 
     ``time_spent``: share of the time for all of them that is over, 0 where there is no limit.
     """
@@ -55,6 +59,9 @@ def train_locator(
         stream = LOCATOR_STREAM + number * MEMBER_STRIDE
         _train(member, config.locator, stream, change, store, config, device, of_member, Trial(greatest))
     locator.eval()
+    elsewhere = [goes_by_elsewhere(member, store, device) for member in locator.members]
+    order = sorted(range(len(elsewhere)), key=elsewhere.__getitem__)
+    locator.rank(order, sum(share <= min(elsewhere) + ASTRAY for share in elsewhere))
 
 
 def train_judge(
@@ -79,6 +86,29 @@ def told_apart(classifier: PlaceClassifier, store: PictureStore, device: torch.d
             x_BCHW = torch.from_numpy(store[index])[None].to(device)
             logits[picture.label].append(float(classifier(x_BCHW)[0, WITH]))
     return separation(logits[WITH], logits[WITHOUT])
+
+
+def goes_by_elsewhere(classifier: PlaceClassifier, store: PictureStore, device: torch.device) -> float:
+    """How far a trained classifier says of a place what it sees elsewhere, 0 to 1: the mean probability that it still
+    gives the strongest place of a picture WITH when what lies within 7 pixels of it is hidden.
+
+    A place sees far beyond itself, and nothing in the classes of pictures says that it must point at what it sees: some
+    trainings end with places that lie all beside the thing.
+    """
+    with_ = [index for index, picture in enumerate(store.pictures) if picture.label == WITH]
+    some = with_[:: max(1, len(with_) // HIDDEN_IN)]
+    left = []
+    with torch.inference_mode():
+        for index in some:
+            x_CHW = torch.from_numpy(store[index]).to(device)
+            places_HW = classifier.places(x_CHW[None])[0]
+            row, column = divmod(int(places_HW.argmax()), places_HW.shape[1])
+            stride = x_CHW.shape[1] / places_HW.shape[0]
+            down, across = (torch.arange(length, device=device) + 0.5 for length in x_CHW.shape[1:])
+            apart_HW = torch.hypot(down[:, None] - (row + 0.5) * stride, across - (column + 0.5) * stride)
+            hidden = torch.where(apart_HW <= HIDDEN, x_CHW.mean(dim=(1, 2), keepdim=True), x_CHW)
+            left.append(float(torch.sigmoid(classifier.places(hidden[None])[0, row, column])))
+    return float(np.mean(left))
 
 
 class Trial:

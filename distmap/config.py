@@ -149,7 +149,8 @@ class LocatorConfig:
     """The classifiers that are trained first, and find the places that tell the classes apart."""
 
     members: Count = 3
-    """Classifiers, trained apart: the first guides the generator, the mean of all says where."""
+    """Classifiers, trained apart: the one whose places point best at what they see guides the generator, the mean of
+    those that point well says where."""
     width: Count = 32
     sharpness: Positive = 1.0
     """Of the pooling over places: towards 0 their mean counts, towards infinity the strongest place alone."""

@@ -48,8 +48,8 @@ class PictureMap:
     """The distinction map of one picture and what the model says of it.
 
     ``map_HW``: float32 at the picture's size, positive where the picture holds what only pictures WITH have: how much,
-    compared with the rest of the picture; a student's maps are probabilities. ``scores``: see ``DistinctionModel.explain``;
-    and ``score``, the highest value of the map.
+    compared with the rest of the picture; a student's maps are probabilities. ``scores``: see
+    ``DistinctionModel.explain``; and ``score``, the highest value of the map.
     """
 
     name: str

@@ -276,20 +276,29 @@ class PlaceClassifier(nn.Module):
 
 
 class Locator(nn.Module):
-    """Several place classifiers that were trained apart.
+    """Several place classifiers that were trained apart, the first of which guides.
 
     One alone may have learnt to look at something that only comes with the thing; which it is depends on chance. So the
-    mean of all says where; but what that guided was painted worse, so one of them is the guide.
+    mean of those that vote says where; but what that guided was painted worse, so one of them is the guide.
     """
+
+    votes: Tensor  # of each member, 1 or 0
 
     def __init__(self, config: LocatorConfig, bands: int) -> None:
         super().__init__()
         members = nn.ModuleList(PlaceClassifier(config, bands) for _ in range(config.members))
         self.members = cast("Sequence[PlaceClassifier]", members)
+        self.register_buffer("votes", torch.ones(config.members))
+
+    def rank(self, order: Sequence[int], voting: int) -> None:
+        """Put the members in this order, and let the first ``voting`` of them vote."""
+        self.members = cast("Sequence[PlaceClassifier]", nn.ModuleList(self.members[index] for index in order))
+        self.votes[:voting], self.votes[voting:] = 1, 0
 
     def places(self, x_BCHW: Tensor) -> Tensor:
         """The mean logit of WITH at each place, B x H/4 x W/4."""
-        return torch.stack([member.places(x_BCHW) for member in self.members]).mean(dim=0)
+        logits = torch.stack([member.places(x_BCHW) for member in self.members], dim=-1)
+        return (logits * self.votes).sum(dim=-1) / self.votes.sum()
 
     @property
     def guide(self) -> PlaceClassifier:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from distmap.classifiers import Trial, told_apart, train_judge, train_locator
+from distmap.classifiers import Trial, goes_by_elsewhere, told_apart, train_judge, train_locator
 from distmap.config import Config, resolve
 from distmap.folders import PictureStore, batches, list_folders
 from distmap.images import Scaling
@@ -119,6 +119,41 @@ def test_members_share_the_time_and_see_other_batches(
     second = rates.index(min(rates[10:]), 10)
     for shares in (rates[:second], rates[second:]):
         np.testing.assert_allclose(shares, np.linspace(0, 1, len(shares) + 2)[1:-1], atol=0.02)
+
+
+class Beside(PlaceClassifier):
+    """Is certain of places so many pixels to the right of what is bright."""
+
+    def __init__(self, pixels: int) -> None:
+        torch.nn.Module.__init__(self)
+        self.pixels = pixels
+
+    def places(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        bright = torch.nn.functional.avg_pool2d(x_BCHW, 4)[:, 0]
+        return 20 * (torch.roll(bright, self.pixels // 4, dims=2) - 0.5)
+
+
+@pytest.mark.parametrize(("pixels", "expected"), [(0, 0.0), (4, 0.0), (12, 1.0)])
+def test_a_classifier_that_points_beside_goes_by_elsewhere(
+    pixels: int, expected: float, pictures: tuple[Path, Path]
+) -> None:
+    """The bright block is 8 pixels wide; what is hidden reaches 7 pixels from the place."""
+    assert goes_by_elsewhere(Beside(pixels), store(pictures), CPU) == pytest.approx(expected, abs=0.02)
+
+
+def test_the_member_that_points_best_guides_and_those_far_worse_have_no_vote(
+    pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = copy.deepcopy(tiny)
+    settings["locator"] |= {"members": 4, "steps": 1, "batch_size": 8}
+    with seeded_networks(0, 0):
+        network = Locator(resolve(overrides=settings).locator, 1)
+    trained = list(network.members)
+    elsewhere = dict(zip(map(id, trained), (0.45, 0.2, 0.55, 0.3), strict=True))
+    monkeypatch.setattr("distmap.classifiers.goes_by_elsewhere", lambda member, *_: elsewhere[id(member)])
+    train_locator(network, store(pictures), resolve(overrides=settings), CPU, lambda: 0.0)
+    assert list(network.members) == [trained[index] for index in (1, 3, 0, 2)]
+    assert network.votes.tolist() == [1, 1, 1, 0]
 
 
 def linear() -> torch.nn.Module:

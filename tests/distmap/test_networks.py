@@ -135,6 +135,19 @@ def test_the_places_of_the_locator_are_the_mean_of_its_members() -> None:
     torch.testing.assert_close(network.places(x), (first.places(x) + second.places(x)) / 2)
 
 
+def test_the_first_in_rank_guides_and_those_without_a_vote_say_nothing() -> None:
+    config = LocatorConfig(width=8, members=3)
+    network = Locator(config, 2).eval()
+    x = torch.rand(3, 2, 32, 48)
+    a, _, c = network.members
+    network.rank([2, 0, 1], 2)
+    assert network.guide is c
+    torch.testing.assert_close(network.places(x), (c.places(x) + a.places(x)) / 2)
+    again = Locator(config, 2).eval()
+    again.load_state_dict(network.state_dict())
+    torch.testing.assert_close(again.places(x), network.places(x))
+
+
 def test_a_place_of_the_locator_sees_only_what_is_near() -> None:
     network = Locator(LocatorConfig(width=8), 1).eval()
     x = torch.rand(1, 1, 96, 96)
