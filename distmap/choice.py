@@ -69,9 +69,9 @@ def choose(
 ) -> Choice:
     """The best of the models, given as (step, model) with the one that is preferred first, and of the kinds of map.
 
-    Placed maps are preferred, whose outlines are the pictures' edges; where these drown in texture, plain ones. Where
-    ``config.map.kind`` names a kind, only the weights are chosen. Stops early when ``out_of_time()``, after the first
-    at least.
+    Of each model the kind is chosen first, and then the model. Placed maps are preferred, whose outlines are the
+    pictures' edges; where these drown in texture, plain ones. Where ``config.map.kind`` names a kind, only the weights
+    are chosen. Stops early when ``out_of_time()``, after the first at least.
     """
     found: list[Choice] = []
     for step, model in models:
@@ -98,9 +98,14 @@ def choose(
             )
             for kind in kinds
         ]
-        found += reversed(of_model) if _drown(typical[kinds[0]]) else of_model
-    best = found[0]
-    for choice in found[1:]:
+        found.append(_clearly_best(of_model[::-1] if _drown(typical[kinds[0]]) else of_model))
+    return _clearly_best(found)
+
+
+def _clearly_best(choices: Sequence[Choice]) -> Choice:
+    """The first, unless another tells the pictures apart clearly better."""
+    best = choices[0]
+    for choice in choices[1:]:
         if choice.separation > best.separation + TIE:
             best = choice
     return best

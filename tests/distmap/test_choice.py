@@ -91,6 +91,15 @@ def test_better_weights_are_chosen() -> None:
     assert chosen(late, early, stop=True).step == 100
 
 
+def test_a_kind_must_be_clearly_better_on_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain maps of the second weights are clearly better than placed ones of the first, but these of the second are
+    not, and plain ones no clearly better than these."""
+    separations = iter([0.960, 0.954, 0.978, 0.981])  # placed and plain, of either
+    monkeypatch.setattr("distmap.choice.separation", lambda *_: next(separations))
+    model = Model(changes=(0.5, 0.4, 0.1, 0.1), places=(SURE,) * 4)
+    assert chosen(model, model) == Choice(step=100, kind="placed", separation=0.960, follow_edges=False)
+
+
 def test_a_kind_that_was_asked_for_is_kept() -> None:
     spots_everywhere = Model(changes=(0.5, 0.4, 0.5, 0.6), places=(SURE, SURE, UNSURE, UNSURE), kind="plain")
     assert chosen(spots_everywhere).kind == "plain"
