@@ -1,9 +1,7 @@
-"""The locator's members, the picture guide and the judge: classifiers, WITHOUT against WITH, trained on real pictures.
+"""The locator's members and the judge: classifiers, WITHOUT against WITH, trained on real pictures alone.
 
-The locator is trained before the generator, guides it and says where a picture looks like WITH. The picture guide does
-so as well where the classes are clear: to the locator all is WITHOUT that is not WITH, a picture guide asks for what
-WITHOUT looks like, too. The judge is trained after the generator, sees other batches and has another shape than either,
-so that it can say whether repainting a picture changed its class.
+The locator is trained before the generator, guides it and says where a picture looks like WITH. The judge is trained
+after it, sees other batches and has another shape, so that it can say whether repainting a picture changed its class.
 """
 
 from __future__ import annotations
@@ -20,14 +18,14 @@ from distmap.choice import separation
 from distmap.devices import autocast
 from distmap.folders import WITH, WITHOUT, PictureStore, batches
 from distmap.losses import classification
-from distmap.networks import Locator, PictureClassifier, PlaceClassifier
+from distmap.networks import Judge, Locator, PlaceClassifier
 from distmap.rates import one_cycle
 from distmap.seeding import seeded_networks, step_generator
 
 if TYPE_CHECKING:
-    from distmap.config import Config, JudgeConfig, LocatorConfig, PictureGuideConfig
+    from distmap.config import Config, JudgeConfig, LocatorConfig
 
-JUDGE_STREAM, LOCATOR_STREAM, GUIDE_STREAM = 5, 6, 7
+JUDGE_STREAM, LOCATOR_STREAM = 5, 6
 MEMBER_STRIDE = 1000  # between the streams of the locator's members, past all others
 NEARLY_ALWAYS = 0.95  # right about so many pictures, a classifier is tried harder
 PACE = 0.03  # by how much harder or easier from step to step
@@ -47,6 +45,10 @@ def train_locator(
 
     ``time_spent``: share of the time for all of them that is over, 0 where there is no limit.
     """
+
+    def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
+        return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
+
     for number, member in enumerate(locator.members):
         begun, due = time_spent(), (number + 1) / len(locator.members)
 
@@ -54,33 +56,23 @@ def train_locator(
             return (time_spent() - begun) / (due - begun) if begun < due else 1.0
 
         stream = LOCATOR_STREAM + number * MEMBER_STRIDE
-        _train(member, config.locator, stream, _as_repainted(config), store, config, device, of_member)
+        _train(member, config.locator, stream, change, store, config, device, of_member)
     locator.eval()
     elsewhere = [goes_by_elsewhere(member, store, device) for member in locator.members]
     order = sorted(range(len(elsewhere)), key=elsewhere.__getitem__)
     locator.rank(order, sum(share <= min(elsewhere) + ASTRAY for share in elsewhere))
 
 
-def train_picture_guide(
-    guide: PictureClassifier, store: PictureStore, config: Config, device: torch.device, time_spent: Callable[[], float]
-) -> None:
-    """Train the picture guide on the training pictures for ``config.picture_guide.steps`` steps, or until
-    ``time_spent()`` is 1."""
-    _train(guide, config.picture_guide, GUIDE_STREAM, _as_repainted(config), store, config, device, time_spent)
-
-
 def train_judge(
     store: PictureStore, config: Config, bands: int, device: torch.device, time_spent: Callable[[], float]
-) -> PictureClassifier:
+) -> Judge:
     """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``time_spent()`` is 1.
 
-    It withstands changes, as those that guide do: judges that did not went by traces, and from start to start said
-    anything from all to none of the same repaintings.
+    It is tried as the locator is: judges that were not went by traces, and with another start each said anything from
+    nearly none to all of the same repaintings.
     """
     with seeded_networks(config.seed, JUDGE_STREAM):
-        judge = (
-            PictureClassifier(config.judge, bands, config.image_size).to(device).to(memory_format=torch.channels_last)
-        )
+        judge = Judge(config.judge, bands, config.image_size).to(device).to(memory_format=torch.channels_last)
 
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return augment(x_BCHW, config.discriminator, draws)
@@ -160,15 +152,6 @@ class Trial:
             self.size = self.size * (1 - PACE) if self.size > least else 0.0
 
 
-def _as_repainted(config: Config) -> Callable[[Tensor, torch.Generator], Tensor]:
-    """What changes pictures as those are changed that the guides see while the generator is trained."""
-
-    def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
-        return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
-
-    return change
-
-
 def _spread(store: PictureStore) -> float:
     """The L2 norm of the pixels' standard deviation over (some of the) pictures."""
     count = len(store)
@@ -178,7 +161,7 @@ def _spread(store: PictureStore) -> float:
 
 def _train(
     network: nn.Module,
-    settings: JudgeConfig | LocatorConfig | PictureGuideConfig,
+    settings: JudgeConfig | LocatorConfig,
     stream: int,
     change: Callable[[Tensor, torch.Generator], Tensor],
     store: PictureStore,

@@ -73,7 +73,7 @@ class LossConfig:
 
     adversary: Weight = 1.0
     guidance: Weight = 1.0
-    """How much it counts that the classifiers that guide take a repainted picture for its new class."""
+    """How much it counts that the locator takes a repainted picture for its new class."""
     fidelity: Weight = 10.0
     gradient: Weight = 5.0
     focused: Weight = 5.0
@@ -157,25 +157,13 @@ class LocatorConfig:
     band_mixing: Weight = 0.3
     """How far the colours of what it sees are changed; 0 where colour alone tells the classes apart."""
     robustness: Weight = 0.3
-    """Where they tell the classes apart nearly always, these classifiers, the picture guide and the judge learn to
-    withstand changes of a picture up to this share of the pictures' spread; 0: none."""
+    """Where they tell the classes apart nearly always, these classifiers and the judge learn to withstand changes of a
+    picture up to this share of the pictures' spread; 0: none."""
     steps: Count = 1000
     """Of each."""
     batch_size: Annotated[int, Ge(2)] = 16
     learning_rate: Positive = 2e-3
     weight_decay: Weight = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureGuideConfig:
-    """The classifier of whole pictures that guides, too, where the classes are told apart nearly always."""
-
-    width: Count = 32
-    max_width: Count = 128
-    steps: Count = 300
-    batch_size: Annotated[int, Ge(2)] = 16
-    learning_rate: Positive = 2e-3
-    weight_decay: Weight = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +221,6 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     map: MapConfig = field(default_factory=MapConfig)
     locator: LocatorConfig = field(default_factory=LocatorConfig)
-    picture_guide: PictureGuideConfig = field(default_factory=PictureGuideConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
 

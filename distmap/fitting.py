@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from distmap.budget import CHOICE_SHARE, GUIDE_SHARE, JUDGE_SHARE, LOCATOR_SHARE, Budget
+from distmap.budget import CHOICE_SHARE, JUDGE_SHARE, LOCATOR_SHARE, Budget
 from distmap.calibration import DETECTOR, write_detector
 from distmap.choice import Choice, choose, edges_drown
 from distmap.config import Config, read_yaml, resolve, to_yaml, validate
@@ -116,13 +116,13 @@ def fit(
 def _fit(
     run: Path, config: Config, split: Split, facts: Survey, device: Any, progress: Progress, clock: float
 ) -> DistinctionModel:
-    from distmap.classifiers import told_apart, train_judge, train_locator, train_picture_guide
+    from distmap.classifiers import told_apart, train_judge, train_locator
     from distmap.training import Trainer
 
     trainer = Trainer(config, facts.scaling.bands, device)
     resumed = (run / STATE).is_file()
     spent = trainer.load_state(run / STATE) if resumed else 0.0
-    if resumed and trainer.steps == 0:  # the guides are trained below, as by an uninterrupted fit
+    if resumed and trainer.steps == 0:  # the locator is trained below, as by an uninterrupted fit
         trainer, spent = Trainer(config, facts.scaling.bands, device), 0.0
     budget = Budget(config, clock - spent)
     store = PictureStore(split.train, facts.scaling, config.image_size, config.data.cache_mb)
@@ -134,12 +134,10 @@ def _fit(
     if trainer.steps == 0:
         progress.update("finding places", 0, {})
         train_locator(trainer.locator, store, config, device, budget.time_for(LOCATOR_SHARE))
-        few = few_of_each(split.kept_out, CLEAR_VIEWS)
-        unseen = PictureStore(few, facts.scaling, config.image_size, cache_mb=0)
-        enough = all(sum(picture.label == label for picture in few) >= ENOUGH for label in (WITH, WITHOUT))
-        trainer.clear = enough and told_apart(trainer.locator.guide, unseen, device) >= CLEAR
-        if trainer.clear:
-            train_picture_guide(trainer.picture_guide, store, config, device, budget.time_for(GUIDE_SHARE))
+    few = few_of_each(split.kept_out, CLEAR_VIEWS)
+    unseen = PictureStore(few, facts.scaling, config.image_size, cache_mb=0)
+    enough = all(sum(picture.label == label for picture in few) >= ENOUGH for label in (WITH, WITHOUT))
+    clear = enough and told_apart(trainer.locator.guide, unseen, device) >= CLEAR
     few_with = [picture for picture in few_of_each(split.kept_out, EDGE_PICTURES) if picture.label == WITH]
 
     def texture() -> bool:
@@ -148,7 +146,7 @@ def _fit(
         generator.load_state_dict(trainer.candidates[min(trainer.candidates)])
         return edges_drown(DistinctionModel(config, facts, generator, trainer.locator, None, device), few_with)
 
-    _train(run, trainer, store, shown, snapshot, texture, progress, budget)
+    _train(run, trainer, store, clear, shown, snapshot, texture, progress, budget)
     if trainer.steps == 0:
         limit = config.training.time_limit
         raise ValueError(f"--time-limit: {limit} s were over before the first step; use --resume and give more time")
@@ -176,6 +174,7 @@ def _train(
     run: Path,
     trainer: Trainer,
     store: PictureStore,
+    clear: bool,
     shown: list[LabelledPicture],
     snapshot: Callable[[], DistinctionModel],
     texture: Callable[[], bool],
@@ -184,7 +183,8 @@ def _train(
 ) -> None:
     """The loop: until the steps are done or the time is up, with logs, sample sheets and saved states on the way.
 
-    Half-way, where that is open, it decides whether a student is to come: where ``texture()``.
+    ``clear``: see ``distmap.health.diagnose``. Half-way, where that is open, it decides whether a student is to come:
+    where ``texture()``.
     """
     import torch
 
@@ -221,7 +221,7 @@ def _train(
                 recorder.record(trainer.steps, budget.seconds, figures)
                 progress.update("training", share, {"step": trainer.steps} | figures)
             if trainer.steps % CHECK_EVERY == 0:
-                for line in trainer.check_up():
+                for line in trainer.check_up(clear=clear):
                     progress.say(line)
             if sum(share >= due for due in CANDIDATE_SHARES) > len(trainer.candidates):
                 trainer.keep_candidate()

@@ -1,5 +1,4 @@
-"""The networks: a generator of branches that add up to a picture, its discriminator, the locator and classifiers of
-whole pictures.
+"""The networks: a generator of branches that add up to a picture, its discriminator, the locator and the judge.
 
 The generator is StarGAN v2's, changed as arXiv 2305.02899 says: styles come from the class identity alone through a
 mapping network, n sub-generators paint n pictures that are summed, and U-net skips carry detail. One encoder serves all
@@ -19,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig, LocatorConfig, PictureGuideConfig
+from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig, LocatorConfig
 
 CLASSES = 2
 FAINT = 0.1  # what the last layer of branch 1 is multiplied by at the start
@@ -225,10 +224,10 @@ class Discriminator(nn.Module):
         return logits
 
 
-class PictureClassifier(nn.Module):
-    """A small classifier of whole pictures, WITHOUT against WITH: B x C x H x W -> B x 2 logits."""
+class Judge(nn.Module):
+    """A small classifier, WITHOUT against WITH, trained apart from the generator: B x C x H x W -> B x 2 logits."""
 
-    def __init__(self, config: JudgeConfig | PictureGuideConfig, bands: int, image_size: int) -> None:
+    def __init__(self, config: JudgeConfig, bands: int, image_size: int) -> None:
         super().__init__()
         depth = max(1, (image_size // 8).bit_length() - 1)
         widths = level_widths(config.width, config.max_width, depth)

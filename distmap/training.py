@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from distmap import losses
 from distmap.augment import augment, mix_bands
@@ -20,7 +20,7 @@ from distmap.config import Config, TrainingConfig
 from distmap.devices import pick_precision
 from distmap.files import replacing
 from distmap.health import CHECK_EVERY, FIRST_CHECK, diagnose
-from distmap.networks import Discriminator, Generator, Locator, PictureClassifier
+from distmap.networks import Discriminator, Generator, Locator
 from distmap.seeding import seeded_networks, step_generator
 
 NETWORKS_STREAM, DRAWS_STREAM = 3, 4
@@ -31,16 +31,14 @@ class Trainer:
     """The branched GAN in training.
 
     ``step`` makes one discriminator and one generator update; ``average`` is the generator's exponential moving
-    average, which is what a run keeps. The guide of ``locator`` and, where ``clear``, ``picture_guide`` guide the
-    generator: a repainted picture shall look to them like its new class; train them before the first step. ``clear``:
-    see ``distmap.health.diagnose``. ``candidates``: earlier states of ``average``, by step, to choose from. All draws
-    depend on (seed, step) alone.
+    average, which is what a run keeps. The guide of ``locator`` guides the generator: a repainted picture shall look to
+    it like its new class; train the locator before the first step. ``candidates``: earlier states of ``average``, by
+    step, to choose from. All draws depend on (seed, step) alone.
     """
 
     def __init__(self, config: Config, bands: int, device: torch.device) -> None:
         self.config = config
         self.steps = 0
-        self.clear = False
         self.candidates: dict[int, dict[str, Tensor]] = {}
         self._factors = dict.fromkeys(("guidance", "locality", "r1", "discriminator_rate", "rate"), 1.0)
         self._remedies: dict[str, int] = {}
@@ -52,13 +50,10 @@ class Trainer:
             generator = Generator(config.generator, bands)
             discriminator = Discriminator(config.discriminator, bands, config.image_size)
             locator = Locator(config.locator, bands)
-            picture_guide = PictureClassifier(config.picture_guide, bands, config.image_size)
         # channels_last is what the convolutions of CPUs and tensor cores compute fastest.
         generator = generator.to(device).to(memory_format=torch.channels_last)
         discriminator = discriminator.to(device).to(memory_format=torch.channels_last)
         self.locator = locator.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-        picture_guide = picture_guide.to(device).to(memory_format=torch.channels_last)
-        self.picture_guide = picture_guide.eval().requires_grad_(False)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         settings = config.training
         betas = (settings.beta1, settings.beta2)
@@ -98,14 +93,12 @@ class Trainer:
         seen = augment(swapped, self.config.discriminator, draws)
         fake_logits = self._logits(seen, 1 - y)
         self._discriminator.requires_grad_(True)
-        shown = mix_bands(seen, self.config.locator.band_mixing, draws)
         with self._fabric.autocast():
-            verdicts = [guide(shown) for guide in self._guides()]
-        guidance = torch.stack([losses.classification(logits, 1 - y) for logits in verdicts]).sum()
+            verdicts = self.locator.guide(mix_bands(seen, self.config.locator.band_mixing, draws))
         change = losses.locality(swapped, x_BCHW)
         generator_terms = {
             "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),
-            "guidance": factors["guidance"] * weights.guidance * guidance,
+            "guidance": factors["guidance"] * weights.guidance * losses.classification(verdicts, 1 - y),
             "fidelity": weights.fidelity * losses.fidelity(same, x_BCHW),
             "gradient": weights.gradient * losses.gradient_fidelity(same, x_BCHW),
             "focused": weights.focused * losses.focused_fidelity(same, x_BCHW, own[:, 0]),
@@ -119,20 +112,23 @@ class Trainer:
         self._generator_optimiser.step()
         self.steps += 1
         self._update_average()
-        convinced = torch.stack([logits.argmax(dim=1) == 1 - y for logits in verdicts]).float().mean()
+        convinced = (verdicts.argmax(dim=1) == 1 - y).float().mean()
         terms |= generator_terms | {"change": change, "convinced": convinced}
         for name in ("margin", "change", "convinced"):
             self._recent[name] = self._recent.get(name, 0.0) + float(terms[name].detach()) / CHECK_EVERY
         return {name: value.detach() for name, value in terms.items()}
 
-    def check_up(self) -> list[str]:
-        """Look at the last ``CHECK_EVERY`` steps, mend what can be mended, and say so, a line each."""
+    def check_up(self, *, clear: bool) -> list[str]:
+        """Look at the last ``CHECK_EVERY`` steps, mend what can be mended, and say so, a line each.
+
+        ``clear``: see ``distmap.health.diagnose``.
+        """
         recent, self._recent = self._recent, {}
         if self.steps < FIRST_CHECK:
             return []
         lines = []
         learnt = self.steps * self.config.training.discriminator_rate
-        for remedy in diagnose(recent, self.config.losses, learnt, clear=self.clear):
+        for remedy in diagnose(recent, self.config.losses, learnt, clear=clear):
             tried = self._remedies.get(remedy.name, 0)
             if tried < remedy.times:
                 self._remedies[remedy.name] = tried + 1
@@ -143,10 +139,6 @@ class Trainer:
     def slow_down(self, factor: float) -> None:
         """Multiply all learning rates from now on."""
         self._factors["rate"] *= factor
-
-    def _guides(self) -> list[nn.Module]:
-        """The classifiers that the generator has to convince."""
-        return [self.locator.guide, self.picture_guide] if self.clear else [self.locator.guide]
 
     def _discriminator_step(
         self, real_BCHW: Tensor, fake_BCHW: Tensor, y: Tensor, draws: torch.Generator
@@ -201,7 +193,7 @@ class Trainer:
     def save_state(self, path: Path, seconds: float) -> None:
         """Write everything that going on needs, in one move; ``seconds`` is the time spent so far."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        progress = {"steps": self.steps, "seconds": seconds, "candidates": self.candidates, "clear": self.clear}
+        progress = {"steps": self.steps, "seconds": seconds, "candidates": self.candidates}
         progress |= {"factors": self._factors, "remedies": self._remedies, "recent": self._recent}
         with replacing(path) as temporary:
             torch.save(state | progress, temporary)
@@ -215,7 +207,7 @@ class Trainer:
             self.candidates = dict(state["candidates"])
             self._factors = state["factors"]
             self._remedies, self._recent = state["remedies"], state["recent"]
-            self.clear, self.steps = bool(state["clear"]), int(state["steps"])
+            self.steps = int(state["steps"])
             return float(state["seconds"])
         except (RuntimeError, KeyError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise ValueError(
@@ -228,7 +220,6 @@ class Trainer:
             "discriminator": self._discriminator.module,
             "average": self.average,
             "locator": self.locator,
-            "picture_guide": self.picture_guide,
             "generator_optimiser": self._generator_optimiser.optimizer,
             "discriminator_optimiser": self._discriminator_optimiser.optimizer,
         }

@@ -77,7 +77,7 @@ def test_pictures_too_large_to_judge_have_no_flip_rate() -> None:
 
 def stepped(trainer: Trainer, recent: dict[str, float], steps: int) -> list[str]:
     trainer.steps, trainer._recent = steps, dict(recent)
-    return trainer.check_up()
+    return trainer.check_up(clear=True)
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,11 +105,9 @@ def test_a_remedy_changes_the_weight_and_is_tried_a_few_times(tiny: dict[str, An
 def test_r1_is_cut_once_where_the_discriminator_learns_little(tiny: dict[str, Any]) -> None:
     plain, cut = (Trainer(resolve(overrides=tiny), 1, torch.device("cpu")) for _ in range(2))
     patience = math.ceil(PATIENCE / cut.config.training.discriminator_rate)
-    assert stepped(cut, WELL | {"margin": 0.1}, patience) == []
-    cut.clear = True
     assert len(stepped(cut, WELL | {"margin": 0.1}, patience)) == 1
     assert stepped(cut, WELL | {"margin": 0.1}, patience) == []
-    cut.steps, cut.clear = 0, False
+    cut.steps = 0
     penalties = [float(trainer.step(*batch(), 0.0)["r1"]) for trainer in (plain, cut)]
     assert penalties[1] == pytest.approx(penalties[0] / 10, rel=1e-4)
 
@@ -118,7 +116,7 @@ def test_means_are_of_the_steps_since_the_last_look(tiny: dict[str, Any]) -> Non
     trainer = Trainer(resolve(overrides=tiny), 1, torch.device("cpu"))
     changes = [float(trainer.step(*batch(), 0.0)["change"]) for _ in range(2)]
     assert trainer._recent["change"] == pytest.approx(sum(changes) / CHECK_EVERY)
-    trainer.check_up()
+    trainer.check_up(clear=True)
     assert trainer._recent == {}
 
 
@@ -184,17 +182,14 @@ def test_classes_are_clear_where_enough_kept_out_pictures_are_told_apart(
     clear: bool,
 ) -> None:
     looked: list[bool] = []
-    guided: list[bool] = []
     monkeypatch.setattr("distmap.classifiers.told_apart", lambda *_: separation)
     monkeypatch.setattr("distmap.fitting.ENOUGH", enough)
     monkeypatch.setattr("distmap.fitting.CHECK_EVERY", 1)
 
-    def check_up(trainer: Trainer) -> list[str]:
-        looked.append(trainer.clear)
+    def check_up(_: Trainer, *, clear: bool) -> list[str]:
+        looked.append(clear)
         return []
 
     monkeypatch.setattr(Trainer, "check_up", check_up)
-    monkeypatch.setattr("distmap.classifiers.train_picture_guide", lambda *_: guided.append(True))
     distmap.fit(*pictures, run=tmp_path / "run", overrides=tiny, device="cpu")
     assert set(looked) == {clear}
-    assert bool(guided) is clear

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from distmap.config import Config, TrainingConfig, resolve
-from distmap.losses import classification
 from distmap.training import Trainer, rate_factor
 
 CPU = torch.device("cpu")
@@ -142,26 +141,6 @@ def test_a_loaded_state_goes_on_as_if_nothing_had_happened(tiny: dict[str, Any],
     for number in range(3, 7):
         resumed.step(*batch(number), number / 7)
     assert same(weights(whole), weights(resumed))
-
-
-def test_where_classes_are_clear_the_picture_guide_has_to_be_convinced_too(
-    tiny: dict[str, Any], tmp_path: Path
-) -> None:
-    unclear, clear = (Trainer(config(tiny), 1, CPU) for _ in range(2))
-    clear.clear = True
-    seen: list[torch.Tensor] = []
-    clear.picture_guide.register_forward_hook(lambda _, pictures, __: seen.append(pictures[0]))
-    alone, both = (trainer.step(*batch(), 0.0)["guidance"] for trainer in (unclear, clear))
-    picture_guide = classification(clear.picture_guide(seen[0]), 1 - batch()[1])
-    assert float(both - alone) == pytest.approx(float(picture_guide), rel=1e-3)
-    before = {name: value.clone() for name, value in clear.picture_guide.state_dict().items()}
-    clear.step(*batch(1), 0.1)
-    assert same(before, clear.picture_guide.state_dict())
-    clear.save_state(tmp_path / "latest.pt", 0.0)
-    resumed = Trainer(config(tiny, seed=1), 1, CPU)
-    resumed.load_state(tmp_path / "latest.pt")
-    assert resumed.clear
-    assert same(before, resumed.picture_guide.state_dict())
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04", b"PK\x03\x04broken"])
