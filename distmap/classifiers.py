@@ -49,6 +49,7 @@ def train_locator(
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
 
+    greatest = config.locator.robustness * _spread(store)
     for number, member in enumerate(locator.members):
         begun, due = time_spent(), (number + 1) / len(locator.members)
 
@@ -56,7 +57,7 @@ def train_locator(
             return (time_spent() - begun) / (due - begun) if begun < due else 1.0
 
         stream = LOCATOR_STREAM + number * MEMBER_STRIDE
-        _train(member, config.locator, stream, change, store, config, device, of_member)
+        _train(member, config.locator, stream, change, store, config, device, of_member, Trial(greatest))
     locator.eval()
     elsewhere = [goes_by_elsewhere(member, store, device) for member in locator.members]
     order = sorted(range(len(elsewhere)), key=elsewhere.__getitem__)
@@ -66,18 +67,14 @@ def train_locator(
 def train_judge(
     store: PictureStore, config: Config, bands: int, device: torch.device, time_spent: Callable[[], float]
 ) -> Judge:
-    """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``time_spent()`` is 1.
-
-    It is tried as the locator is: judges that were not went by traces, and with another start each said anything from
-    nearly none to all of the same repaintings.
-    """
+    """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``time_spent()`` is 1."""
     with seeded_networks(config.seed, JUDGE_STREAM):
         judge = Judge(config.judge, bands, config.image_size).to(device).to(memory_format=torch.channels_last)
 
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return augment(x_BCHW, config.discriminator, draws)
 
-    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, time_spent)
+    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, time_spent, Trial(0.0))
     return judge
 
 
@@ -168,14 +165,14 @@ def _train(
     config: Config,
     device: torch.device,
     time_spent: Callable[[], float],
+    trial: Trial,
 ) -> None:
-    """Train a classifier on pictures as ``change`` and then a `Trial` alter them, and leave it ready for use.
+    """Train a classifier on pictures as ``change`` and then ``trial`` alter them, and leave it ready for use.
 
     The learning rate falls with the steps or the time, whichever is over first. All draws depend on (seed, stream,
     step) alone.
     """
     network.requires_grad_(True)
-    trial = Trial(config.locator.robustness * _spread(store))
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     pictures = batches(store, config.data.symmetry, settings.batch_size, (config.seed, stream), start=0)
     network.train()

@@ -157,8 +157,8 @@ class LocatorConfig:
     band_mixing: Weight = 0.3
     """How far the colours of what it sees are changed; 0 where colour alone tells the classes apart."""
     robustness: Weight = 0.3
-    """Where they tell the classes apart nearly always, these classifiers and the judge learn to withstand changes of a
-    picture up to this share of the pictures' spread; 0: none."""
+    """Where it tells the classes apart nearly always, it learns to withstand changes of a picture up to this share of
+    the pictures' spread; 0: none."""
     steps: Count = 1000
     """Of each."""
     batch_size: Annotated[int, Ge(2)] = 16

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from distmap.classifiers import Trial, goes_by_elsewhere, told_apart, train_judge, train_locator
 from distmap.config import Config, resolve
@@ -209,10 +208,7 @@ def test_a_trial_is_hard_only_for_who_is_right_nearly_always() -> None:
     assert trial.size == 0
 
 
-@pytest.mark.parametrize(("kind", "size", "share"), [("locator", 5.0, 0.7), ("judge", 12.0, 0.9)])
-def test_what_is_hardened_withstands_changes(
-    kind: str, size: float, share: float, pictures: tuple[Path, Path], tiny: dict[str, Any]
-) -> None:
+def test_a_hardened_locator_withstands_changes(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
     known = store(pictures)
     x = torch.from_numpy(np.stack([known[index] for index in range(len(known))]))
     y = torch.tensor([picture.label for picture in known.pictures])
@@ -220,14 +216,10 @@ def test_what_is_hardened_withstands_changes(
     for robustness in (0.0, 0.3):
         settings = copy.deepcopy(tiny)
         settings["locator"] |= {"robustness": robustness, "members": 1}
-        network: nn.Module
-        if kind == "locator":
-            network = locator(pictures, settings, 200).guide
-        else:
-            network = train_judge(known, config(settings, 200), 1, CPU, lambda: 0.0)
+        network = locator(pictures, settings, 200).guide
         assert bool((network(x).argmax(dim=1) == y).all())
         trial = Trial(1.0)
-        trial.size = size
+        trial.size = 5.0
         harder = trial.harden(network, x, y, "32")
         misled.append(float(classification(network(harder), y)))
-    assert misled[1] < share * misled[0], misled
+    assert misled[1] < 0.7 * misled[0], misled
