@@ -17,7 +17,6 @@ from distmap.files import read_json, write_text
 from distmap.images import Array
 
 DETECTOR = "detector.json"
-LI_POWER = 1.15  # of the maps that Li's rule parts: those that are evened out have more that is faint
 RATES = tuple(float(rate) for rate in np.round(np.geomspace(0.2, 1e-5, 44), 8))
 
 
@@ -77,10 +76,10 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kin
     and of pictures WITH.
 
     The threshold parts the pixels of pictures WITH in two. Few of a placed map's pixels are more than faint, and
-    minimum cross-entropy (Li & Tam 1998) suits such a distribution, here of values to the power 1.15; other maps are
-    more evenly spread, and there the greatest variance between the two parts (Otsu 1979) does. A rate of false alarms
-    in pictures WITHOUT, the usual criterion, depends on a few strong pixels of what may be a dozen pictures; here they
-    only tell what share of their pixels is taken, at this and at other thresholds. No label of a pixel is used.
+    minimum cross-entropy (Li & Tam 1998) suits such a distribution; other maps are more evenly spread, and there the
+    greatest variance between the two parts (Otsu 1979) does. A rate of false alarms in pictures WITHOUT, the usual
+    criterion, depends on a few strong pixels of what may be a dozen pictures; here they only tell what share of their
+    pixels is taken, at this and at other thresholds. No label of a pixel is used.
 
     Raises
     ------
@@ -110,9 +109,8 @@ def parting(values: Array, map_kind: str) -> float:
     greatest = float(values.max())
     if float(values.min()) == greatest:
         return float(np.nextafter(np.float32(max(greatest, 0)), np.float32(np.inf)))
-    rule: Callable[[Array], float]
-    rule, power = (threshold_li, LI_POWER) if map_kind == "placed" else (threshold_otsu, 1.0)
-    return float(rule(values**power) ** (1 / power))
+    rule: Callable[[Array], float] = threshold_li if map_kind == "placed" else threshold_otsu
+    return float(rule(values))
 
 
 def explained(scores: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:

@@ -195,7 +195,7 @@ class StudentConfig:
     """Channels of the decoder's finest level; doubled a level."""
     max_side: Annotated[int, Ge(32)] = 128
     """It sees pictures at their own size, up to this longer side."""
-    low_share: Annotated[float, Gt(0), Le(1)] = 0.1
+    low_share: Annotated[float, Gt(0), Le(1)] = 0.03
     """In pictures WITH, pixels below this share of the threshold are taken for free of the thing."""
     steps: Count = 300
     """Of a round."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from distmap.calibration import Detector, read_detector
 from distmap.config import MapConfig
 from distmap.files import replacing
-from distmap.maps import EDGE_SOFTNESS, FAINT, GATE, HALO_RADIUS, SATURATION, USUAL
+from distmap.maps import EDGE_SOFTNESS, FAINT, GATE, HALO_RADIUS, SATURATION, SUBDUED, USUAL
 from distmap.model import DistinctionModel, load
 from distmap.views import over_symmetries, painted
 
@@ -73,7 +73,8 @@ class PaintedGraph(nn.Module):
         if self.config.kind != "plain":
             found = found * gaussian(torch.sigmoid(everything[:, -1]), self.config.place_smoothing)
         found = follow_edges(found, x_BCHW.mean(dim=1), round(self.config.edge_radius))
-        return even_out(found, round(self.config.even_radius), self.config.evenness)
+        found = even_out(found, round(self.config.even_radius), self.config.evenness)
+        return found * found / (found + SUBDUED)
 
 
 def follow_edges(map_BHW: Tensor, picture_BHW: Tensor, radius: int) -> Tensor:
@@ -123,10 +124,10 @@ def export(run: str | Path, *, out: str | Path | None = None, format: str = "onn
     ``map``: float32, B x H x W; B is free. With a student H and W are free too, in multiples of 2 to the power
     ``student.encoder_depth``; else both are ``image_size``. Everything from the picture to the map is inside: the
     average over the symmetries, and without a student the gate, the smoothing, the cleaning of halos, the locator, the
-    edges of the picture, as far as its size in the network shows them, and the evening out. Scaling a file's numbers to
-    [-1, 1], bringing the picture to the network's size and the map back are not; the file's metadata says how: ``low``
-    and ``high`` (numbers that become -1 and 1, a band each), ``dtype``, ``side`` (that the longer side of a picture is
-    brought to), ``multiple``, ``threshold`` and ``low_threshold`` (a pixel is taken where
+    edges of the picture, as far as its size in the network shows them, the evening out and the subduing. Scaling a
+    file's numbers to [-1, 1], bringing the picture to the network's size and the map back are not; the file's metadata
+    says how: ``low`` and ``high`` (numbers that become -1 and 1, a band each), ``dtype``, ``side`` (that the longer
+    side of a picture is brought to), ``multiple``, ``threshold`` and ``low_threshold`` (a pixel is taken where
     map >= threshold).
 
     Raises

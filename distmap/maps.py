@@ -16,6 +16,7 @@ FLAT = 1e-6  # variance of a picture in [-1, 1] or of a share, below which it is
 FINER = 2  # scale from which on edges are looked for no further away
 USUAL = 0.01  # mean of a map around a pixel, at which evening it out changes nothing
 FAINT = 3e-4  # is added to that mean: what is about zero stays so
+SUBDUED = 0.03  # evened map of which half is left when it is subdued
 EDGE_SOFTNESS = 0.004  # edges of a picture in [-1, 1] below the root of this, 0.06, are not followed
 
 
@@ -88,8 +89,8 @@ def follow_edges(map_HW: Array, picture_HW: Array, config: MapConfig, scale: flo
 
 def finish(map_HW: Array, picture_HW: Array, config: MapConfig, scale: float = 1.0) -> Array:
     """The map as it is handed out, of ``distinction_map`` at the size of the picture: its edges moved to those of the
-    picture, then evened out. ``picture_HW``, ``scale``: as in ``follow_edges``."""
-    return even_out(follow_edges(map_HW, picture_HW, config, scale), config, scale)
+    picture, then evened out, then subdued. ``picture_HW``, ``scale``: as in ``follow_edges``."""
+    return subdue(even_out(follow_edges(map_HW, picture_HW, config, scale), config, scale))
 
 
 def even_out(map_HW: Array, config: MapConfig, scale: float = 1.0) -> Array:
@@ -109,6 +110,15 @@ def even_out(map_HW: Array, config: MapConfig, scale: float = 1.0) -> Array:
     mean = np.maximum(total, 0) / count  # rounding may leave less than nothing
     evened: Array = (map_HW * (USUAL / (mean + FAINT)) ** config.evenness).astype(np.float32)
     return evened
+
+
+def subdue(map_HW: Array) -> Array:
+    """Take what is faint for less, as a Wiener filter does: m m / (m + 0.03), which is m - 0.03 where m is large.
+
+    Around what is repainted a little is, too, over wide areas. The order of pixels stays as it is.
+    """
+    subdued: Array = map_HW * map_HW / (map_HW + SUBDUED)
+    return subdued
 
 
 def edge_prominence(map_HW: Array, picture_HW: Array, radius: int) -> float | None:

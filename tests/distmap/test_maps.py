@@ -19,6 +19,7 @@ from distmap.maps import (
     follow_edges,
     guided_filter,
     reach,
+    subdue,
 )
 
 
@@ -207,6 +208,13 @@ def test_evening_out_is_its_definition(radius: int, rng: np.random.Generator) ->
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, even_out(map_HW, MapConfig(evenness=0.4, even_radius=radius / 2), 2.0))
+
+
+def test_what_is_faint_is_subdued_and_what_is_strong_hardly() -> None:
+    map_HW = np.array([[0.0, 0.003], [0.03, 3.0]], np.float32)
+    found = subdue(map_HW)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[0.0, 0.003 / 11], [0.015, 3.0 / 1.01]], rtol=1e-6)
 
 
 def test_evened_out_faint_pictures_come_up_to_strong_ones(rng: np.random.Generator) -> None:
