@@ -89,6 +89,8 @@ def choose(
                 if picture.label == WITH:
                     prominences[kind].append(_prominence(map_HW, painting, model.config.map))
         typical = {kind: _typical(prominences[kind]) for kind in kinds}
+        preferred = typical[kinds[0]]
+        drown = preferred is not None and preferred < PROMINENT
         of_model = [
             Choice(
                 step=step,
@@ -98,7 +100,7 @@ def choose(
             )
             for kind in kinds
         ]
-        found.append(_clearly_best(of_model[::-1] if _drown(typical[kinds[0]]) else of_model))
+        found.append(_clearly_best(of_model[::-1] if drown else of_model))
     return _clearly_best(found)
 
 
@@ -111,25 +113,8 @@ def _clearly_best(choices: Sequence[Choice]) -> Choice:
     return best
 
 
-def edges_drown(model: DistinctionModel, pictures: Sequence[LabelledPicture]) -> bool:
-    """Whether the edges in pictures WITH drown in texture where their maps have edges; not where no map has any."""
-    settings = model.config.map
-    if settings.kind == "auto":
-        settings = replace(settings, kind=KINDS[0])
-    paintings = model.paint_files([picture.file for picture in pictures])
-    return _drown(
-        _typical(
-            _prominence(distinction_map(painting.evidence(), settings), painting, settings) for painting in paintings
-        )
-    )
-
-
 def _prominence(map_HW: Array, painting: Painting, settings: MapConfig) -> float | None:
     return edge_prominence(map_HW, painting.picture_HWC.mean(axis=-1), max(1, round(settings.edge_radius)))
-
-
-def _drown(prominence: float | None) -> bool:
-    return prominence is not None and prominence < PROMINENT
 
 
 def _typical(prominences: Iterable[float | None]) -> float | None:

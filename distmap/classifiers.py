@@ -1,7 +1,9 @@
-"""The locator's members and the judge: classifiers, WITHOUT against WITH, trained on real pictures alone.
+"""The locator's members, the picture guide and the judge: classifiers, WITHOUT against WITH, trained on real pictures.
 
-The locator is trained before the generator, guides it and says where a picture looks like WITH. The judge is trained
-after it, sees other batches and has another shape, so that it can say whether repainting a picture changed its class.
+The locator is trained before the generator, guides it and says where a picture looks like WITH. The picture guide does
+so as well where the classes are clear and things stand out from texture: to the locator all is WITHOUT that is not
+WITH, a picture guide asks for what WITHOUT looks like, too. The judge is trained after the generator, sees other
+batches and has another shape than either, so that it can say whether repainting a picture changed its class.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from distmap.augment import augment, mix_bands
@@ -18,21 +22,24 @@ from distmap.choice import separation
 from distmap.devices import autocast
 from distmap.folders import WITH, WITHOUT, PictureStore, batches
 from distmap.losses import classification
-from distmap.networks import Judge, Locator, PlaceClassifier
+from distmap.maps import edge_prominence
+from distmap.networks import Judge, Locator, PictureClassifier, PlaceClassifier
 from distmap.rates import one_cycle
 from distmap.seeding import seeded_networks, step_generator
 
 if TYPE_CHECKING:
-    from distmap.config import Config, JudgeConfig, LocatorConfig
+    from distmap.config import Config, JudgeConfig, LocatorConfig, PictureGuideConfig
 
-JUDGE_STREAM, LOCATOR_STREAM = 5, 6
-MEMBER_STRIDE = 1000  # between the streams of the locator's members, past all others
+JUDGE_STREAM, LOCATOR_STREAM, GUIDE_STREAM = 5, 6, 7
+MEMBER_STRIDE = 1000  # between the streams of members, past all others
 NEARLY_ALWAYS = 0.95  # right about so many pictures, a classifier is tried harder
 PACE = 0.03  # by how much harder or easier from step to step
 LEAST_CHANGE = 0.01  # of the greatest
 SPREAD_OF = 200  # pictures
 HIDDEN = 7  # pixels of the network around a place that are hidden to see whether a classifier looks there
 HIDDEN_IN = 64  # pictures WITH
+PLACE_SMOOTHING, EDGE_RADIUS = 3.0, 2  # pixels of the network
+STANDS_OUT = 3.0  # prominence from which a thing stands out of texture; `effect` has 1.5, all other sets 5 and more
 ASTRAY = 0.3  # members that go by elsewhere so much more than the best of them have no vote
 
 
@@ -45,37 +52,50 @@ def train_locator(
 
     ``time_spent``: share of the time for all of them that is over, 0 where there is no limit.
     """
-
-    def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
-        return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
-
     greatest = config.locator.robustness * _spread(store)
     for number, member in enumerate(locator.members):
-        begun, due = time_spent(), (number + 1) / len(locator.members)
-
-        def of_member(begun: float = begun, due: float = due) -> float:
-            return (time_spent() - begun) / (due - begun) if begun < due else 1.0
-
         stream = LOCATOR_STREAM + number * MEMBER_STRIDE
-        _train(member, config.locator, stream, change, store, config, device, of_member, Trial(greatest))
+        time_of_member = _time_of_member(time_spent, number, len(locator.members))
+        trial = Trial(greatest)
+        _train(member, config.locator, stream, _as_repainted(config), store, config, device, time_of_member, trial)
     locator.eval()
     elsewhere = [goes_by_elsewhere(member, store, device) for member in locator.members]
     order = sorted(range(len(elsewhere)), key=elsewhere.__getitem__)
     locator.rank(order, sum(share <= min(elsewhere) + ASTRAY for share in elsewhere))
 
 
+def train_picture_guide(
+    store: PictureStore, config: Config, bands: int, device: torch.device, time_spent: Callable[[], float]
+) -> PictureClassifier:
+    """A picture guide trained on the training pictures for ``config.picture_guide.steps`` steps, or until
+    ``time_spent()`` is 1."""
+    with seeded_networks(config.seed, GUIDE_STREAM):
+        guide = PictureClassifier(config.picture_guide, bands, config.image_size)
+    guide = guide.to(device).to(memory_format=torch.channels_last)
+    trial = Trial(config.locator.robustness * _spread(store))
+    _train(guide, config.picture_guide, GUIDE_STREAM, _as_repainted(config), store, config, device, time_spent, trial)
+    return guide
+
+
 def train_judge(
     store: PictureStore, config: Config, bands: int, device: torch.device, time_spent: Callable[[], float]
 ) -> Judge:
-    """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``time_spent()`` is 1."""
+    """A judge whose members were trained on the training pictures, one after the other, for ``config.judge.steps``
+    steps each, or for their part of the time until ``time_spent()`` is 1.
+
+    They are not tried with changes as those that guide are: such judges are kind to what is half repainted.
+    """
     with seeded_networks(config.seed, JUDGE_STREAM):
         judge = Judge(config.judge, bands, config.image_size).to(device).to(memory_format=torch.channels_last)
 
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return augment(x_BCHW, config.discriminator, draws)
 
-    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, time_spent, Trial(0.0))
-    return judge
+    for number, member in enumerate(judge.members):
+        stream = JUDGE_STREAM + number * MEMBER_STRIDE
+        time_of_member = _time_of_member(time_spent, number, len(judge.members))
+        _train(member, config.judge, stream, change, store, config, device, time_of_member, Trial(0.0))
+    return judge.eval()
 
 
 def told_apart(classifier: PlaceClassifier, store: PictureStore, device: torch.device) -> float:
@@ -109,6 +129,25 @@ def goes_by_elsewhere(classifier: PlaceClassifier, store: PictureStore, device: 
             hidden = torch.where(apart_HW <= HIDDEN, x_CHW.mean(dim=(1, 2), keepdim=True), x_CHW)
             left.append(float(torch.sigmoid(classifier.places(hidden[None])[0, row, column])))
     return float(np.mean(left))
+
+
+def drowns(locator: Locator, store: PictureStore, device: torch.device) -> bool:
+    """Whether the thing drowns in texture, by a trained locator: where it points, pictures WITH vary little more than
+    they do usually (`distmap.maps.edge_prominence`, median over pictures, of how far a pixel is from the picture's
+    median grey, times the smoothed probability of its place; below 3)."""
+    found = []
+    with torch.inference_mode():
+        for index, picture in enumerate(store.pictures):
+            if picture.label != WITH:
+                continue
+            x_BCHW = torch.from_numpy(store[index])[None].to(device)
+            places = F.interpolate(torch.sigmoid(locator.places(x_BCHW))[:, None], x_BCHW.shape[2:], mode="bilinear")
+            grey_HW = x_BCHW.mean(dim=1)[0].cpu().numpy()
+            place_HW = gaussian_filter(places[0, 0].cpu().numpy(), PLACE_SMOOTHING, mode="nearest")
+            prominence = edge_prominence(np.abs(grey_HW - np.median(grey_HW)) * place_HW, grey_HW, EDGE_RADIUS)
+            if prominence is not None:
+                found.append(prominence)
+    return bool(found) and float(np.median(found)) < STANDS_OUT
 
 
 class Trial:
@@ -149,6 +188,21 @@ class Trial:
             self.size = self.size * (1 - PACE) if self.size > least else 0.0
 
 
+def _time_of_member(time_spent: Callable[[], float], number: int, members: int) -> Callable[[], float]:
+    """Tells what part is over of one member's time, beginning now, where ``time_spent`` tells it of all of them."""
+    begun, due = time_spent(), (number + 1) / members
+    return lambda: (time_spent() - begun) / (due - begun) if begun < due else 1.0
+
+
+def _as_repainted(config: Config) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """What changes pictures as those are changed that the guides see while the generator is trained."""
+
+    def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
+        return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
+
+    return change
+
+
 def _spread(store: PictureStore) -> float:
     """The L2 norm of the pixels' standard deviation over (some of the) pictures."""
     count = len(store)
@@ -158,7 +212,7 @@ def _spread(store: PictureStore) -> float:
 
 def _train(
     network: nn.Module,
-    settings: JudgeConfig | LocatorConfig,
+    settings: JudgeConfig | LocatorConfig | PictureGuideConfig,
     stream: int,
     change: Callable[[Tensor, torch.Generator], Tensor],
     store: PictureStore,

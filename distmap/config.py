@@ -73,7 +73,7 @@ class LossConfig:
 
     adversary: Weight = 1.0
     guidance: Weight = 1.0
-    """How much it counts that the locator takes a repainted picture for its new class."""
+    """How much it counts that the classifiers that guide take a repainted picture for its new class."""
     fidelity: Weight = 10.0
     gradient: Weight = 5.0
     focused: Weight = 5.0
@@ -83,6 +83,8 @@ class LossConfig:
     """L1 of branch 1 where it paints a picture as the class that it has."""
     locality: Weight = 1.0
     """L1 between a picture and its repainting as the other class."""
+    locality_where_clear: Weight = 3.0
+    """The same where the classes can be told apart nearly always, so that what has to change is sure."""
     r1: Weight = 1.0
     r1_every: Count = 4
     """R1 is computed every so many steps, weighted up by as many."""
@@ -157,8 +159,8 @@ class LocatorConfig:
     band_mixing: Weight = 0.3
     """How far the colours of what it sees are changed; 0 where colour alone tells the classes apart."""
     robustness: Weight = 0.3
-    """Where it tells the classes apart nearly always, it learns to withstand changes of a picture up to this share of
-    the pictures' spread; 0: none."""
+    """Where they tell the classes apart nearly always, these classifiers and the picture guide learn to withstand
+    changes of a picture up to this share of the pictures' spread; 0: none."""
     steps: Count = 1000
     """Of each."""
     batch_size: Annotated[int, Ge(2)] = 16
@@ -167,12 +169,29 @@ class LocatorConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeConfig:
-    """The classifier, trained apart, that says what class a repainted picture looks like."""
+class PictureGuideConfig:
+    """The classifier of whole pictures that guides, too, where the classes are told apart nearly always and the thing
+    does not drown in texture."""
 
+    adversary: Weight = 2.0
+    """What ``losses.adversary`` is multiplied by where it guides."""
+    width: Count = 32
+    max_width: Count = 128
+    steps: Count = 300
+    batch_size: Annotated[int, Ge(2)] = 16
+    learning_rate: Positive = 2e-3
+    weight_decay: Weight = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """The classifiers, trained apart, whose mean says what class a repainted picture looks like."""
+
+    members: Count = 3
     width: Count = 16
     max_width: Count = 64
     steps: Count = 300
+    """Of each."""
     batch_size: Annotated[int, Ge(2)] = 32
     learning_rate: Positive = 2e-3
     weight_decay: Weight = 0.01
@@ -184,7 +203,7 @@ class StudentConfig:
 
     rounds: Annotated[int, Ge(0)] | Literal["auto"] = "auto"
     """How often one is trained; each after the first learns from the maps of the one before. 0: none; auto: once where
-    the edges in the pictures drown in texture, so that maps cannot follow them."""
+    the thing drowns in texture, so that maps cannot follow its edges."""
     encoder: str = "resnet18"
     """Of segmentation-models-pytorch, by its name there."""
     encoder_weights: Literal["imagenet"] | None = None
@@ -221,6 +240,7 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     map: MapConfig = field(default_factory=MapConfig)
     locator: LocatorConfig = field(default_factory=LocatorConfig)
+    picture_guide: PictureGuideConfig = field(default_factory=PictureGuideConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from distmap.budget import CHOICE_SHARE, JUDGE_SHARE, LOCATOR_SHARE, Budget
+from distmap.budget import CHOICE_SHARE, GUIDE_SHARE, JUDGE_SHARE, LOCATOR_SHARE, Budget
 from distmap.calibration import DETECTOR, write_detector
-from distmap.choice import Choice, choose, edges_drown
+from distmap.choice import Choice, choose
 from distmap.config import Config, read_yaml, resolve, to_yaml, validate
 from distmap.devices import pick_device
 from distmap.files import read_json, write_text
@@ -49,7 +49,6 @@ BREAKDOWNS = 3  # from which a training is taken back to its last state
 CANDIDATE_SHARES = (0.5, 0.75)  # of the training, after which the weights are kept to choose from
 CHOICE_VIEWS = 200  # of pictures of each class to choose by
 CLEAR_VIEWS = 100  # of pictures of each class, by which it is seen whether they can be told apart
-EDGE_PICTURES = 20  # of those WITH, by which it is seen whether edges stand out
 SHEET_ROWS = 8
 BATCHES_STREAM = 2
 
@@ -116,7 +115,7 @@ def fit(
 def _fit(
     run: Path, config: Config, split: Split, facts: Survey, device: Any, progress: Progress, clock: float
 ) -> DistinctionModel:
-    from distmap.classifiers import told_apart, train_judge, train_locator
+    from distmap.classifiers import drowns, told_apart, train_judge, train_locator, train_picture_guide
     from distmap.training import Trainer
 
     trainer = Trainer(config, facts.scaling.bands, device)
@@ -137,16 +136,18 @@ def _fit(
     few = few_of_each(split.kept_out, CLEAR_VIEWS)
     unseen = PictureStore(few, facts.scaling, config.image_size, cache_mb=0)
     enough = all(sum(picture.label == label for picture in few) >= ENOUGH for label in (WITH, WITHOUT))
-    clear = enough and told_apart(trainer.locator.guide, unseen, device) >= CLEAR
-    few_with = [picture for picture in few_of_each(split.kept_out, EDGE_PICTURES) if picture.label == WITH]
-
-    def texture() -> bool:
-        """By the weights of half-way, which a state holds: a resumed fit decides as an uninterrupted one."""
-        generator = copy.deepcopy(trainer.average)
-        generator.load_state_dict(trainer.candidates[min(trainer.candidates)])
-        return edges_drown(DistinctionModel(config, facts, generator, trainer.locator, None, device), few_with)
-
-    _train(run, trainer, store, clear, shown, snapshot, texture, progress, budget)
+    trainer.clear = enough and told_apart(trainer.locator.guide, unseen, device) >= CLEAR
+    textured = drowns(trainer.locator, unseen, device)
+    if budget.rounds is None:
+        budget.rounds = int(textured)
+        if textured:
+            progress.say("the thing drowns in texture: a student will learn the outlines")
+    if trainer.clear and not textured and trainer.steps == 0:
+        progress.update("learning whole pictures", 0, {})
+        trainer.picture_guide = train_picture_guide(
+            store, config, facts.scaling.bands, device, budget.time_for(GUIDE_SHARE)
+        )
+    _train(run, trainer, store, shown, snapshot, progress, budget)
     if trainer.steps == 0:
         limit = config.training.time_limit
         raise ValueError(f"--time-limit: {limit} s were over before the first step; use --resume and give more time")
@@ -174,18 +175,12 @@ def _train(
     run: Path,
     trainer: Trainer,
     store: PictureStore,
-    clear: bool,
     shown: list[LabelledPicture],
     snapshot: Callable[[], DistinctionModel],
-    texture: Callable[[], bool],
     progress: Progress,
     budget: Budget,
 ) -> None:
-    """The loop: until the steps are done or the time is up, with logs, sample sheets and saved states on the way.
-
-    ``clear``: see ``distmap.health.diagnose``. Half-way, where that is open, it decides whether a student is to come:
-    where ``texture()``.
-    """
+    """The loop: until the steps are done or the time is up, with logs, sample sheets and saved states on the way."""
     import torch
 
     config = trainer.config
@@ -201,10 +196,6 @@ def _train(
     with stop_on_interrupt() as stopping, recorder:
         trainer.save_state(run / STATE, budget.seconds)
         while True:
-            if budget.rounds is None and trainer.candidates:
-                budget.rounds = int(texture())
-                if budget.rounds:
-                    progress.say(f"step {trainer.steps}: edges drown in texture: a student will learn the outlines")
             share = budget.trained(trainer.steps)
             if share >= 1 or stopping.is_set():
                 break
@@ -221,7 +212,7 @@ def _train(
                 recorder.record(trainer.steps, budget.seconds, figures)
                 progress.update("training", share, {"step": trainer.steps} | figures)
             if trainer.steps % CHECK_EVERY == 0:
-                for line in trainer.check_up(clear=clear):
+                for line in trainer.check_up():
                     progress.say(line)
             if sum(share >= due for due in CANDIDATE_SHARES) > len(trainer.candidates):
                 trainer.keep_candidate()

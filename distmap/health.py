@@ -15,7 +15,7 @@ from distmap.config import LossConfig
 CHECK_EVERY = 100  # steps
 FIRST_CHECK = 200  # steps; before, nothing has had time to form
 TIMES = 3  # that most remedies are tried
-FORTHRIGHT = 0.5  # share of repaintings that the locator must take for their new class
+FORTHRIGHT = 0.5  # share of repaintings that the guides must take for their new class
 CONFINED = 0.35  # mean change, of a range of 2, beyond which more than the thing is repainted
 BEATEN = 8.0  # margin of the discriminator from which on the generator learns nothing from it
 PATIENCE = 0.4  # steps times learning rate, from which to twice which the discriminator must have learnt something
@@ -41,7 +41,7 @@ class Remedy:
 def diagnose(means: Mapping[str, float], weights: LossConfig, learnt: float, *, clear: bool) -> list[Remedy]:
     """Remedies for what the means over recent steps of a training show.
 
-    ``convinced``: share of repaintings that the locator takes for their new class; ``change``: mean absolute difference
+    ``convinced``: share of repaintings that the guides take for their new class; ``change``: mean absolute difference
     of a picture and its repainting as the other class; ``margin``: mean logit of real minus repainted pictures.
     ``learnt``: steps so far times the discriminator's learning rate. ``clear``: the classes can be told apart nearly
     always; where they cannot, there is little to be found, and with less R1 maps got worse (see docs/results.md).

@@ -1,4 +1,5 @@
-"""The networks: a generator of branches that add up to a picture, its discriminator, the locator and the judge.
+"""The networks: a generator of branches that add up to a picture, its discriminator, the locator and classifiers of
+whole pictures.
 
 The generator is StarGAN v2's, changed as arXiv 2305.02899 says: styles come from the class identity alone through a
 mapping network, n sub-generators paint n pictures that are summed, and U-net skips carry detail. One encoder serves all
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig, LocatorConfig
+from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig, LocatorConfig, PictureGuideConfig
 
 CLASSES = 2
 FAINT = 0.1  # what the last layer of branch 1 is multiplied by at the start
@@ -224,10 +225,10 @@ class Discriminator(nn.Module):
         return logits
 
 
-class Judge(nn.Module):
-    """A small classifier, WITHOUT against WITH, trained apart from the generator: B x C x H x W -> B x 2 logits."""
+class PictureClassifier(nn.Module):
+    """A small classifier of whole pictures, WITHOUT against WITH: B x C x H x W -> B x 2 logits."""
 
-    def __init__(self, config: JudgeConfig, bands: int, image_size: int) -> None:
+    def __init__(self, config: JudgeConfig | PictureGuideConfig, bands: int, image_size: int) -> None:
         super().__init__()
         depth = max(1, (image_size // 8).bit_length() - 1)
         widths = level_widths(config.width, config.max_width, depth)
@@ -241,6 +242,21 @@ class Judge(nn.Module):
         h = F.leaky_relu(self.blocks(self.enter(x_BCHW)), 0.2)
         logits: Tensor = self.heads(torch.cat([h.mean(dim=(2, 3)), h.amax(dim=(2, 3))], dim=1))
         return logits
+
+
+class Judge(nn.Module):
+    """Several picture classifiers that were trained apart, whose mean logits are the verdict: B x C x H x W -> B x 2.
+
+    What one alone says of a picture that is half repainted depends on where its training started.
+    """
+
+    def __init__(self, config: JudgeConfig, bands: int, image_size: int) -> None:
+        super().__init__()
+        members = nn.ModuleList(PictureClassifier(config, bands, image_size) for _ in range(config.members))
+        self.members = cast("Sequence[PictureClassifier]", members)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return torch.stack([member(x_BCHW) for member in self.members]).mean(dim=0)
 
 
 class PlaceClassifier(nn.Module):

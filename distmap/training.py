@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from distmap import losses
 from distmap.augment import augment, mix_bands
@@ -20,7 +20,7 @@ from distmap.config import Config, TrainingConfig
 from distmap.devices import pick_precision
 from distmap.files import replacing
 from distmap.health import CHECK_EVERY, FIRST_CHECK, diagnose
-from distmap.networks import Discriminator, Generator, Locator
+from distmap.networks import Discriminator, Generator, Locator, PictureClassifier
 from distmap.seeding import seeded_networks, step_generator
 
 NETWORKS_STREAM, DRAWS_STREAM = 3, 4
@@ -31,14 +31,18 @@ class Trainer:
     """The branched GAN in training.
 
     ``step`` makes one discriminator and one generator update; ``average`` is the generator's exponential moving
-    average, which is what a run keeps. The guide of ``locator`` guides the generator: a repainted picture shall look to
-    it like its new class; train the locator before the first step. ``candidates``: earlier states of ``average``, by
-    step, to choose from. All draws depend on (seed, step) alone.
+    average, which is what a run keeps. The guide of ``locator`` and, as soon as there is one, ``picture_guide`` guide
+    the generator: a repainted picture shall look to them like its new class; train the locator before the first step.
+    ``clear``: see ``distmap.health.diagnose``; it is for the caller to say. ``candidates``: earlier states of
+    ``average``, by step, to choose from. All draws depend on (seed, step) alone.
     """
 
     def __init__(self, config: Config, bands: int, device: torch.device) -> None:
         self.config = config
+        self.bands = bands
         self.steps = 0
+        self.clear = False
+        self.picture_guide: PictureClassifier | None = None
         self.candidates: dict[int, dict[str, Tensor]] = {}
         self._factors = dict.fromkeys(("guidance", "locality", "r1", "discriminator_rate", "rate"), 1.0)
         self._remedies: dict[str, int] = {}
@@ -93,42 +97,43 @@ class Trainer:
         seen = augment(swapped, self.config.discriminator, draws)
         fake_logits = self._logits(seen, 1 - y)
         self._discriminator.requires_grad_(True)
+        shown = mix_bands(seen, self.config.locator.band_mixing, draws)
         with self._fabric.autocast():
-            verdicts = self.locator.guide(mix_bands(seen, self.config.locator.band_mixing, draws))
+            verdicts = [guide(shown) for guide in self._guides()]
+        guidance = torch.stack([losses.classification(logits, 1 - y) for logits in verdicts]).sum()
         change = losses.locality(swapped, x_BCHW)
+        adversary = weights.adversary * (1.0 if self.picture_guide is None else self.config.picture_guide.adversary)
+        locality = weights.locality_where_clear if self.clear else weights.locality
         generator_terms = {
-            "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),
-            "guidance": factors["guidance"] * weights.guidance * losses.classification(verdicts, 1 - y),
+            "adversary": adversary * losses.generator_nonsaturating(fake_logits),
+            "guidance": factors["guidance"] * weights.guidance * guidance,
             "fidelity": weights.fidelity * losses.fidelity(same, x_BCHW),
             "gradient": weights.gradient * losses.gradient_fidelity(same, x_BCHW),
             "focused": weights.focused * losses.focused_fidelity(same, x_BCHW, own[:, 0]),
             "overlap": weights.overlap * losses.overlap(own),
             "energy": weights.energy * losses.energy_imbalance(own),
             "sparsity": weights.sparsity * losses.sparsity(own[:, 0]),
-            "locality": factors["locality"] * weights.locality * change,
+            "locality": factors["locality"] * locality * change,
         }
         self._generator_optimiser.zero_grad()
         self._fabric.backward(torch.stack(list(generator_terms.values())).sum())
         self._generator_optimiser.step()
         self.steps += 1
         self._update_average()
-        convinced = (verdicts.argmax(dim=1) == 1 - y).float().mean()
+        convinced = torch.stack([logits.argmax(dim=1) == 1 - y for logits in verdicts]).float().mean()
         terms |= generator_terms | {"change": change, "convinced": convinced}
         for name in ("margin", "change", "convinced"):
             self._recent[name] = self._recent.get(name, 0.0) + float(terms[name].detach()) / CHECK_EVERY
         return {name: value.detach() for name, value in terms.items()}
 
-    def check_up(self, *, clear: bool) -> list[str]:
-        """Look at the last ``CHECK_EVERY`` steps, mend what can be mended, and say so, a line each.
-
-        ``clear``: see ``distmap.health.diagnose``.
-        """
+    def check_up(self) -> list[str]:
+        """Look at the last ``CHECK_EVERY`` steps, mend what can be mended, and say so, a line each."""
         recent, self._recent = self._recent, {}
         if self.steps < FIRST_CHECK:
             return []
         lines = []
         learnt = self.steps * self.config.training.discriminator_rate
-        for remedy in diagnose(recent, self.config.losses, learnt, clear=clear):
+        for remedy in diagnose(recent, self.config.losses, learnt, clear=self.clear):
             tried = self._remedies.get(remedy.name, 0)
             if tried < remedy.times:
                 self._remedies[remedy.name] = tried + 1
@@ -139,6 +144,10 @@ class Trainer:
     def slow_down(self, factor: float) -> None:
         """Multiply all learning rates from now on."""
         self._factors["rate"] *= factor
+
+    def _guides(self) -> list[nn.Module]:
+        """The classifiers that the generator has to convince."""
+        return [self.locator.guide] if self.picture_guide is None else [self.locator.guide, self.picture_guide]
 
     def _discriminator_step(
         self, real_BCHW: Tensor, fake_BCHW: Tensor, y: Tensor, draws: torch.Generator
@@ -193,6 +202,7 @@ class Trainer:
     def save_state(self, path: Path, seconds: float) -> None:
         """Write everything that going on needs, in one move; ``seconds`` is the time spent so far."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
+        state["picture_guide"] = None if self.picture_guide is None else self.picture_guide.state_dict()
         progress = {"steps": self.steps, "seconds": seconds, "candidates": self.candidates}
         progress |= {"factors": self._factors, "remedies": self._remedies, "recent": self._recent}
         with replacing(path) as temporary:
@@ -204,6 +214,12 @@ class Trainer:
             state: dict[str, Any] = torch.load(path, map_location=self._fabric.device, weights_only=True)
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
+            self.picture_guide = None
+            if state["picture_guide"] is not None:
+                guide = PictureClassifier(self.config.picture_guide, self.bands, self.config.image_size)
+                guide.load_state_dict(state["picture_guide"])
+                guide = guide.to(self._fabric.device).to(memory_format=torch.channels_last)
+                self.picture_guide = guide.eval().requires_grad_(False)
             self.candidates = dict(state["candidates"])
             self._factors = state["factors"]
             self._remedies, self._recent = state["remedies"], state["recent"]

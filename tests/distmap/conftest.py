@@ -18,6 +18,7 @@ TINY = {
     "training": {"steps": 4, "time_limit": None, "precision": "32"},
     "locator": {"steps": 2, "batch_size": 4, "width": 8},
     "student": {"rounds": 0},
+    "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
 }
 

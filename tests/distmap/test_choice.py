@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from distmap.choice import Choice, choose, edges_drown, separation, strength
+from distmap.choice import Choice, choose, separation, strength
 from distmap.config import resolve
 from distmap.folders import WITH, WITHOUT, LabelledPicture
 from distmap.images import PictureFile
@@ -126,9 +126,3 @@ def test_edges_are_followed_where_they_stand_out_in_pictures_with(
     choice = chosen(model)
     assert choice.follow_edges is expected
     assert choice.kind == ("placed" if expected else "plain")
-    assert edges_drown(model, files()) is not expected
-
-
-def test_edges_do_not_drown_where_maps_have_none() -> None:
-    empty: Any = Model(changes=(0.0,) * 4, places=(UNSURE,) * 4)
-    assert not edges_drown(empty, files())

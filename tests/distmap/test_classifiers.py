@@ -6,11 +6,20 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from distmap.classifiers import Trial, goes_by_elsewhere, told_apart, train_judge, train_locator
+from distmap.classifiers import (
+    Trial,
+    drowns,
+    goes_by_elsewhere,
+    told_apart,
+    train_judge,
+    train_locator,
+    train_picture_guide,
+)
 from distmap.config import Config, resolve
 from distmap.folders import PictureStore, batches, list_folders
 from distmap.images import Scaling
@@ -24,7 +33,7 @@ SCALING = Scaling(low=(60.0,), high=(250.0,), dtype="uint8")
 
 def config(tiny: dict[str, Any], steps: int, **top: Any) -> Config:
     settings = copy.deepcopy(tiny) | top
-    settings["judge"] |= {"steps": steps, "batch_size": 8}
+    settings["judge"] |= {"members": 1, "steps": steps, "batch_size": 8}
     settings["locator"] |= {"steps": steps, "batch_size": 8}
     return resolve(overrides=settings)
 
@@ -45,10 +54,35 @@ def test_it_tells_the_classes_apart(pictures: tuple[Path, Path], tiny: dict[str,
 def test_same_seed_same_judge(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
     known = store(pictures)
     first, second, other = (
-        train_judge(known, config(tiny, 2, seed=seed), 1, CPU, lambda: 0.0).heads.weight for seed in (0, 0, 1)
+        train_judge(known, config(tiny, 2, seed=seed), 1, CPU, lambda: 0.0).members[0].heads.weight
+        for seed in (0, 0, 1)
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def test_the_picture_guide_learns_the_classes_and_is_tried_with_changes_but_the_judge_is_not(
+    pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = store(pictures)
+    x = torch.from_numpy(np.stack([known[index] for index in range(len(known))]))
+    greatest: list[float] = []
+
+    class Noted(Trial):
+        def __init__(self, size: float) -> None:
+            greatest.append(size)
+            super().__init__(size)
+
+    monkeypatch.setattr("distmap.classifiers.Trial", Noted)
+    settings = copy.deepcopy(tiny)
+    settings["picture_guide"] |= {"steps": 60}
+    guide = train_picture_guide(known, resolve(overrides=settings), 1, CPU, lambda: 0.0)
+    assert not guide.training
+    assert not any(parameter.requires_grad for parameter in guide.parameters())
+    assert guide(x).argmax(dim=1).tolist() == [picture.label for picture in known.pictures]
+    train_judge(known, config(tiny, 1), 1, CPU, lambda: 0.0)
+    spread = float(np.linalg.norm(x.numpy().std(axis=0)))
+    assert greatest == [pytest.approx(0.3 * spread), 0.0]
 
 
 def test_it_stops_when_time_is_up(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
@@ -119,6 +153,34 @@ def test_members_share_the_time_and_see_other_batches(
     second = rates.index(min(rates[10:]), 10)
     for shares in (rates[:second], rates[second:]):
         np.testing.assert_allclose(shares, np.linspace(0, 1, len(shares) + 2)[1:-1], atol=0.02)
+
+
+class Pointing(Locator):
+    """Is sure of the places of the block that the pictures WITH hold, and of no other."""
+
+    def places(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        logits = torch.full((len(x_BCHW), 8, 8), -9.0)
+        logits[:, 3:5, 3:5] = 9.0
+        return logits
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(2, False), (60, True)])
+def test_a_thing_drowns_where_the_texture_is_as_strong(
+    tmp_path: Path, tiny: dict[str, Any], noise: float, expected: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            picture = 100 + noise * rng.standard_normal((32, 32))
+            if name == "with":
+                picture[12:20, 12:20] += 60
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), picture.clip(0, 255).astype(np.uint8))
+    known = store((tmp_path / "with", tmp_path / "without"))
+    pointing = Pointing(config(tiny, 1).locator, 1)
+    assert drowns(pointing, known, CPU) is expected
+    empty = PictureStore([], SCALING, 32, cache_mb=0)
+    assert not drowns(pointing, empty, CPU)
 
 
 class Beside(PlaceClassifier):

@@ -24,7 +24,8 @@ from safetensors.torch import load_file
 import distmap
 from distmap.choice import Choice
 from distmap.fitting import LOG_EVERY, stop_on_interrupt
-from distmap.folders import WITH, LabelledPicture
+from distmap.networks import Locator
+from distmap.training import Trainer
 
 Folders = tuple[Path, Path]
 Fit = Callable[..., Path]
@@ -428,34 +429,25 @@ def test_a_student_becomes_part_of_the_run(
 
 
 @pytest.mark.parametrize("drown", [True, False])
-def test_a_student_comes_by_itself_where_edges_drown(
+def test_a_student_comes_by_itself_where_the_thing_drowns(
     fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, drown: bool
 ) -> None:
     learn_from_faint_maps(monkeypatch)
-    asked = []
-
-    def edges_drown(_model: Any, pictures: list[LabelledPicture]) -> bool:
-        assert pictures
-        assert all(picture.label == WITH for picture in pictures)
-        asked.append(len(pictures))
-        return drown
-
-    monkeypatch.setattr("distmap.fitting.edges_drown", edges_drown)
+    monkeypatch.setattr("distmap.classifiers.drowns", lambda *_: drown)
     run = fit(overrides={**tiny, "student": {**STUDENT, "rounds": "auto"}})
-    assert len(asked) == 1
     assert (json.loads((run / "detector.json").read_text())["map_kind"] == "student") == drown
 
 
-def test_a_resumed_run_decides_on_a_student_by_the_same_weights(
+def test_a_resumed_run_decides_on_a_student_by_the_same_locator(
     fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
 
-    def edges_drown(model: Any, _pictures: Any) -> bool:
-        seen.append(torch.cat([weight.flatten() for weight in model._generator.state_dict().values()]))
+    def drowns(locator: Locator, *_: Any) -> bool:
+        seen.append(torch.cat([weight.flatten() for weight in locator.state_dict().values()]))
         return False
 
-    monkeypatch.setattr("distmap.fitting.edges_drown", edges_drown)
+    monkeypatch.setattr("distmap.classifiers.drowns", drowns)
     settings = {**tiny, "student": {**STUDENT, "rounds": "auto"}, "training": {**tiny["training"], "steps": 6}}
     with monkeypatch.context() as broken:
         broken.setattr("distmap.classifiers.train_judge", lambda *_: 1 / 0)
@@ -464,6 +456,48 @@ def test_a_resumed_run_decides_on_a_student_by_the_same_weights(
     fit(overrides=settings, resume=True)
     first, second = seen
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("clear", "drown"), [(True, False), (True, True), (False, False)])
+def test_whole_pictures_guide_where_classes_are_clear_and_the_thing_stands_out(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, clear: bool, drown: bool
+) -> None:
+    classes_are(monkeypatch, clear=clear, drown=drown)
+    guided = []
+
+    def step(trainer: Trainer, *arguments: Any) -> dict[str, torch.Tensor]:
+        guided.append(trainer.picture_guide is not None)
+        return made(trainer, *arguments)
+
+    made = Trainer.step
+    monkeypatch.setattr(Trainer, "step", step)
+    fit(overrides=tiny)
+    assert set(guided) == {clear and not drown}
+
+
+def test_a_resumed_run_keeps_the_picture_guide(fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    classes_are(monkeypatch, clear=True, drown=False)
+    settings = {**tiny, "training": {**tiny["training"], "steps": 6, "save_every": 1e-9}}
+    whole = fit("whole", overrides=settings)
+
+    def crash(trainer: Trainer, *arguments: Any) -> dict[str, torch.Tensor]:
+        if trainer.steps == 5:
+            raise KeyboardInterrupt
+        return made(trainer, *arguments)
+
+    made = Trainer.step
+    with monkeypatch.context() as broken:
+        broken.setattr(Trainer, "step", crash)
+        with pytest.raises(KeyboardInterrupt):
+            fit("cut", overrides=settings)
+    monkeypatch.setattr("distmap.classifiers.train_picture_guide", lambda *_: 1 / 0)
+    assert same_weights(whole, fit("cut", overrides=settings, resume=True))
+
+
+def classes_are(monkeypatch: pytest.MonkeyPatch, *, clear: bool, drown: bool) -> None:
+    monkeypatch.setattr("distmap.classifiers.told_apart", lambda *_: float(clear))
+    monkeypatch.setattr("distmap.fitting.ENOUGH", 1)
+    monkeypatch.setattr("distmap.classifiers.drowns", lambda *_: drown)
 
 
 def test_a_crash_in_the_students_phase_loses_nothing(

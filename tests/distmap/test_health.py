@@ -77,7 +77,7 @@ def test_pictures_too_large_to_judge_have_no_flip_rate() -> None:
 
 def stepped(trainer: Trainer, recent: dict[str, float], steps: int) -> list[str]:
     trainer.steps, trainer._recent = steps, dict(recent)
-    return trainer.check_up(clear=True)
+    return trainer.check_up()
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,6 +105,8 @@ def test_a_remedy_changes_the_weight_and_is_tried_a_few_times(tiny: dict[str, An
 def test_r1_is_cut_once_where_the_discriminator_learns_little(tiny: dict[str, Any]) -> None:
     plain, cut = (Trainer(resolve(overrides=tiny), 1, torch.device("cpu")) for _ in range(2))
     patience = math.ceil(PATIENCE / cut.config.training.discriminator_rate)
+    assert stepped(cut, WELL | {"margin": 0.1}, patience) == []
+    cut.clear = True
     assert len(stepped(cut, WELL | {"margin": 0.1}, patience)) == 1
     assert stepped(cut, WELL | {"margin": 0.1}, patience) == []
     cut.steps = 0
@@ -116,7 +118,7 @@ def test_means_are_of_the_steps_since_the_last_look(tiny: dict[str, Any]) -> Non
     trainer = Trainer(resolve(overrides=tiny), 1, torch.device("cpu"))
     changes = [float(trainer.step(*batch(), 0.0)["change"]) for _ in range(2)]
     assert trainer._recent["change"] == pytest.approx(sum(changes) / CHECK_EVERY)
-    trainer.check_up(clear=True)
+    trainer.check_up()
     assert trainer._recent == {}
 
 
@@ -186,8 +188,8 @@ def test_classes_are_clear_where_enough_kept_out_pictures_are_told_apart(
     monkeypatch.setattr("distmap.fitting.ENOUGH", enough)
     monkeypatch.setattr("distmap.fitting.CHECK_EVERY", 1)
 
-    def check_up(_: Trainer, *, clear: bool) -> list[str]:
-        looked.append(clear)
+    def check_up(trainer: Trainer) -> list[str]:
+        looked.append(trainer.clear)
         return []
 
     monkeypatch.setattr(Trainer, "check_up", check_up)

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from distmap.config import Config, TrainingConfig, resolve
+from distmap.losses import classification
+from distmap.networks import PictureClassifier
 from distmap.training import Trainer, rate_factor
 
 CPU = torch.device("cpu")
@@ -141,6 +143,37 @@ def test_a_loaded_state_goes_on_as_if_nothing_had_happened(tiny: dict[str, Any],
     for number in range(3, 7):
         resumed.step(*batch(number), number / 7)
     assert same(weights(whole), weights(resumed))
+
+
+def test_a_picture_guide_has_to_be_convinced_as_well(tiny: dict[str, Any], tmp_path: Path) -> None:
+    plain, guided = (Trainer(config(tiny), 1, CPU) for _ in range(2))
+    guide = PictureClassifier(guided.config.picture_guide, 1, guided.config.image_size).eval().requires_grad_(False)
+    guided.picture_guide = guide
+    seen: list[torch.Tensor] = []
+    guide.register_forward_hook(lambda _, pictures, __: seen.append(pictures[0]))
+    before, after = (trainer.step(*batch(), 0.0) for trainer in (plain, guided))
+    verdict = float(classification(guide(seen[0].detach()), 1 - batch()[1]))
+    assert float(after["guidance"] - before["guidance"]) == pytest.approx(verdict, rel=1e-3)
+    assert float(after["adversary"]) == pytest.approx(2 * float(before["adversary"]), rel=1e-4)
+    assert float(after["locality"]) == float(before["locality"])
+    unchanged = {name: value.clone() for name, value in guide.state_dict().items()}
+    guided.step(*batch(1), 0.1)
+    assert same(unchanged, guide.state_dict())
+    guided.save_state(tmp_path / "latest.pt", 0.0)
+    resumed = Trainer(config(tiny, seed=1), 1, CPU)
+    resumed.load_state(tmp_path / "latest.pt")
+    assert resumed.picture_guide is not None
+    assert same(unchanged, resumed.picture_guide.state_dict())
+    plain.save_state(tmp_path / "latest.pt", 0.0)
+    resumed.load_state(tmp_path / "latest.pt")
+    assert resumed.picture_guide is None
+
+
+def test_where_classes_are_clear_repaintings_stay_nearer(tiny: dict[str, Any]) -> None:
+    unclear, clear = (Trainer(config(tiny), 1, CPU) for _ in range(2))
+    clear.clear = True
+    before, after = (float(trainer.step(*batch(), 0.0)["locality"]) for trainer in (unclear, clear))
+    assert after == pytest.approx(3 * before)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04", b"PK\x03\x04broken"])

@@ -27,6 +27,7 @@ TINY: dict[str, Any] = {
     "discriminator": {"width": 8, "max_width": 16},
     "training": {"steps": 2, "time_limit": None, "precision": "32"},
     "locator": {"steps": 2, "batch_size": 4, "width": 8},
+    "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     "student": {"rounds": 0, "encoder_depth": 3, "batch_size": 4},
 }

@@ -23,6 +23,7 @@ TINY = {
     "training": {"steps": 3, "precision": "32"},
     "locator": {"steps": 2, "batch_size": 4, "width": 8},
     "student": {"rounds": 0},
+    "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
 }
 

@@ -98,6 +98,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "locator": {"steps": 2, "batch_size": 4, "width": 8},
         "student": {"rounds": 0},
         "map": {"even_radius": 8},
+        "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
         "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     }
     distmap.fit(folder / "with", folder / "without", run=folder / "run", overrides=settings, device="cpu")
