@@ -23,7 +23,7 @@ from distmap.devices import autocast
 from distmap.folders import WITH, WITHOUT, PictureStore, batches
 from distmap.losses import classification
 from distmap.maps import edge_prominence
-from distmap.networks import Judge, Locator, PictureClassifier, PlaceClassifier
+from distmap.networks import Locator, PictureClassifier, PlaceClassifier
 from distmap.rates import one_cycle
 from distmap.seeding import seeded_networks, step_generator
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from distmap.config import Config, JudgeConfig, LocatorConfig, PictureGuideConfig
 
 JUDGE_STREAM, LOCATOR_STREAM, GUIDE_STREAM = 5, 6, 7
-MEMBER_STRIDE = 1000  # between the streams of members, past all others
+MEMBER_STRIDE = 1000  # between the streams of the locator's members, past all others
 NEARLY_ALWAYS = 0.95  # right about so many pictures, a classifier is tried harder
 PACE = 0.03  # by how much harder or easier from step to step
 LEAST_CHANGE = 0.01  # of the greatest
@@ -54,10 +54,13 @@ def train_locator(
     """
     greatest = config.locator.robustness * _spread(store)
     for number, member in enumerate(locator.members):
+        begun, due = time_spent(), (number + 1) / len(locator.members)
+
+        def of_member(begun: float = begun, due: float = due) -> float:
+            return (time_spent() - begun) / (due - begun) if begun < due else 1.0
+
         stream = LOCATOR_STREAM + number * MEMBER_STRIDE
-        time_of_member = _time_of_member(time_spent, number, len(locator.members))
-        trial = Trial(greatest)
-        _train(member, config.locator, stream, _as_repainted(config), store, config, device, time_of_member, trial)
+        _train(member, config.locator, stream, _as_repainted(config), store, config, device, of_member, Trial(greatest))
     locator.eval()
     elsewhere = [goes_by_elsewhere(member, store, device) for member in locator.members]
     order = sorted(range(len(elsewhere)), key=elsewhere.__getitem__)
@@ -69,9 +72,7 @@ def train_picture_guide(
 ) -> PictureClassifier:
     """A picture guide trained on the training pictures for ``config.picture_guide.steps`` steps, or until
     ``time_spent()`` is 1."""
-    with seeded_networks(config.seed, GUIDE_STREAM):
-        guide = PictureClassifier(config.picture_guide, bands, config.image_size)
-    guide = guide.to(device).to(memory_format=torch.channels_last)
+    guide = _new(config.picture_guide, GUIDE_STREAM, config, bands, device)
     trial = Trial(config.locator.robustness * _spread(store))
     _train(guide, config.picture_guide, GUIDE_STREAM, _as_repainted(config), store, config, device, time_spent, trial)
     return guide
@@ -79,23 +80,18 @@ def train_picture_guide(
 
 def train_judge(
     store: PictureStore, config: Config, bands: int, device: torch.device, time_spent: Callable[[], float]
-) -> Judge:
-    """A judge whose members were trained on the training pictures, one after the other, for ``config.judge.steps``
-    steps each, or for their part of the time until ``time_spent()`` is 1.
+) -> PictureClassifier:
+    """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``time_spent()`` is 1.
 
-    They are not tried with changes as those that guide are: such judges are kind to what is half repainted.
+    It is not tried with changes as those that guide are: such judges are kind to what is half repainted.
     """
-    with seeded_networks(config.seed, JUDGE_STREAM):
-        judge = Judge(config.judge, bands, config.image_size).to(device).to(memory_format=torch.channels_last)
+    judge = _new(config.judge, JUDGE_STREAM, config, bands, device)
 
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
         return augment(x_BCHW, config.discriminator, draws)
 
-    for number, member in enumerate(judge.members):
-        stream = JUDGE_STREAM + number * MEMBER_STRIDE
-        time_of_member = _time_of_member(time_spent, number, len(judge.members))
-        _train(member, config.judge, stream, change, store, config, device, time_of_member, Trial(0.0))
-    return judge.eval()
+    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, time_spent, Trial(0.0))
+    return judge
 
 
 def told_apart(classifier: PlaceClassifier, store: PictureStore, device: torch.device) -> float:
@@ -188,10 +184,12 @@ class Trial:
             self.size = self.size * (1 - PACE) if self.size > least else 0.0
 
 
-def _time_of_member(time_spent: Callable[[], float], number: int, members: int) -> Callable[[], float]:
-    """Tells what part is over of one member's time, beginning now, where ``time_spent`` tells it of all of them."""
-    begun, due = time_spent(), (number + 1) / members
-    return lambda: (time_spent() - begun) / (due - begun) if begun < due else 1.0
+def _new(
+    settings: JudgeConfig | PictureGuideConfig, stream: int, config: Config, bands: int, device: torch.device
+) -> PictureClassifier:
+    with seeded_networks(config.seed, stream):
+        network = PictureClassifier(settings, bands, config.image_size)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def _as_repainted(config: Config) -> Callable[[Tensor, torch.Generator], Tensor]:

@@ -83,8 +83,8 @@ class LossConfig:
     """L1 of branch 1 where it paints a picture as the class that it has."""
     locality: Weight = 1.0
     """L1 between a picture and its repainting as the other class."""
-    locality_where_clear: Weight = 3.0
-    """The same where the classes can be told apart nearly always, so that what has to change is sure."""
+    locality_in_texture: Weight = 3.0
+    """The same where the thing drowns in texture."""
     r1: Weight = 1.0
     r1_every: Count = 4
     """R1 is computed every so many steps, weighted up by as many."""
@@ -173,8 +173,6 @@ class PictureGuideConfig:
     """The classifier of whole pictures that guides, too, where the classes are told apart nearly always and the thing
     does not drown in texture."""
 
-    adversary: Weight = 2.0
-    """What ``losses.adversary`` is multiplied by where it guides."""
     width: Count = 32
     max_width: Count = 128
     steps: Count = 300
@@ -185,13 +183,11 @@ class PictureGuideConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
-    """The classifiers, trained apart, whose mean says what class a repainted picture looks like."""
+    """The classifier, trained apart, that says what class a repainted picture looks like."""
 
-    members: Count = 3
     width: Count = 16
     max_width: Count = 64
     steps: Count = 300
-    """Of each."""
     batch_size: Annotated[int, Ge(2)] = 32
     learning_rate: Positive = 2e-3
     weight_decay: Weight = 0.01

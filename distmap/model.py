@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from distmap.networks import Generator, Judge, Locator
+    from distmap.networks import Generator, Locator, PictureClassifier
     from distmap.student import Student
 
 WEIGHTS = "weights.safetensors"
@@ -104,7 +104,7 @@ class DistinctionModel:
         survey: Survey,
         generator: Generator,
         locator: Locator,
-        judge: Judge | None,
+        judge: PictureClassifier | None,
         device: torch.device,
         student: Student | None = None,
     ) -> None:
@@ -480,7 +480,7 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
     from safetensors import SafetensorError, safe_open
 
     from distmap.devices import pick_device
-    from distmap.networks import Generator, Judge, Locator
+    from distmap.networks import Generator, Locator, PictureClassifier
 
     run = Path(run)
     if not (run / "config.yaml").is_file():
@@ -509,7 +509,7 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
         generator.load_state_dict(_part(tensors, "generator."))
         locator = Locator(config.locator, survey.scaling.bands)
         locator.load_state_dict(_part(tensors, "locator."))
-        judge = Judge(config.judge, survey.scaling.bands, config.image_size)
+        judge = PictureClassifier(config.judge, survey.scaling.bands, config.image_size)
         judge.load_state_dict(_part(tensors, "judge."))
         student = None
         if any(name.startswith("student.") for name in tensors):

@@ -244,21 +244,6 @@ class PictureClassifier(nn.Module):
         return logits
 
 
-class Judge(nn.Module):
-    """Several picture classifiers that were trained apart, whose mean logits are the verdict: B x C x H x W -> B x 2.
-
-    What one alone says of a picture that is half repainted depends on where its training started.
-    """
-
-    def __init__(self, config: JudgeConfig, bands: int, image_size: int) -> None:
-        super().__init__()
-        members = nn.ModuleList(PictureClassifier(config, bands, image_size) for _ in range(config.members))
-        self.members = cast("Sequence[PictureClassifier]", members)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return torch.stack([member(x_BCHW) for member in self.members]).mean(dim=0)
-
-
 class PlaceClassifier(nn.Module):
     """A classifier, WITHOUT against WITH, that looks at each place by itself: B x C x H x W -> B x 2 logits.
 

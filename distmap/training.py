@@ -33,15 +33,16 @@ class Trainer:
     ``step`` makes one discriminator and one generator update; ``average`` is the generator's exponential moving
     average, which is what a run keeps. The guide of ``locator`` and, as soon as there is one, ``picture_guide`` guide
     the generator: a repainted picture shall look to them like its new class; train the locator before the first step.
-    ``clear``: see ``distmap.health.diagnose``; it is for the caller to say. ``candidates``: earlier states of
-    ``average``, by step, to choose from. All draws depend on (seed, step) alone.
+    ``clear``, ``textured``: see ``distmap.health.diagnose`` and ``distmap.classifiers.drowns``; they are for the caller
+    to say. ``candidates``: earlier states of ``average``, by step, to choose from. All draws depend on (seed, step)
+    alone.
     """
 
     def __init__(self, config: Config, bands: int, device: torch.device) -> None:
         self.config = config
         self.bands = bands
         self.steps = 0
-        self.clear = False
+        self.clear = self.textured = False
         self.picture_guide: PictureClassifier | None = None
         self.candidates: dict[int, dict[str, Tensor]] = {}
         self._factors = dict.fromkeys(("guidance", "locality", "r1", "discriminator_rate", "rate"), 1.0)
@@ -102,10 +103,9 @@ class Trainer:
             verdicts = [guide(shown) for guide in self._guides()]
         guidance = torch.stack([losses.classification(logits, 1 - y) for logits in verdicts]).sum()
         change = losses.locality(swapped, x_BCHW)
-        adversary = weights.adversary * (1.0 if self.picture_guide is None else self.config.picture_guide.adversary)
-        locality = weights.locality_where_clear if self.clear else weights.locality
+        locality = weights.locality_in_texture if self.textured else weights.locality
         generator_terms = {
-            "adversary": adversary * losses.generator_nonsaturating(fake_logits),
+            "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),
             "guidance": factors["guidance"] * weights.guidance * guidance,
             "fidelity": weights.fidelity * losses.fidelity(same, x_BCHW),
             "gradient": weights.gradient * losses.gradient_fidelity(same, x_BCHW),

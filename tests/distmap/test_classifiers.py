@@ -33,7 +33,7 @@ SCALING = Scaling(low=(60.0,), high=(250.0,), dtype="uint8")
 
 def config(tiny: dict[str, Any], steps: int, **top: Any) -> Config:
     settings = copy.deepcopy(tiny) | top
-    settings["judge"] |= {"members": 1, "steps": steps, "batch_size": 8}
+    settings["judge"] |= {"steps": steps, "batch_size": 8}
     settings["locator"] |= {"steps": steps, "batch_size": 8}
     return resolve(overrides=settings)
 
@@ -54,8 +54,7 @@ def test_it_tells_the_classes_apart(pictures: tuple[Path, Path], tiny: dict[str,
 def test_same_seed_same_judge(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
     known = store(pictures)
     first, second, other = (
-        train_judge(known, config(tiny, 2, seed=seed), 1, CPU, lambda: 0.0).members[0].heads.weight
-        for seed in (0, 0, 1)
+        train_judge(known, config(tiny, 2, seed=seed), 1, CPU, lambda: 0.0).heads.weight for seed in (0, 0, 1)
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)

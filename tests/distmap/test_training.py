@@ -154,8 +154,6 @@ def test_a_picture_guide_has_to_be_convinced_as_well(tiny: dict[str, Any], tmp_p
     before, after = (trainer.step(*batch(), 0.0) for trainer in (plain, guided))
     verdict = float(classification(guide(seen[0].detach()), 1 - batch()[1]))
     assert float(after["guidance"] - before["guidance"]) == pytest.approx(verdict, rel=1e-3)
-    assert float(after["adversary"]) == pytest.approx(2 * float(before["adversary"]), rel=1e-4)
-    assert float(after["locality"]) == float(before["locality"])
     unchanged = {name: value.clone() for name, value in guide.state_dict().items()}
     guided.step(*batch(1), 0.1)
     assert same(unchanged, guide.state_dict())
@@ -169,10 +167,10 @@ def test_a_picture_guide_has_to_be_convinced_as_well(tiny: dict[str, Any], tmp_p
     assert resumed.picture_guide is None
 
 
-def test_where_classes_are_clear_repaintings_stay_nearer(tiny: dict[str, Any]) -> None:
-    unclear, clear = (Trainer(config(tiny), 1, CPU) for _ in range(2))
-    clear.clear = True
-    before, after = (float(trainer.step(*batch(), 0.0)["locality"]) for trainer in (unclear, clear))
+def test_in_texture_repaintings_stay_nearer(tiny: dict[str, Any]) -> None:
+    plain, textured = (Trainer(config(tiny), 1, CPU) for _ in range(2))
+    textured.textured = True
+    before, after = (float(trainer.step(*batch(), 0.0)["locality"]) for trainer in (plain, textured))
     assert after == pytest.approx(3 * before)
 
 
