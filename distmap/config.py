@@ -83,8 +83,8 @@ class LossConfig:
     """L1 of branch 1 where it paints a picture as the class that it has."""
     locality: Weight = 1.0
     """L1 between a picture and its repainting as the other class."""
-    locality_in_texture: Weight = 3.0
-    """The same where the thing drowns in texture."""
+    locality_where_clear: Weight = 2.0
+    """The same where the classes are told apart nearly always, so that what has to change is sure."""
     r1: Weight = 1.0
     r1_every: Count = 4
     """R1 is computed every so many steps, weighted up by as many."""

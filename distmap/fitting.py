@@ -137,12 +137,12 @@ def _fit(
     unseen = PictureStore(few, facts.scaling, config.image_size, cache_mb=0)
     enough = all(sum(picture.label == label for picture in few) >= ENOUGH for label in (WITH, WITHOUT))
     trainer.clear = enough and told_apart(trainer.locator.guide, unseen, device) >= CLEAR
-    trainer.textured = drowns(trainer.locator, unseen, device)
+    textured = drowns(trainer.locator, unseen, device)
     if budget.rounds is None:
-        budget.rounds = int(trainer.textured)
-        if trainer.textured:
+        budget.rounds = int(textured)
+        if textured:
             progress.say("the thing drowns in texture: a student will learn the outlines")
-    if trainer.clear and not trainer.textured and trainer.steps == 0:
+    if trainer.clear and not textured and trainer.steps == 0:
         progress.update("learning whole pictures", 0, {})
         trainer.picture_guide = train_picture_guide(
             store, config, facts.scaling.bands, device, budget.time_for(GUIDE_SHARE)

@@ -33,16 +33,15 @@ class Trainer:
     ``step`` makes one discriminator and one generator update; ``average`` is the generator's exponential moving
     average, which is what a run keeps. The guide of ``locator`` and, as soon as there is one, ``picture_guide`` guide
     the generator: a repainted picture shall look to them like its new class; train the locator before the first step.
-    ``clear``, ``textured``: see ``distmap.health.diagnose`` and ``distmap.classifiers.drowns``; they are for the caller
-    to say. ``candidates``: earlier states of ``average``, by step, to choose from. All draws depend on (seed, step)
-    alone.
+    ``clear``: see ``distmap.health.diagnose``; it is for the caller to say. ``candidates``: earlier states of
+    ``average``, by step, to choose from. All draws depend on (seed, step) alone.
     """
 
     def __init__(self, config: Config, bands: int, device: torch.device) -> None:
         self.config = config
         self.bands = bands
         self.steps = 0
-        self.clear = self.textured = False
+        self.clear = False
         self.picture_guide: PictureClassifier | None = None
         self.candidates: dict[int, dict[str, Tensor]] = {}
         self._factors = dict.fromkeys(("guidance", "locality", "r1", "discriminator_rate", "rate"), 1.0)
@@ -103,7 +102,7 @@ class Trainer:
             verdicts = [guide(shown) for guide in self._guides()]
         guidance = torch.stack([losses.classification(logits, 1 - y) for logits in verdicts]).sum()
         change = losses.locality(swapped, x_BCHW)
-        locality = weights.locality_in_texture if self.textured else weights.locality
+        locality = weights.locality_where_clear if self.clear else weights.locality
         generator_terms = {
             "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),
             "guidance": factors["guidance"] * weights.guidance * guidance,
