@@ -84,7 +84,7 @@ class LossConfig:
     locality: Weight = 1.0
     """L1 between a picture and its repainting as the other class."""
     locality_where_clear: Weight = 2.0
-    """The same where the classes are told apart nearly always, so that what has to change is sure."""
+    """What it is multiplied by where the classes are told apart nearly always, so that what has to change is sure."""
     r1: Weight = 1.0
     r1_every: Count = 4
     """R1 is computed every so many steps, weighted up by as many."""

@@ -39,7 +39,7 @@ class Trainer:
 
     def __init__(self, config: Config, bands: int, device: torch.device) -> None:
         self.config = config
-        self.bands = bands
+        self._bands = bands
         self.steps = 0
         self.clear = False
         self.picture_guide: PictureClassifier | None = None
@@ -102,7 +102,7 @@ class Trainer:
             verdicts = [guide(shown) for guide in self._guides()]
         guidance = torch.stack([losses.classification(logits, 1 - y) for logits in verdicts]).sum()
         change = losses.locality(swapped, x_BCHW)
-        locality = weights.locality_where_clear if self.clear else weights.locality
+        locality = weights.locality * (weights.locality_where_clear if self.clear else 1.0)
         generator_terms = {
             "adversary": weights.adversary * losses.generator_nonsaturating(fake_logits),
             "guidance": factors["guidance"] * weights.guidance * guidance,
@@ -215,7 +215,7 @@ class Trainer:
                 part.load_state_dict(state[name])
             self.picture_guide = None
             if state["picture_guide"] is not None:
-                guide = PictureClassifier(self.config.picture_guide, self.bands, self.config.image_size)
+                guide = PictureClassifier(self.config.picture_guide, self._bands, self.config.image_size)
                 guide.load_state_dict(state["picture_guide"])
                 guide = guide.to(self._fabric.device).to(memory_format=torch.channels_last)
                 self.picture_guide = guide.eval().requires_grad_(False)

@@ -168,7 +168,8 @@ def test_a_picture_guide_has_to_be_convinced_as_well(tiny: dict[str, Any], tmp_p
 
 
 def test_where_classes_are_clear_repaintings_stay_nearer(tiny: dict[str, Any]) -> None:
-    unclear, clear = (Trainer(config(tiny), 1, CPU) for _ in range(2))
+    settings = config(tiny, losses={"locality": 0.5})
+    unclear, clear = (Trainer(settings, 1, CPU) for _ in range(2))
     clear.clear = True
     before, after = (float(trainer.step(*batch(), 0.0)["locality"]) for trainer in (unclear, clear))
     assert after == pytest.approx(2 * before)
