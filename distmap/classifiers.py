@@ -39,7 +39,7 @@ SPREAD_OF = 200  # pictures
 HIDDEN = 7  # pixels of the network around a place that are hidden to see whether a classifier looks there
 HIDDEN_IN = 64  # pictures WITH
 PLACE_SMOOTHING, EDGE_RADIUS = 3.0, 2  # pixels of the network
-STANDS_OUT = 3.0  # prominence from which a thing stands out of texture; `effect` has 1.5, all other sets 5 and more
+STANDS_OUT = 3.0  # prominence, with these lengths, from which a thing stands out; `effect` has 1.5, others 5 and more
 ASTRAY = 0.3  # members that go by elsewhere so much more than the best of them have no vote
 
 
