@@ -44,15 +44,21 @@ ASTRAY = 0.3  # members that go by elsewhere so much more than the best of them 
 
 
 def train_locator(
-    locator: Locator, store: PictureStore, config: Config, device: torch.device, time_spent: Callable[[], float]
+    locator: Locator,
+    store: PictureStore,
+    config: Config,
+    device: torch.device,
+    time_spent: Callable[[], float],
+    suffices: Callable[[PlaceClassifier], bool],
 ) -> None:
     """Train the members of the locator on the training pictures, one after the other, for ``config.locator.steps``
-    steps each, or for its part of the time; then let the one guide that least `goes_by_elsewhere`, and those vote that
-    hardly do so more.
+    steps each, or for its part of the time, or until one ``suffices``; then let the one guide that least
+    `goes_by_elsewhere`, and those vote that hardly do so more.
 
     ``time_spent``: share of the time for all of them that is over, 0 where there is no limit.
     """
     greatest = config.locator.robustness * _spread(store)
+    trained: list[PlaceClassifier] = []
     for number, member in enumerate(locator.members):
         begun, due = time_spent(), (number + 1) / len(locator.members)
 
@@ -61,10 +67,14 @@ def train_locator(
 
         stream = LOCATOR_STREAM + number * MEMBER_STRIDE
         _train(member, config.locator, stream, _as_repainted(config), store, config, device, of_member, Trial(greatest))
+        trained.append(member)
+        if suffices(member):
+            break
     locator.eval()
-    elsewhere = [goes_by_elsewhere(member, store, device) for member in locator.members]
-    order = sorted(range(len(elsewhere)), key=elsewhere.__getitem__)
-    locator.rank(order, sum(share <= min(elsewhere) + ASTRAY for share in elsewhere))
+    elsewhere = [goes_by_elsewhere(member, store, device) for member in trained]
+    order = sorted(range(len(trained)), key=elsewhere.__getitem__)
+    voting = sum(share <= min(elsewhere) + ASTRAY for share in elsewhere)
+    locator.rank([*order, *range(len(trained), len(locator.members))], voting)
 
 
 def train_picture_guide(

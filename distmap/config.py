@@ -152,7 +152,7 @@ class LocatorConfig:
 
     members: Count = 3
     """Classifiers, trained apart: the one whose places point best at what they see guides the generator, the mean of
-    those that point well says where."""
+    those that point well says where. Fewer are trained where one tells the classes apart nearly always."""
     width: Count = 32
     sharpness: Positive = 1.0
     """Of the pooling over places: towards 0 their mean counts, towards infinity the strongest place alone."""
@@ -206,15 +206,15 @@ class StudentConfig:
     """imagenet: start from weights that are downloaded; None: from random ones."""
     encoder_depth: Annotated[int, Ge(3), Le(5)] = 4
     """Halvings of the size."""
-    width: Count = 16
+    width: Count = 8
     """Channels of the decoder's finest level; doubled a level."""
     max_side: Annotated[int, Ge(32)] = 128
     """It sees pictures at their own size, up to this longer side."""
     low_share: Annotated[float, Gt(0), Le(1)] = 0.03
     """In pictures WITH, pixels below this share of the threshold are taken for free of the thing."""
-    steps: Count = 300
+    steps: Count = 600
     """Of a round."""
-    batch_size: Annotated[int, Ge(2)] = 16
+    batch_size: Annotated[int, Ge(2)] = 8
     learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.01
     time_share: Annotated[float, Gt(0), Lt(0.5)] = 0.25

@@ -41,6 +41,7 @@ from distmap.progress import Progress, Silent
 from distmap.self_training import learn_from_maps
 
 if TYPE_CHECKING:
+    from distmap.networks import PlaceClassifier
     from distmap.training import Trainer
 
 CONFIG, SPLIT, METRICS, STATE = "config.yaml", "split.json", "metrics.jsonl", "state/latest.pt"
@@ -130,13 +131,17 @@ def _fit(
     def snapshot() -> DistinctionModel:
         return DistinctionModel(config, facts, trainer.average, trainer.locator, None, device)
 
-    if trainer.steps == 0:
-        progress.update("finding places", 0, {})
-        train_locator(trainer.locator, store, config, device, budget.time_for(LOCATOR_SHARE))
     few = few_of_each(split.kept_out, CLEAR_VIEWS)
     unseen = PictureStore(few, facts.scaling, config.image_size, cache_mb=0)
     enough = all(sum(picture.label == label for picture in few) >= ENOUGH for label in (WITH, WITHOUT))
-    trainer.clear = enough and told_apart(trainer.locator.guide, unseen, device) >= CLEAR
+
+    def clear(classifier: PlaceClassifier) -> bool:
+        return enough and told_apart(classifier, unseen, device) >= CLEAR
+
+    if trainer.steps == 0:
+        progress.update("finding places", 0, {})
+        train_locator(trainer.locator, store, config, device, budget.time_for(LOCATOR_SHARE), clear)
+    trainer.clear = clear(trainer.locator.guide)
     textured = drowns(trainer.locator, unseen, device)
     if budget.rounds is None:
         budget.rounds = int(textured)

@@ -97,9 +97,19 @@ def locality(swapped_BCHW: Tensor, real_BCHW: Tensor) -> Tensor:
     return (swapped_BCHW - real_BCHW).abs().mean()
 
 
-def discriminator_logistic(real_logits_B: Tensor, fake_logits_B: Tensor) -> Tensor:
-    """The discriminator's logistic loss: ``softplus(-real) + softplus(fake)`` (StarGAN v2, eq. 1)."""
-    return F.softplus(-real_logits_B).mean() + F.softplus(fake_logits_B).mean()
+def discriminator_logistic(
+    real_logits_B: Tensor, fake_logits_B: Tensor, mismatched_logits_B: Tensor | None = None
+) -> Tensor:
+    """The discriminator's logistic loss: ``softplus(-real) + softplus(fake)`` (StarGAN v2, eq. 1).
+
+    ``mismatched_logits_B``: of real pictures by the head of the class that they are not of. Where they are given they
+    count as fakes, too, both kinds by half (Reed et al. 2016, algorithm 1), so that each head learns what its class
+    looks like before any repainting does.
+    """
+    fake = F.softplus(fake_logits_B).mean()
+    if mismatched_logits_B is not None:
+        fake = (fake + F.softplus(mismatched_logits_B).mean()) / 2
+    return F.softplus(-real_logits_B).mean() + fake
 
 
 def generator_nonsaturating(fake_logits_B: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ class Trainer:
 
         self._discriminator.requires_grad_(False)
         seen = augment(swapped, self.config.discriminator, draws)
-        fake_logits = self._logits(seen, 1 - y)
+        fake_logits = of_class(self._logits(seen), 1 - y)
         self._discriminator.requires_grad_(True)
         shown = mix_bands(seen, self.config.locator.band_mixing, draws)
         with self._fabric.autocast():
@@ -154,9 +154,11 @@ class Trainer:
         weights = self.config.losses
         penalised = weights.r1 > 0 and self.steps % weights.r1_every == 0
         seen = augment(real_BCHW, self.config.discriminator, draws).requires_grad_(penalised)
-        real_logits = self._logits(seen, y)
-        fake_logits = self._logits(augment(fake_BCHW, self.config.discriminator, draws), 1 - y)
-        terms = {"discriminator": losses.discriminator_logistic(real_logits, fake_logits)}
+        logits = self._logits(seen)
+        real_logits = of_class(logits, y)
+        fake_logits = of_class(self._logits(augment(fake_BCHW, self.config.discriminator, draws)), 1 - y)
+        mismatched = of_class(logits, 1 - y) if self.clear else None
+        terms = {"discriminator": losses.discriminator_logistic(real_logits, fake_logits, mismatched)}
         if penalised:
             terms["r1"] = self._factors["r1"] * weights.r1 * weights.r1_every * losses.r1_penalty(real_logits, seen)
         self._discriminator_optimiser.zero_grad()
@@ -164,14 +166,14 @@ class Trainer:
         self._discriminator_optimiser.step()
         return terms | {"margin": (real_logits.mean() - fake_logits.mean()).detach()}
 
-    def _logits(self, x_BCHW: Tensor, y: Tensor) -> Tensor:
-        """The logit of each picture's own head.
+    def _logits(self, x_BCHW: Tensor) -> Tensor:
+        """The discriminator's logits, B x 2.
 
         Past Fabric's wrapper, which would refuse the gradient that R1 takes of these logits.
         """
         with self._fabric.autocast():
             logits: Tensor = self._discriminator.module(x_BCHW)
-        return logits.gather(1, y[:, None])[:, 0]
+        return logits
 
     def _set_rates(self, factor: float) -> None:
         settings = self.config.training
@@ -238,6 +240,11 @@ class Trainer:
             "generator_optimiser": self._generator_optimiser.optimizer,
             "discriminator_optimiser": self._discriminator_optimiser.optimizer,
         }
+
+
+def of_class(logits_B2: Tensor, labels_B: Tensor) -> Tensor:
+    """The logit of each picture's head of that class."""
+    return logits_B2.gather(1, labels_B[:, None])[:, 0]
 
 
 def rate_factor(progress: float, settings: TrainingConfig) -> float:

@@ -151,6 +151,13 @@ def test_adversary() -> None:
     assert losses.generator_nonsaturating(fake).item() == pytest.approx(generator, rel=1e-6)
 
 
+def test_mismatched_pictures_are_half_of_the_fakes() -> None:
+    real, fake, mismatched = torch.tensor([2.0]), torch.tensor([-1.0]), torch.tensor([0.5])
+    fakes = (math.log1p(math.exp(-1)) + math.log1p(math.exp(0.5))) / 2
+    expected = math.log1p(math.exp(-2)) + fakes
+    assert losses.discriminator_logistic(real, fake, mismatched).item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_adversary_does_not_overflow() -> None:
     far = torch.tensor([1e4, -1e4])
     assert losses.discriminator_logistic(far, far).item() == pytest.approx(1e4)

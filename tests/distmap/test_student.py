@@ -19,7 +19,7 @@ from distmap.student import Student, new_student, student_side, train_student
 
 CPU = torch.device("cpu")
 SCALING = Scaling(low=(60.0,), high=(250.0,), dtype="uint8")
-SMALL = {"encoder_depth": 3}
+SMALL = {"encoder_depth": 3, "width": 16}
 
 
 def config(tiny: dict[str, Any], steps: int, **top: Any) -> Config:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from distmap import losses
 from distmap.config import Config, TrainingConfig, resolve
 from distmap.losses import classification
 from distmap.networks import PictureClassifier
@@ -62,6 +63,28 @@ def test_any_number_of_branches_trains(tiny: dict[str, Any], branches: int, stri
         moved = [name for name in after if name.startswith(part) and not torch.equal(before[name], after[name])]
         assert len(moved) > 0.8 * sum(name.startswith(part) for name in after), part
     assert trainer.steps == 2
+
+
+def test_pictures_count_as_fakes_of_the_other_class_where_classes_are_clear(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mismatched: list[torch.Tensor | None] = []
+    made = losses.discriminator_logistic
+
+    def noted(*logits: torch.Tensor | None) -> torch.Tensor:
+        mismatched.append(logits[2])
+        return made(*logits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(losses, "discriminator_logistic", noted)
+    trainer = Trainer(config(tiny, discriminator={"augment_shift": 0.0, "augment_contrast": 0.0}), 1, CPU)
+    trainer.step(*batch(), 0.0)
+    assert mismatched == [None]
+    trainer.clear = True
+    x, y = batch(1)
+    with torch.no_grad():
+        expected = trainer._discriminator.module(x)[torch.arange(4), 1 - y]
+    trainer.step(x, y, 0.0)
+    torch.testing.assert_close(mismatched[1], expected)
 
 
 @pytest.mark.parametrize("bands", [3, 5])
