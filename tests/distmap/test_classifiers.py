@@ -94,10 +94,18 @@ def never(_: PlaceClassifier) -> bool:
     return False
 
 
+def untrained(settings: Config) -> Locator:
+    with seeded_networks(settings.seed, 0):
+        return Locator(settings.locator, 1)
+
+
+def of_members(tiny: dict[str, Any], members: int, **locator: int) -> Config:
+    return resolve(overrides={**tiny, "locator": {**tiny["locator"], "members": members, **locator}})
+
+
 def locator(pictures: tuple[Path, Path], tiny: dict[str, Any], steps: int, seed: int = 0) -> Locator:
     settings = config(tiny, steps, seed=seed)
-    with seeded_networks(settings.seed, 0):
-        network = Locator(settings.locator, 1)
+    network = untrained(settings)
     train_locator(network, store(pictures), settings, CPU, lambda: 0.0, never)
     return network
 
@@ -127,10 +135,8 @@ def test_same_seed_same_locator(pictures: tuple[Path, Path], tiny: dict[str, Any
 def test_members_share_the_time_and_see_other_batches(
     pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = copy.deepcopy(tiny)
-    settings["locator"] |= {"members": 2, "steps": 10_000}
-    with seeded_networks(0, 0):
-        network = Locator(resolve(overrides=settings).locator, 1)
+    settings = of_members(tiny, 2, steps=10_000)
+    network = untrained(settings)
     rates: list[float] = []
     keys: list[tuple[int, int]] = []
     seconds = 0
@@ -150,7 +156,7 @@ def test_members_share_the_time_and_see_other_batches(
 
     monkeypatch.setattr("distmap.classifiers.one_cycle", noted_rate)
     monkeypatch.setattr("distmap.classifiers.batches", noted_batches)
-    train_locator(network, store(pictures), resolve(overrides=settings), CPU, time_spent, never)
+    train_locator(network, store(pictures), settings, CPU, time_spent, never)
     assert seconds == 100
     assert len(set(keys)) == 2
     second = rates.index(min(rates[10:]), 10)
@@ -209,14 +215,12 @@ def test_a_classifier_that_points_beside_goes_by_elsewhere(
 def test_the_member_that_points_best_guides_and_those_far_worse_have_no_vote(
     pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = copy.deepcopy(tiny)
-    settings["locator"] |= {"members": 4, "steps": 1, "batch_size": 8}
-    with seeded_networks(0, 0):
-        network = Locator(resolve(overrides=settings).locator, 1)
+    settings = of_members(tiny, 4, steps=1, batch_size=8)
+    network = untrained(settings)
     trained = list(network.members)
     elsewhere = dict(zip(map(id, trained), (0.45, 0.2, 0.55, 0.3), strict=True))
     monkeypatch.setattr("distmap.classifiers.goes_by_elsewhere", lambda member, *_: elsewhere[id(member)])
-    train_locator(network, store(pictures), resolve(overrides=settings), CPU, lambda: 0.0, never)
+    train_locator(network, store(pictures), settings, CPU, lambda: 0.0, never)
     assert list(network.members) == [trained[index] for index in (1, 3, 0, 2)]
     assert network.votes.tolist() == [1, 1, 1, 0]
 
@@ -224,16 +228,12 @@ def test_the_member_that_points_best_guides_and_those_far_worse_have_no_vote(
 def test_no_more_members_are_trained_once_one_suffices_and_those_left_have_no_vote(
     pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = copy.deepcopy(tiny)
-    settings["locator"] |= {"members": 4, "steps": 1, "batch_size": 8}
-    with seeded_networks(0, 0):
-        network = Locator(resolve(overrides=settings).locator, 1)
+    settings = of_members(tiny, 4, steps=1, batch_size=8)
+    network = untrained(settings)
     members, before = list(network.members), copy.deepcopy(network.state_dict())
     elsewhere = {id(members[0]): 0.5, id(members[1]): 0.1}
     monkeypatch.setattr("distmap.classifiers.goes_by_elsewhere", lambda member, *_: elsewhere[id(member)])
-    train_locator(
-        network, store(pictures), resolve(overrides=settings), CPU, lambda: 0.0, lambda member: member is members[1]
-    )
+    train_locator(network, store(pictures), settings, CPU, lambda: 0.0, lambda member: member is members[1])
     assert list(network.members) == [members[index] for index in (1, 0, 2, 3)]
     assert network.votes.tolist() == [1, 0, 0, 0]
     changed = [
