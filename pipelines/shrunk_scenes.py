@@ -15,7 +15,7 @@ from distmap.images import resize
 from pipelines.scenes.source import Pixels, Scene, SceneReader, Valid
 
 STRIP = 256  # rows at once when a whole scene is copied
-HALF_WAY = 1e-3  # of a grey
+HALF_WAY = 1e-3  # of a grey: more than sums of 8-bit greys are off by
 ROUNDING = 1e-3  # of a pixel: a pixel is valid when all of it is, but for rounding
 
 
@@ -56,7 +56,7 @@ class ShrunkReader:
         if (self.height, self.width) != (scene.height, scene.width):
             weights = _overlaps(first * step - top, step, count, bottom - top)
             shrunk = np.tensordot(weights, resize(pixels.astype(np.float32), bottom - top, self.width), 1)
-            # Half-way means upwards, whatever the CPU's sums are off by, so that strips are those of the whole.
+            # Half-way goes upwards: CPUs sum in other orders, and strips shall be those of the whole.
             pixels = np.floor(shrunk + 0.5 + HALF_WAY).astype(pixels.dtype)
             whole = np.tensordot(weights, resize(valid.astype(np.float32), bottom - top, self.width), 1)
             valid = whole >= 1 - ROUNDING
