@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distmap.folders import WITH, LabelledPicture, Split
-from distmap.images import fit_square
-from distmap.kept_out import calibrated
+from distmap.images import PictureFile, fit_square
+from distmap.kept_out import FEWEST, calibrated, few_of_each
 from distmap.progress import Progress
 from distmap.pseudo_labels import NEGATIVE, PseudoLabelledStore, pseudo_label
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distmap.model import DistinctionModel
 
 KIND = "student"  # of map, in detector.json
+AGREEMENT = 0.4  # below it a student has learnt too little to be listened to
 
 
 def learn_from_maps(
@@ -35,7 +36,8 @@ def learn_from_maps(
 
     Returns the model with the last student, and the detector of its maps. ``time_spent``: share of the time for all
     rounds that is over, 0 where there is no limit; a round that no time is left for is left out, and so is one for
-    which no picture WITH reaches the threshold: the line that says so begins with ``warning:``.
+    which no picture WITH reaches the threshold, and one whose student had too little time to learn what it was shown:
+    the line that says so begins with ``warning:``.
     """
     from distmap.student import new_student, student_side, train_student
 
@@ -55,10 +57,39 @@ def learn_from_maps(
 
         student = new_student(config, model.scaling.bands, number)
         train_student(student, store, config, model.device, number, of_round, progress)
-        model = model.with_student(student, config.student)
+        taught = model.with_student(student, config.student)
         # Those that it was trained on it has learnt by heart, so that they are not typical.
-        detector = calibrated(model, split.kept_out, split.kept_out, KIND, detector.step, progress)
+        candidate = calibrated(taught, split.kept_out, split.kept_out, KIND, detector.step, progress)
+        agreed = agreement((model, detector.threshold), (taught, candidate.threshold), split.kept_out)
+        if agreed < AGREEMENT:
+            progress.say(
+                f"warning: the student of round {number} finds little of what it was taught (dice {agreed:.2f}), "
+                "so the maps stay as they were; give more time"
+            )
+            break
+        model, detector = taught, candidate
     return model, detector
+
+
+def agreement(
+    teacher: tuple[DistinctionModel, float],
+    student: tuple[DistinctionModel, float],
+    pictures: Sequence[LabelledPicture],
+) -> float:
+    """Dice of what two models, each at its threshold, take in a few of the pictures WITH, over all their pixels.
+
+    0 where neither takes anything.
+    """
+    files = [picture.file for picture in few_of_each(pictures, FEWEST) if picture.label == WITH]
+    both = taken = 0
+    for masks in zip(*(_masks(model, threshold, files) for model, threshold in (teacher, student)), strict=True):
+        both += int(np.logical_and(*masks).sum())
+        taken += sum(int(mask_HW.sum()) for mask_HW in masks)
+    return 2 * both / taken if taken else 0.0
+
+
+def _masks(model: DistinctionModel, threshold: float, files: Sequence[PictureFile]) -> Iterator[NDArray[np.bool_]]:
+    return (result.map_HW >= threshold for result in model.map_files(files, explained=False))
 
 
 def _labelled(

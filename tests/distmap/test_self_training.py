@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import distmap
+import distmap.student
 from distmap.calibration import Detector
 from distmap.config import Config
 from distmap.folders import PictureStore, Split, list_folders, split_groups
 from distmap.images import PictureFile
 from distmap.model import DistinctionModel, PictureMap
-from distmap.self_training import learn_from_maps
+from distmap.self_training import agreement, learn_from_maps
 
 DETECTOR = Detector(
     threshold=0.5, low_threshold=0.5, false_alarm=0.01, rates=(), thresholds=(), pictures=2, map_kind="placed", step=4
@@ -108,6 +109,7 @@ def test_every_round_learns_from_the_maps_of_the_one_before(
         return label(maker, pictures, 1e-9, *rest)
 
     monkeypatch.setattr("distmap.self_training._labelled", spy)
+    monkeypatch.setattr("distmap.self_training.agreement", lambda *_: 1.0)
     _, detector = learn_from_maps(model, DETECTOR, split, config(model), 2, lambda: 0.0, Spoken())
     assert [with_student for with_student, _ in makers] == [False, True]
     assert makers[0][1] == DETECTOR.threshold
@@ -133,6 +135,46 @@ def test_a_round_that_no_time_is_left_for_is_left_out(
     assert spoken.lines == ["warning: no time left for round 1 of self-training; give more"]
 
 
+def test_a_student_that_has_learnt_too_little_is_not_listened_to(
+    model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "map_files", sure_of_the_block)
+    spoken = Spoken()
+    same, detector = learn_from_maps(model, DETECTOR, split, config(model, steps=1), 2, lambda: 0.0, spoken)
+    assert (same, detector) == (model, DETECTOR)
+    assert "round 2" not in " ".join(spoken.stages)
+    assert spoken.lines[-1].startswith("warning: the student of round 1 finds little of what it was taught (dice 0.")
+
+
+class Mapper:
+    """A model whose maps are 1 in the given columns of every picture."""
+
+    def __init__(self, columns: slice) -> None:
+        self.columns = columns
+        self.mapped: list[str] = []
+
+    def map_files(self, files: Sequence[PictureFile], *, explained: bool) -> Any:
+        assert not explained
+        for file in files:
+            self.mapped.append(file.name)
+            map_HW = np.zeros((4, 10), np.float32)
+            map_HW[:, self.columns] = 1
+            yield PictureMap(name=file.name, map_HW=map_HW, scores={})
+
+
+def test_agreement_is_the_dice_of_what_both_take_in_pictures_with(split: Split) -> None:
+    def agreed(first: slice, second: slice) -> float:
+        teacher: Any = Mapper(first)
+        value = agreement((teacher, 0.5), (cast("Any", Mapper(second)), 1.0), split.kept_out)
+        assert teacher.mapped == [picture.file.name for picture in split.kept_out if picture.label]
+        return value
+
+    assert agreed(slice(0, 4), slice(2, 8)) == pytest.approx(2 * 2 / (4 + 6))
+    assert agreed(slice(0, 4), slice(0, 4)) == 1
+    assert agreed(slice(0, 4), slice(5, 8)) == 0
+    assert agreed(slice(0, 0), slice(0, 0)) == 0
+
+
 def test_rounds_share_the_time(model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "map_files", sure_of_the_block)
     now = 0.2
@@ -146,5 +188,6 @@ def test_rounds_share_the_time(model: DistinctionModel, split: Split, monkeypatc
 
     monkeypatch.setattr("distmap.student.train_student", train)
     monkeypatch.setattr("distmap.self_training.calibrated", lambda *_: replace(DETECTOR, threshold=1e-9))
+    monkeypatch.setattr("distmap.self_training.agreement", lambda *_: 1.0)
     learn_from_maps(model, DETECTOR, split, config(model), 2, lambda: now, Spoken())
     assert asked == pytest.approx([0.15 / (0.5 - 0.2), 0.15 / (1 - 0.35)])
