@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,20 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Slice:
-    """A slice that was chosen: its number, its level (0 the lowest of the case, 1 the highest), its label."""
+    """A slice that was chosen: its number, its level (0 the lowest of the case, 1 the highest), its label.
+
+    ``part``: the hemisphere that it is of, ``left`` or ``right``; empty where slices are whole.
+    """
 
     case: str
     number: int
     level: float
     tumour: bool
+    part: str = ""
+
+    @property
+    def file_name(self) -> str:
+        return "_".join(filter(None, (self.case, f"{self.number:03d}", self.part))) + ".png"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +106,7 @@ def brats(
     min_tumour: int = 100,
     min_brain: float = 0.25,
     level_margin: float = 0.2,
+    hemispheres: bool = False,
     test: float = 0.2,
     test_cases: Sequence[str] = (),
     seed: int = 0,
@@ -125,6 +134,9 @@ def brats(
     level_margin
         Slices WITHOUT are kept where the level of some training slice WITH is no further away, as a share of the way
         from the lowest to the highest slice of a case, 0..1. Elsewhere anatomy alone would tell the folders apart.
+    hemispheres
+        Write both hemispheres of each slice, ``<case>_<slice>_{left,right}.png``, in place of the whole, each with its
+        own label; see `halved`. The areas that ``min_tumour`` and ``min_brain`` speak of are a hemisphere's then.
     test, test_cases
         Share of the patients for the test half, at least one; or the cases themselves.
 
@@ -151,7 +163,9 @@ def brats(
     chosen: list[Slice] = []
     for index, case in enumerate(found.complete):
         told.update("looking at cases", index / len(found.complete), {})
-        chosen += choose_slices(case.name, read_volume(case), min_tumour=min_tumour, min_brain=min_brain)
+        for part, volume in _parts(read_volume(case), hemispheres=hemispheres).items():
+            slices = choose_slices(case.name, volume, min_tumour=min_tumour, min_brain=min_brain)
+            chosen += [replace(piece, part=part) for piece in slices]
     tumour_levels = [piece.level for piece in chosen if piece.tumour and halves[piece.case] == "train"]
     kept = [piece for piece in chosen if piece.tumour or _is_near(piece.level, tumour_levels, level_margin)]
     train = [piece for piece in kept if halves[piece.case] == "train"]
@@ -165,7 +179,7 @@ def brats(
             told.update("writing slices", index / len(found.complete), {})
             pieces = [piece for piece in kept if piece.case == case.name]
             half = halves[case.name]
-            _write(unfinished / half, pieces, read_volume(case), truth=half == "test")
+            _write(unfinished / half, pieces, _parts(read_volume(case), hemispheres=hemispheres), truth=half == "test")
             for piece in pieces:
                 counts[half]["with" if piece.tumour else "without"] += 1
     return Slices(
@@ -305,6 +319,32 @@ def _square_size(shape: Sequence[int], spacing_HW: NDArray[np.float64]) -> tuple
     return height, width
 
 
+def _parts(volume: Volume, *, hemispheres: bool) -> dict[str, Volume]:
+    return halved(volume) if hemispheres else {"": volume}
+
+
+def halved(volume: Volume) -> dict[str, Volume]:
+    """The patient's right hemisphere, and the left one mirrored, so that both are seen as the right one is.
+
+    Every case of BraTS has a tumour, so slices without lie at other levels than slices with, and what the folders
+    differ in is anatomy. The other hemisphere lies at the same level. The cut is the middle of the box around the
+    brain; what lies outside of the box is cut off as well.
+    """
+    brain_ZHW = volume.picture_ZHW > 0
+    rows, columns = (np.flatnonzero(brain_ZHW.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    top, bottom, first, last = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    width = (last - first + 1) // 2
+
+    def side(values_ZHW: NDArray[Any], part: str) -> NDArray[Any]:
+        box_ZHW = values_ZHW[:, top:bottom, first:last]
+        return box_ZHW[..., :width] if part == "right" else box_ZHW[..., ::-1][..., :width]
+
+    return {
+        part: Volume(picture_ZHW=side(volume.picture_ZHW, part), tumour_ZHW=side(volume.tumour_ZHW, part))
+        for part in ("right", "left")
+    }
+
+
 def choose_slices(case: str, volume: Volume, *, min_tumour: int, min_brain: float) -> list[Slice]:
     """Slices with enough brain that hold enough tumour, or none at all."""
     brain_Z = np.count_nonzero(volume.picture_ZHW, axis=(1, 2))
@@ -339,9 +379,11 @@ def level_auroc(slices: Sequence[Slice]) -> float | None:
     return Ranking(share_L[levels[tumour]], share_L[levels[~tumour]]).auroc()
 
 
-def _write(half: Path, pieces: Sequence[Slice], volume: Volume, *, truth: bool) -> None:
+def _write(half: Path, pieces: Sequence[Slice], parts: Mapping[str, Volume], *, truth: bool) -> None:
     for piece in pieces:
-        name = f"{piece.case}_{piece.number:03d}.png"
-        write_picture(half / ("with" if piece.tumour else "without") / name, volume.picture_ZHW[piece.number])
+        volume = parts[piece.part]
+        folder = half / ("with" if piece.tumour else "without")
+        write_picture(folder / piece.file_name, volume.picture_ZHW[piece.number])
         if truth:
-            write_picture(half / "masks" / name, volume.tumour_ZHW[piece.number].astype(np.uint8) * 255)
+            mask_HW = volume.tumour_ZHW[piece.number].astype(np.uint8) * 255
+            write_picture(half / "masks" / piece.file_name, mask_HW)

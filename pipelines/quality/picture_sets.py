@@ -29,6 +29,7 @@ from pipelines.synthetic_sets import Split as SyntheticSplit
 
 SET = "set.json"
 SLICE_GROUP = r"^(.*)_\d+$"  # <patient>_<slice>, <case>_<slice>
+HEMISPHERE_GROUP = r"^(.*)_\d+_"  # <case>_<slice>_left
 PLACE_GROUP = r"^(.+?)__"  # <group>__<scene>, <group>__<scene>__<x>_<y>
 
 
@@ -149,6 +150,7 @@ class Cases:
 
     label: str
     split: Drawn
+    hemispheres: bool = False
 
     @property
     def source(self) -> str:
@@ -160,7 +162,7 @@ class Cases:
     def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> Halves:
         source = data / self.source
         halves = self.split.halves(case.name for case in find_cases(source, "flair").complete)
-        pipelines.brats(source, folder, test_cases=halves.test, progress=progress)
+        pipelines.brats(source, folder, hemispheres=self.hemispheres, test_cases=halves.test, progress=progress)
         return halves
 
 

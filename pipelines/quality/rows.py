@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from pipelines.quality.picture_sets import (
+    HEMISPHERE_GROUP,
     PLACE_GROUP,
     SLICE_GROUP,
     Cases,
@@ -252,20 +253,24 @@ def _real() -> Iterator[Row]:
             Score(name="pixel_ap"),
         ),
     )
-    yield Row(
-        name="brats",
-        part="targets",
-        title="Real: tumours in FLAIR slices (BRATS 2015), one case",
-        pictures=Cases(label="brats", split=Drawn(train_from=1)),
-        minutes=REAL_MINUTES,
-        scores=(
-            Score(name="dice", aim=0.80),
-            Score(name="dice_oracle"),
-            Score(name="pixel_ap"),
-            Score(name="flip_rate"),
-        ),
-        group=SLICE_GROUP,
-    )
+    for name, title, hemispheres, group in (
+        ("brats", "Real: tumours in FLAIR slices (BRATS 2015), one case", False, SLICE_GROUP),
+        ("brats-hemispheres", "Real: the same case, each hemisphere by itself", True, HEMISPHERE_GROUP),
+    ):
+        yield Row(
+            name=name,
+            part="targets",
+            title=title,
+            pictures=Cases(label=name, split=Drawn(train_from=1), hemispheres=hemispheres),
+            minutes=REAL_MINUTES,
+            scores=(
+                Score(name="dice", aim=0.80),
+                Score(name="dice_oracle"),
+                Score(name="pixel_ap"),
+                Score(name="flip_rate"),
+            ),
+            group=group,
+        )
 
 
 def _small_folders() -> Iterator[Row]:

@@ -15,10 +15,11 @@ from click.testing import CliRunner, Result
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from pipelines.brats_slices import Case, Volume, choose_slices, find_cases, level_auroc, read_volume
+from pipelines.brats_slices import Case, Volume, choose_slices, find_cases, halved, level_auroc, read_volume
 from pipelines.cli import main
 
 WIDTH, DEPTH, HEIGHT = 24, 30, 20  # right, front, up
+CLASSES = ("with", "without")
 Voxels = NDArray[np.int16]
 
 
@@ -119,6 +120,48 @@ class TestOrientation:
         )
         assert volume.picture_ZHW.shape == (2, 6, 4)
         assert volume.tumour_ZHW.any(axis=2).tolist() == [[False, False, True, True, False, False]] * 2
+
+
+class TestHemispheres:
+    def test_the_left_is_mirrored_and_the_middle_is_on_the_right(self) -> None:
+        picture = np.zeros((1, 4, 8), np.uint8)
+        picture[0, 1:3, 2:7] = [[11, 12, 13, 14, 15], [21, 22, 23, 24, 25]]  # five columns: the middle one is in both
+        tumour_ZHW = np.zeros_like(picture, bool)
+        tumour_ZHW[0, 2, 6] = True
+        parts = halved(Volume(picture_ZHW=picture, tumour_ZHW=tumour_ZHW))
+        assert parts["right"].picture_ZHW.tolist() == [[[11, 12, 13], [21, 22, 23]]]
+        assert parts["left"].picture_ZHW.tolist() == [[[15, 14, 13], [25, 24, 23]]]
+        assert not parts["right"].tumour_ZHW.any()
+        assert np.argwhere(parts["left"].tumour_ZHW).tolist() == [[0, 1, 0]]
+
+    def test_a_brain_of_one_column(self) -> None:
+        picture = np.zeros((1, 2, 3), np.uint8)
+        picture[0, 0, 0] = 7
+        parts = halved(Volume(picture_ZHW=picture, tumour_ZHW=picture > 0))
+        assert [part.picture_ZHW.tolist() for part in parts.values()] == [[[[7]]]] * 2
+
+    def test_each_has_its_own_label(self, tmp_path: Path) -> None:
+        source = tmp_path / "data"
+        labels = tumour(8, 11, side=6)  # in the patient's left half, columns 2 to 10 of the voxels
+        for name in ("a", "b"):
+            save(source / name / f"{name}_flair.nii.gz", brain())
+            save(source / name / f"{name}_seg.nii.gz", labels)
+        result = invoke(source, tmp_path / "set", "--hemispheres", "--min-tumour", 60, "--level-margin", 0)
+        assert result.exit_code == 0, result.stderr
+        for half, case in (("train", "a"), ("test", "b")):
+            case = next((tmp_path / "set" / half / "with").iterdir()).name[0]
+            slices = {f"{case}_{number:03d}" for number in range(8, 12)}
+            folders = {name: {path.stem for path in (tmp_path / "set" / half / name).iterdir()} for name in CLASSES}
+            assert folders["with"] == {f"{name}_left" for name in slices}
+            assert folders["without"] == {f"{name}_right" for name in slices}
+        masks = tmp_path / "set" / "test" / "masks"
+        assert {path.stem.removesuffix("_left").removesuffix("_right") for path in masks.iterdir()} == slices
+        # 6 x 12 voxels; the box around the brain begins at the third column and holds 18 x 26.
+        for path in masks.iterdir():
+            expected = np.zeros((26, 9), bool)
+            if path.stem.endswith("_left"):
+                expected[9:21, 2:8] = True
+            np.testing.assert_array_equal(read(path) > 0, expected)
 
 
 def test_grey_runs_between_percentiles_of_the_brain(tmp_path: Path) -> None:
