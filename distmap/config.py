@@ -69,8 +69,10 @@ class DiscriminatorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """Weights of the loss terms; see ``distmap.losses``."""
+    """Weights of the loss terms, and what they are taken of; see ``distmap.losses``."""
 
+    blend: Annotated[float, Ge(0), Le(1)] = 1.0
+    """How far branches 2 and on are mixed between the classes: 0 not at all, 1 up to wholly exchanged."""
     adversary: Weight = 1.0
     guidance: Weight = 1.0
     """How much it counts that the classifiers that guide take a repainted picture for its new class."""
@@ -81,6 +83,8 @@ class LossConfig:
     energy: Weight = 0.1
     sparsity: Weight = 2.0
     """L1 of branch 1 where it paints a picture as the class that it has."""
+    sparsity_rise: Share = 0.0
+    """First share of the training in which that weight rises linearly to its value."""
     locality: Weight = 1.0
     """L1 between a picture and its repainting as the other class."""
     locality_where_clear: Weight = 2.0

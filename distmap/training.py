@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from distmap import losses
 from distmap.augment import augment, mix_bands
-from distmap.config import Config, TrainingConfig
+from distmap.config import Config, LossConfig, TrainingConfig
 from distmap.devices import pick_precision
 from distmap.files import replacing
 from distmap.health import CHECK_EVERY, FIRST_CHECK, diagnose
@@ -75,7 +75,7 @@ class Trainer:
         )
 
     def step(self, x_BCHW: Tensor, labels_B: Tensor, progress: float) -> dict[str, Tensor]:
-        """One update of each network on a class-balanced batch; ``progress`` in 0..1 sets the learning rates.
+        """One update of each network on a class-balanced batch; ``progress`` in 0..1 sets rates and weights.
 
         Returns every loss term as weighted in its sum, and what ``distmap.health`` looks at, detached.
         """
@@ -87,7 +87,7 @@ class Trainer:
         self._set_rates(rate_factor(progress, self.config.training))
         self._generator.train()
         own, other = self._generator(x_BCHW, y)
-        alpha = torch.rand((2, len(y), own.shape[1]), generator=draws).to(own)
+        alpha = 1 - weights.blend * torch.rand((2, len(y), own.shape[1]), generator=draws).to(own)
         same = losses.blend_branches(own, other, alpha[0])
         swapped = losses.blend_branches(other, own, alpha[1])
 
@@ -111,7 +111,7 @@ class Trainer:
             "focused": weights.focused * losses.focused_fidelity(same, x_BCHW, own[:, 0]),
             "overlap": weights.overlap * losses.overlap(own),
             "energy": weights.energy * losses.energy_imbalance(own),
-            "sparsity": weights.sparsity * losses.sparsity(own[:, 0]),
+            "sparsity": rise_factor(progress, weights) * weights.sparsity * losses.sparsity(own[:, 0]),
             "locality": factors["locality"] * locality * change,
         }
         self._generator_optimiser.zero_grad()
@@ -252,3 +252,8 @@ def rate_factor(progress: float, settings: TrainingConfig) -> float:
     if settings.cooldown == 0 or progress <= 1 - settings.cooldown:
         return 1.0
     return FINAL_RATE + (1 - FINAL_RATE) * max(0.0, 1 - progress) / settings.cooldown
+
+
+def rise_factor(progress: float, weights: LossConfig) -> float:
+    """Factor on the weight of sparsity: rising linearly to 1 over the first ``sparsity_rise`` of the training."""
+    return 1.0 if progress >= weights.sparsity_rise else progress / weights.sparsity_rise

@@ -14,10 +14,12 @@ CHANGES: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("2 branches", {"generator": {"branches": 2}}),
     ("3 branches", {"generator": {"branches": 3}}),
     ("5 branches", {"generator": {"branches": 5}}),
-    # As many parameters as three branches have: 1.10 against 1.14 million.
-    ("1 large branch", {"generator": {"branches": 1, "width": 36, "max_width": 144}}),
+    # As many parameters as three branches have: 1.12 against 1.14 million.
+    ("1 large branch", {"generator": {"branches": 1, "width": 38, "max_width": 144}}),
     ("no guidance", {"losses": {"guidance": 0.0}}),
     ("no sparsity", {"losses": {"sparsity": 0.0}}),
+    ("sparsity rises", {"losses": {"sparsity_rise": 0.5}}),
+    ("no blend", {"losses": {"blend": 0.0}}),
     ("no locality", {"losses": {"locality": 0.0}}),
     ("one classifier", {"locator": {"members": 1}}),
     ("no band mixing", {"locator": {"band_mixing": 0.0}}),

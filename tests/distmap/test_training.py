@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from distmap import losses
-from distmap.config import Config, TrainingConfig, resolve
+from distmap.config import Config, LossConfig, TrainingConfig, resolve
 from distmap.losses import classification
 from distmap.networks import PictureClassifier
-from distmap.training import Trainer, rate_factor
+from distmap.training import Trainer, rate_factor, rise_factor
 
 CPU = torch.device("cpu")
 
@@ -143,6 +143,41 @@ def test_rates_fall_in_the_cooldown() -> None:
     assert rate_factor(1.0, settings) == pytest.approx(0.1)
     assert rate_factor(1.5, settings) == pytest.approx(0.1)
     assert rate_factor(1.0, TrainingConfig(cooldown=0)) == 1
+
+
+def test_sparsity_may_rise() -> None:
+    assert rise_factor(0.0, LossConfig()) == 1
+    rising = LossConfig(sparsity_rise=0.5)
+    assert [rise_factor(progress, rising) for progress in (0.0, 0.1, 0.5, 1.0)] == pytest.approx([0, 0.2, 1, 1])
+
+
+def test_a_rising_sparsity_is_in_the_loss(tiny: dict[str, Any]) -> None:
+    terms = [
+        Trainer(config(tiny, losses={"sparsity_rise": rise}), 1, CPU).step(*batch(), 0.1)["sparsity"]
+        for rise in (0.0, 0.4)
+    ]
+    assert terms[1] == pytest.approx(0.25 * terms[0])
+
+
+@pytest.mark.parametrize(("blend", "least"), [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)])
+def test_branches_are_mixed_as_far_as_blend_says(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, blend: float, least: float
+) -> None:
+    drawn: list[torch.Tensor] = []
+    made = losses.blend_branches
+
+    def noted(own: torch.Tensor, other: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+        drawn.append(alpha)
+        return made(own, other, alpha)
+
+    monkeypatch.setattr(losses, "blend_branches", noted)
+    trainer = Trainer(config(tiny, losses={"blend": blend}), 1, CPU)
+    for number in range(4):
+        trainer.step(*batch(number), 0.0)
+    alpha = torch.stack(drawn)
+    assert alpha.max() <= 1
+    assert alpha.max() > 0.9
+    assert least <= alpha.min() <= least + 0.1
 
 
 def test_rates_reach_the_optimisers(tiny: dict[str, Any]) -> None:
