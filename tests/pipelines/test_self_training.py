@@ -62,6 +62,12 @@ def self_train(painted: Path, folders: Folders, out: Path, *options: str) -> Any
     return CliRunner().invoke(main, arguments)
 
 
+@pytest.fixture
+def little_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student that has learnt next to nothing is taken."""
+    monkeypatch.setattr("distmap.self_training.agreement", lambda *_: 1.0)
+
+
 def refusal(result: Any) -> str:
     assert result.exit_code == 2
     line: str = result.stderr.splitlines()[-1]
@@ -69,6 +75,7 @@ def refusal(result: Any) -> str:
     return line
 
 
+@pytest.mark.usefixtures("little_will_do")
 def test_the_new_run_maps_with_its_student(painted: Path, folders: Folders, tmp_path: Path) -> None:
     out = tmp_path / "taught"
     finished = self_train(painted, folders, out, "--set", "student.steps=3", "--rounds", "2", "--json")
@@ -90,6 +97,7 @@ def test_the_new_run_maps_with_its_student(painted: Path, folders: Folders, tmp_
     assert "student" in described.output
 
 
+@pytest.mark.usefixtures("little_will_do")
 def test_from_python_it_gives_the_detector(painted: Path, folders: Folders, tmp_path: Path) -> None:
     detector = pipelines.self_train(painted, *folders, out=tmp_path / "new", settings=["student.steps=1"], device="cpu")
     assert detector.threshold == json.loads((tmp_path / "new" / "detector.json").read_text())["threshold"]
