@@ -12,6 +12,8 @@ from distmap.commands import CommandGroup
 if TYPE_CHECKING:
     from pipelines.synthetic_sets import Split
 
+TELLING = 0.8  # AUROC of a slice's level from which on it is worth a hint
+
 
 @click.group(cls=CommandGroup)
 @click.version_option(package_name="distmap")
@@ -170,7 +172,10 @@ def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options:
         count, first = len(written.passed_over), written.passed_over[0]
         click.echo(f"{count} cases passed over for want of a segmentation or the modality, such as {first}", err=True)
     if written.level_auroc is not None:
-        click.echo(f"the level of a slice alone tells the folders apart with AUROC {written.level_auroc:.2f}", err=True)
+        apart = f"the level of a slice alone tells the folders apart with AUROC {written.level_auroc:.2f}"
+        telling = written.level_auroc >= TELLING and not options["hemispheres"]
+        hint = "; maps may show levels: --hemispheres gives both folders the same ones" if telling else ""
+        click.echo(apart + hint, err=True)
     if as_json:
         report = {"slices": written.counts, "cases": written.cases, "passed_over": written.passed_over}
         click.echo(json.dumps({**report, "level_auroc": written.level_auroc}))

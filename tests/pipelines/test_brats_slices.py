@@ -148,6 +148,7 @@ class TestHemispheres:
             save(source / name / f"{name}_seg.nii.gz", labels)
         result = invoke(source, tmp_path / "set", "--hemispheres", "--min-tumour", 60, "--level-margin", 0)
         assert result.exit_code == 0, result.stderr
+        assert "apart with AUROC 0.50\n" in result.stderr  # the same levels in both folders: no hint
         for half, case in (("train", "a"), ("test", "b")):
             case = next((tmp_path / "set" / half / "with").iterdir()).name[0]
             slices = {f"{case}_{number:03d}" for number in range(8, 12)}
@@ -226,6 +227,7 @@ class TestSet:
             "passed_over": [],
             "level_auroc": pytest.approx(0.9, abs=0.1),
         }
+        assert "--hemispheres" in result.stderr
         mask = read(out / "test/masks/HGG_2_009.png")
         assert mask.dtype == np.uint8
         assert mask.shape == (DEPTH, WIDTH)
