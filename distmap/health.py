@@ -44,7 +44,7 @@ def diagnose(means: Mapping[str, float], weights: LossConfig, learnt: float, *, 
     ``convinced``: share of repaintings that the guides take for their new class; ``change``: mean absolute difference
     of a picture and its repainting as the other class; ``margin``: mean logit of real minus repainted pictures.
     ``learnt``: steps so far times the discriminator's learning rate. ``clear``: the classes can be told apart nearly
-    always; where they cannot, there is little to be found, and with less R1 maps got worse (see docs/results.md).
+    always; where they cannot, there is little to be found, and with less R1 maps got worse (see docs/choices.md).
     """
     found = []
     if weights.guidance and means["convinced"] < FORTHRIGHT:

@@ -45,7 +45,7 @@ def distinction(evidence_HWK: Array) -> Array:
     ``r g / (g + 0.01)`` with ``r`` the size of what `closed_branch1` has beyond b_1(x, 0), which is abs(x - x̂(0)), and
     the gate ``g = abs(b_1(x, 1) - b_1(x, 0))``, both mean over bands. Large where the picture holds what only pictures
     WITH have, zero where branch 1 paints the same in both classes: ``r`` gives the shape, the gate drops what is merely
-    painted badly. On development pictures abs(b_1(x, 0)) and g by themselves were worse maps (see docs/results.md).
+    painted badly. On development pictures abs(b_1(x, 0)) and g by themselves were worse maps (see docs/choices.md).
     """
     residual, gate = (np.abs(half).mean(axis=-1) for half in np.split(evidence_HWK[..., :-1], 2, axis=-1))
     product: Array = residual * gate / (gate + GATE)
