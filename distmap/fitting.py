@@ -116,13 +116,13 @@ def fit(
 def _fit(
     run: Path, config: Config, split: Split, facts: Survey, device: Any, progress: Progress, clock: float
 ) -> DistinctionModel:
-    from distmap.classifiers import drowns, told_apart, train_judge, train_locator, train_picture_guide
+    from distmap.classifiers import train_judge
     from distmap.training import Trainer
 
     trainer = Trainer(config, facts.scaling.bands, device)
     resumed = (run / STATE).is_file()
     spent = trainer.load_state(run / STATE) if resumed else 0.0
-    if resumed and trainer.steps == 0:  # the locator is trained below, as by an uninterrupted fit
+    if resumed and trainer.steps == 0:  # its guides are trained as by an uninterrupted fit
         trainer, spent = Trainer(config, facts.scaling.bands, device), 0.0
     budget = Budget(config, clock - spent)
     store = PictureStore(split.train, facts.scaling, config.image_size, config.data.cache_mb)
@@ -131,27 +131,7 @@ def _fit(
     def snapshot() -> DistinctionModel:
         return DistinctionModel(config, facts, trainer.average, trainer.locator, None, device)
 
-    few = few_of_each(split.kept_out, CLEAR_VIEWS)
-    unseen = PictureStore(few, facts.scaling, config.image_size, cache_mb=0)
-    enough = all(sum(picture.label == label for picture in few) >= ENOUGH for label in (WITH, WITHOUT))
-
-    def clear(classifier: PlaceClassifier) -> bool:
-        return enough and told_apart(classifier, unseen, device) >= CLEAR
-
-    if trainer.steps == 0:
-        progress.update("finding places", 0, {})
-        train_locator(trainer.locator, store, config, device, budget.time_for(LOCATOR_SHARE), clear)
-    trainer.clear = clear(trainer.locator.guide)
-    textured = drowns(trainer.locator, unseen, device)
-    if budget.rounds is None:
-        budget.rounds = int(textured)
-        if textured:
-            progress.say("the thing drowns in texture: a student will learn the outlines")
-    if trainer.clear and not textured and trainer.steps == 0:
-        progress.update("learning whole pictures", 0, {})
-        trainer.picture_guide = train_picture_guide(
-            store, config, facts.scaling.bands, device, budget.time_for(GUIDE_SHARE)
-        )
+    _train_guides(trainer, store, split, facts, device, progress, budget)
     _train(run, trainer, store, shown, snapshot, progress, budget)
     if trainer.steps == 0:
         limit = config.training.time_limit
@@ -174,6 +154,39 @@ def _fit(
         f"of the pixels of {detector.pictures} kept-out pictures WITHOUT"
     )
     return model
+
+
+def _train_guides(
+    trainer: Trainer, store: PictureStore, split: Split, facts: Survey, device: Any, progress: Progress, budget: Budget
+) -> None:
+    """What comes before the first step: the locator, what it tells of the classes, and the guide of whole pictures.
+
+    Of a trainer that has made steps only what the locator tells is found out again.
+    """
+    from distmap.classifiers import drowns, told_apart, train_locator, train_picture_guide
+
+    config = trainer.config
+    few = few_of_each(split.kept_out, CLEAR_VIEWS)
+    unseen = PictureStore(few, facts.scaling, config.image_size, cache_mb=0)
+    enough = all(sum(picture.label == label for picture in few) >= ENOUGH for label in (WITH, WITHOUT))
+
+    def clear(classifier: PlaceClassifier) -> bool:
+        return enough and told_apart(classifier, unseen, device) >= CLEAR
+
+    if trainer.steps == 0:
+        progress.update("finding places", 0, {})
+        train_locator(trainer.locator, store, config, device, budget.time_for(LOCATOR_SHARE), clear)
+    trainer.clear = clear(trainer.locator.guide)
+    textured = drowns(trainer.locator, unseen, device)
+    if budget.rounds is None:
+        budget.rounds = int(textured)
+        if textured:
+            progress.say("the thing drowns in texture: a student will learn the outlines")
+    if trainer.clear and not textured and trainer.steps == 0:
+        progress.update("learning whole pictures", 0, {})
+        trainer.picture_guide = train_picture_guide(
+            store, config, facts.scaling.bands, device, budget.time_for(GUIDE_SHARE)
+        )
 
 
 def _train(
