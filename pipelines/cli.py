@@ -174,8 +174,8 @@ def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options:
     if written.level_auroc is not None:
         apart = f"the level of a slice alone tells the folders apart with AUROC {written.level_auroc:.2f}"
         telling = written.level_auroc >= TELLING and not options["hemispheres"]
-        hint = "; maps may show levels: --hemispheres gives both folders the same ones" if telling else ""
-        click.echo(apart + hint, err=True)
+        hint = "; maps may show levels: with --hemispheres there are pictures without at the same ones"
+        click.echo(apart + (hint if telling else ""), err=True)
     if as_json:
         report = {"slices": written.counts, "cases": written.cases, "passed_over": written.passed_over}
         click.echo(json.dumps({**report, "level_auroc": written.level_auroc}))

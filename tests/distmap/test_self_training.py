@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +165,8 @@ class Mapper:
 def test_agreement_is_the_dice_of_what_both_take_in_pictures_with(split: Split) -> None:
     def agreed(first: slice, second: slice) -> float:
         teacher: Any = Mapper(first)
-        value = agreement((teacher, 0.5), (cast("Any", Mapper(second)), 1.0), split.kept_out)
+        student: Any = Mapper(second)
+        value = agreement((teacher, 0.5), (student, 1.0), split.kept_out)
         assert teacher.mapped == [picture.file.name for picture in split.kept_out if picture.label]
         return value
 
