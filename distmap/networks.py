@@ -66,30 +66,46 @@ class StyledNorm(nn.Module):
 
     def forward(self, x: Tensor, style_BS: Tensor) -> Tensor:
         gain, bias = self.affine(style_BS)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(bias, self.norm(x), 1 + gain)
+        return torch.addcmul(bias, for_each_style(self.norm(x), style_BS), 1 + gain)
+
+
+def for_each_style(x: Tensor, style: Tensor) -> Tensor:
+    """Pictures (B x ...) once more for every further B styles."""
+    times = style.shape[0] // x.shape[0]  # not len(), which would fix the size of the batch in an exported graph
+    return x if times == 1 else torch.cat([x] * times)
 
 
 class StyledBlock(nn.Module):
     """One decoder level: upsample, join the encoder's skip, two styled convolutions with a shortcut.
 
-    The first, which sees the most channels, is 1 x 1: a third of a training step's operations less for much the same.
+    The first, which sees the most channels, is 1 x 1: so it need not wait until what comes from below is enlarged, and
+    what comes from beside need not be laid next to it.
     """
 
     def __init__(self, bands_in: int, bands_skip: int, bands_out: int, style_size: int) -> None:
         super().__init__()
-        joined = bands_in + bands_skip
-        self.norm1 = StyledNorm(joined, style_size)
-        self.norm2 = StyledNorm(bands_out, style_size)
-        self.conv1 = nn.Conv2d(joined, bands_out, 1)
-        self.conv2 = nn.Conv2d(bands_out, bands_out, 3, padding=1)
-        self.shortcut = nn.Conv2d(joined, bands_out, 1, bias=False)
+        self.norm_below = StyledNorm(bands_in, style_size)
+        self.norm_beside = StyledNorm(bands_skip, style_size)
+        self.norm = StyledNorm(bands_out, style_size)
+        self.conv_below = nn.Conv2d(bands_in, bands_out, 1)
+        self.conv_beside = nn.Conv2d(bands_skip, bands_out, 1, bias=False)
+        self.conv = nn.Conv2d(bands_out, bands_out, 3, padding=1)
+        self.shortcut_below = nn.Conv2d(bands_in, bands_out, 1, bias=False)
+        self.shortcut_beside = nn.Conv2d(bands_skip, bands_out, 1, bias=False)
 
-    def forward(self, x: Tensor, skip: Tensor, style_BS: Tensor) -> Tensor:
-        x = torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], dim=1)
-        h = self.conv1(F.leaky_relu(self.norm1(x, style_BS), 0.2))
-        h = self.conv2(F.leaky_relu(self.norm2(h, style_BS), 0.2))
-        joined: Tensor = (self.shortcut(x) + h) * 2**-0.5
+    def forward(self, below: Tensor, beside: Tensor, style_BS: Tensor) -> Tensor:
+        h = self.conv_below(F.leaky_relu(self.norm_below(below, style_BS), 0.2))
+        h, x = enlarged(h, beside), enlarged(self.shortcut_below(below), beside)
+        h = h + self.conv_beside(F.leaky_relu(self.norm_beside(beside, style_BS), 0.2))
+        x = x + for_each_style(self.shortcut_beside(beside), style_BS)
+        h = self.conv(F.leaky_relu(self.norm(h, style_BS), 0.2))
+        joined: Tensor = (x + h) * 2**-0.5
         return joined
+
+
+def enlarged(x: Tensor, like: Tensor) -> Tensor:
+    """Each pixel repeated, to the height and width of another picture."""
+    return F.interpolate(x, size=like.shape[-2:], mode="nearest")
 
 
 class MappingNetwork(nn.Module):
@@ -130,8 +146,37 @@ class Encoder(nn.Module):
         return features
 
 
+class Head(nn.Module):
+    """The last convolution, 3 x 3, of a branch's features and, beside them, the encoder's at full resolution.
+
+    Features of half the size are to be enlarged bilinearly before. Both together are one linear map, so that each of
+    them paints its four pixels at once: the same picture (but for its border, beyond which the features go on) for a
+    fraction of the time.
+    """
+
+    def __init__(self, bands_in: int, bands_stem: int, bands_out: int) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(bands_in, bands_out, 3, padding=1, padding_mode="replicate", bias=False)
+        self.outer = nn.Conv2d(bands_stem, bands_out, 3, padding=1)
+
+    def forward(self, h: Tensor, stem: Tensor, style_BS: Tensor) -> Tensor:
+        painted: Tensor = self.inner(h) if h.shape[-2:] == stem.shape[-2:] else self._four_pixels(h)
+        return painted + for_each_style(self.outer(stem), style_BS)
+
+    def _four_pixels(self, h: Tensor) -> Tensor:
+        # Where a row of the kernel looks, as seen from a small pixel: above, at and below it; for its upper half and
+        # for its lower one.
+        weight = self.inner.weight
+        seen = weight.new_tensor(
+            [[[3, 1, 0], [1, 3, 0], [0, 3, 1]], [[1, 3, 0], [0, 3, 1], [0, 1, 3]]]
+        ) / 4  # half x row of the kernel x row of small pixels
+        kernels = torch.einsum("ocyx,pyi,qxj->opqcij", weight, seen, seen).flatten(0, 2)
+        return F.pixel_shuffle(F.conv2d(F.pad(h, (1, 1, 1, 1), mode="replicate"), kernels), 2)
+
+
 class SubGenerator(nn.Module):
-    """One branch: the encoder's features and a style -> a picture in [-1, 1]."""
+    """One branch: the encoder's features of B pictures, and a style for each or several for each (the first B, the next
+    B, ...) -> as many pictures in [-1, 1]."""
 
     def __init__(self, bands: int, widths: Sequence[int], stem_width: int, style_size: int, slim: int) -> None:
         super().__init__()
@@ -142,18 +187,16 @@ class SubGenerator(nn.Module):
             self.levels.append(StyledBlock(below, widths[level], slimmed[level], style_size))
             below = slimmed[level]
         self.head_norm = StyledNorm(below, style_size)
-        self.head = nn.Conv2d(below + stem_width, bands, 3, padding=1)
+        self.head = Head(below, stem_width, bands)
 
     def forward(self, features: Sequence[Tensor], style_BS: Tensor) -> Tensor:
-        h = features[-1]
-        for block, skip in zip(self.levels, reversed(features[1:-1]), strict=True):
+        stem, *skips, coarsest = features
+        h = for_each_style(coarsest, style_BS)
+        for block, skip in zip(self.levels, reversed(skips), strict=True):
             h = block(h, skip, style_BS)
         h = F.leaky_relu(self.head_norm(h, style_BS), 0.2)
-        stem = features[0]
-        if h.shape[-2:] != stem.shape[-2:]:
-            # In float32: on CPUs bilinear upsampling of bf16 takes five times as long.
-            h = F.interpolate(h.float(), size=stem.shape[-2:], mode="bilinear", align_corners=False).to(h.dtype)
-        return torch.tanh(self.head(torch.cat([h, stem], dim=1)).float())
+        painted: Tensor = torch.tanh(self.head(h, stem, style_BS).float())
+        return painted
 
 
 class Generator(nn.Module):
@@ -180,7 +223,7 @@ class Generator(nn.Module):
         return features
 
     def paint(self, features: Sequence[Tensor], labels_B: Tensor) -> Tensor:
-        """Branches b_k(x, y), B x N x C x H x W in [-1, 1]."""
+        """Branches b_k(x, y), B x N x C x H x W in [-1, 1]; with 2 B labels, those of the B pictures twice."""
         style = self.mapping(labels_B)
         return torch.stack([branch(features, style) for branch in self.branches], dim=1)
 
@@ -189,8 +232,7 @@ class Generator(nn.Module):
 
         The two are painted in one pass, so that normalisation sees both classes' pictures together.
         """
-        features = [torch.cat([level, level]) for level in self.encode(x_BCHW)]
-        both = self.paint(features, torch.cat([labels_B, 1 - labels_B]))
+        both = self.paint(self.encode(x_BCHW), torch.cat([labels_B, 1 - labels_B]))
         own, other = both.chunk(2)
         return own, other
 

@@ -68,10 +68,12 @@ class Trainer:
             torch.optim.Adam(
                 [{"params": rest, "lr": settings.learning_rate}, {"params": mapping, "lr": settings.mapping_rate}],
                 betas=betas,
+                fused=True,
             ),
         )
         self._discriminator, self._discriminator_optimiser = self._fabric.setup(
-            discriminator, torch.optim.Adam(discriminator.parameters(), lr=settings.discriminator_rate, betas=betas)
+            discriminator,
+            torch.optim.Adam(discriminator.parameters(), lr=settings.discriminator_rate, betas=betas, fused=True),
         )
 
     def step(self, x_BCHW: Tensor, labels_B: Tensor, progress: float) -> dict[str, Tensor]:

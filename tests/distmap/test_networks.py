@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig, LocatorConfig
 from distmap.networks import (
     CLASSES,
     Discriminator,
     Generator,
+    Head,
     Locator,
     PictureClassifier,
     PlaceClassifier,
+    StyledBlock,
     StyledNorm,
     level_widths,
 )
@@ -98,6 +101,38 @@ def test_styled_norm_by_hand() -> None:
         norm.affine.bias.zero_()
     # (7 - 3) / 2 = 2; gain 1 + 0.5, bias -1
     assert norm(torch.full((1, 1, 1, 1), 7.0), torch.tensor([[0.5, -1.0]])).item() == pytest.approx(2.0, abs=1e-4)
+
+
+def test_a_decoder_level_sees_what_is_below_enlarged_and_laid_next_to_what_is_beside() -> None:
+    torch.manual_seed(0)
+    block = StyledBlock(4, 3, 5, 2).eval()
+    below, beside, style = torch.rand(4, 4, 3, 2), torch.rand(2, 3, 6, 4), torch.rand(4, 2)  # two styles a picture
+    twice = torch.cat([beside, beside])
+    large = below.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    normed = torch.cat([block.norm_below(large, style), block.norm_beside(twice, style)], dim=1)
+    weight = torch.cat([block.conv_below.weight, block.conv_beside.weight], dim=1)
+    h = F.conv2d(F.leaky_relu(normed, 0.2), weight, block.conv_below.bias)
+    h = block.conv(F.leaky_relu(block.norm(h, style), 0.2))
+    straight = torch.cat([block.shortcut_below.weight, block.shortcut_beside.weight], dim=1)
+    expected = (F.conv2d(torch.cat([large, twice], dim=1), straight) + h) * 2**-0.5
+    torch.testing.assert_close(block(below, beside, style), expected)
+
+
+def test_the_head_sees_features_enlarged_bilinearly() -> None:
+    torch.manual_seed(0)
+    head = Head(4, 3, 2)
+    h, stem, style = torch.rand(4, 4, 6, 5), torch.rand(2, 3, 12, 10), torch.zeros(4, 1)  # two styles a picture
+    around = F.pad(h, (1, 1, 1, 1), mode="replicate")
+    enlarged = F.interpolate(around, scale_factor=2, mode="bilinear", align_corners=False)[..., 1:-1, 1:-1]
+    expected = F.conv2d(enlarged, head.inner.weight) + head.outer(torch.cat([stem, stem]))
+    torch.testing.assert_close(head(h, stem, style), expected)
+
+
+def test_the_head_sees_features_of_full_size_as_they_are() -> None:
+    head = Head(4, 3, 2)
+    h, stem = torch.rand(2, 4, 6, 5), torch.rand(2, 3, 6, 5)
+    expected = F.conv2d(F.pad(h, (1, 1, 1, 1), mode="replicate"), head.inner.weight) + head.outer(stem)
+    torch.testing.assert_close(head(h, stem, torch.zeros(2, 1)), expected)
 
 
 @pytest.mark.parametrize("image_size", [16, 24, 32, 100])
