@@ -214,8 +214,12 @@ class StudentConfig:
     """Channels of the decoder's finest level; doubled a level."""
     max_side: Annotated[int, Ge(32)] = 128
     """It sees pictures at their own size, up to this longer side."""
-    low_share: Annotated[float, Gt(0), Le(1)] = 0.03
-    """In pictures WITH, pixels below this share of the threshold are taken for free of the thing."""
+    high_share: Annotated[float, Ge(1), Lt(math.inf)] = 1.5
+    """In pictures WITH, pixels from so many times the threshold on are taken for the thing,"""
+    low_share: Annotated[float, Gt(0), Le(1)] = 0.01
+    """and those below this share of it for free of the thing."""
+    pasted: Share = 0.9
+    """Share of the pictures WITHOUT onto which a piece of what is sure is pasted, so that outlines are learnt."""
     steps: Count = 600
     """Of a round."""
     batch_size: Annotated[int, Ge(2)] = 8

@@ -108,7 +108,8 @@ def _labelled(
     for index, (picture, result) in enumerate(zip(with_, maps, strict=True)):
         progress.update("labelling", index / len(with_), {})
         map_HW = fit_square(result.map_HW[..., None], side)[..., 0]
-        label_HW = pseudo_label(map_HW, WITH, threshold, config.student.low_share * threshold)
+        student = config.student
+        label_HW = pseudo_label(map_HW, WITH, student.high_share * threshold, student.low_share * threshold)
         if label_HW is not None:
             kept.append(picture)
             labels.append(label_HW)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from distmap.devices import autocast
 from distmap.folders import Survey, batches
 from distmap.losses import pixel_cross_entropy
+from distmap.pasting import paste
 from distmap.progress import Progress
 from distmap.pseudo_labels import PseudoLabelledStore
 from distmap.rates import one_cycle
@@ -105,8 +106,10 @@ def train_student(
         share = max(step / settings.steps, time_spent())
         if share >= 1:
             break
-        planes_BKHW = torch.from_numpy(next(pictures)[0]).to(device)
-        x_BCHW, target, weight = _changed(planes_BKHW, config, step_generator(config.seed, stream, step))
+        planes_BKHW, labels_B = (torch.from_numpy(part).to(device) for part in next(pictures))
+        draws = step_generator(config.seed, stream, step)
+        pasted = paste(planes_BKHW, labels_B, settings.pasted, draws)
+        x_BCHW, target, weight = _changed(pasted, config, draws)
         optimiser.param_groups[0]["lr"] = settings.learning_rate * one_cycle(share)
         with autocast(config.training.precision, device):
             logits = student(x_BCHW.contiguous(memory_format=torch.channels_last))
