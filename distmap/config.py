@@ -225,7 +225,7 @@ class StudentConfig:
     batch_size: Annotated[int, Ge(2)] = 8
     learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.01
-    time_share: Annotated[float, Gt(0), Lt(0.5)] = 0.35
+    time_share: Annotated[float, Gt(0), Lt(0.8)] = 0.5
     """Share of the time limit that is kept for it."""
 
 
