@@ -1,9 +1,10 @@
-"""Differentiable augmentation of what the discriminator and the classifiers see (Zhao et al. 2020).
-
-It keeps them from learning small folders by heart.
+"""Augmentation of what the discriminator and the classifiers see: it keeps them from learning small folders by heart
+(differentiable, Zhao et al. 2020), and the judge from going by how finely a picture is painted.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -45,3 +46,28 @@ def mix_bands(x_BCHW: Tensor, strength: float, generator: torch.Generator) -> Te
     mixed = torch.eye(bands) + strength * torch.randn((count, bands, bands), generator=generator)
     mixed = torch.lerp(mixed, torch.full((bands, bands), 1 / bands), torch.rand((count, 1, 1), generator=generator))
     return torch.einsum("bij,bjhw->bihw", mixed.to(x_BCHW), x_BCHW)
+
+
+def roughen(x_BCHW: Tensor, blur: float, noise: float, generator: torch.Generator) -> Tensor:
+    """Blur each picture with a Gaussian whose sigma is drawn from 0 to ``blur`` pixels, then add normal noise of a
+    standard deviation drawn from 0 to ``noise``.
+
+    A classifier that has only seen perfect pictures may go by an edge that is a little soft or an area that is not
+    quite even. ``generator`` is a CPU generator; the result has the shape, type and device of ``x_BCHW``.
+    """
+    count, bands, height, width = x_BCHW.shape
+    sigma_B1, strength_B1 = torch.rand((2, count, 1), generator=generator).to(x_BCHW)
+    reach = math.ceil(3 * blur)
+    if reach:
+        offsets = torch.arange(-reach, reach + 1, device=x_BCHW.device)
+        weights = torch.exp(-0.5 * (offsets / (blur * sigma_B1).clamp(min=1e-3)) ** 2)
+        kernels = (weights / weights.sum(dim=1, keepdim=True)).repeat_interleave(bands, dim=0)[:, None]
+        planes = F.pad(x_BCHW, (reach,) * 4, mode="replicate")
+        planes = planes.reshape(1, count * bands, height + 2 * reach, width + 2 * reach)
+        planes = F.conv2d(planes, kernels[:, :, :, None], groups=count * bands)
+        planes = F.conv2d(planes, kernels[:, :, None], groups=count * bands)
+        x_BCHW = planes.reshape(count, bands, height, width)
+    if noise:
+        grains = torch.randn(x_BCHW.shape, generator=generator).to(x_BCHW)
+        x_BCHW = x_BCHW + noise * strength_B1[:, :, None, None] * grains
+    return x_BCHW

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from distmap.augment import augment, mix_bands
+from distmap.augment import augment, mix_bands, roughen
 from distmap.choice import separation
 from distmap.devices import autocast
 from distmap.folders import WITH, WITHOUT, PictureStore, batches
@@ -93,14 +93,16 @@ def train_judge(
 ) -> PictureClassifier:
     """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``time_spent()`` is 1.
 
-    It is not tried with changes as those that guide are: such judges are kind to what is half repainted.
+    It sees rough pictures, too, or it would go by how finely a repainting is painted, and not by what it shows. But it
+    is not tried with changes as those that guide are: such judges are kind to what is half repainted.
     """
-    judge = _new(config.judge, JUDGE_STREAM, config, bands, device)
+    settings = config.judge
+    judge = _new(settings, JUDGE_STREAM, config, bands, device)
 
     def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
-        return augment(x_BCHW, config.discriminator, draws)
+        return roughen(augment(x_BCHW, config.discriminator, draws), settings.blur, settings.noise, draws)
 
-    _train(judge, config.judge, JUDGE_STREAM, change, store, config, device, time_spent, Trial(0.0))
+    _train(judge, settings, JUDGE_STREAM, change, store, config, device, time_spent, Trial(0.0))
     return judge
 
 

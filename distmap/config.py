@@ -195,6 +195,11 @@ class JudgeConfig:
     batch_size: Annotated[int, Ge(2)] = 32
     learning_rate: Positive = 2e-3
     weight_decay: Weight = 0.01
+    blur: Weight = 1.0
+    """Its pictures are blurred by a sigma of up to so many pixels of the network,"""
+    noise: Weight = 0.1
+    """and get noise of a standard deviation of up to so much, of a range of 2: so that it judges what is painted, not
+    how finely."""
 
 
 @dataclass(frozen=True, kw_only=True)

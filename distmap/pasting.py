@@ -54,7 +54,8 @@ def _piece(sure_HW: Tensor, draws: torch.Generator) -> Tensor:
     down, across = (down - row)[:, None], (across - column)[None]
     cosine, sine = math.cos(math.pi * angle), math.sin(math.pi * angle)
     along_HW, beside_HW = down * cosine + across * sine, across * cosine - down * sine
-    return sure_HW & (along_HW.abs() <= half_height) & (beside_HW.abs() <= half_width)
+    piece_HW: Tensor = sure_HW & (along_HW.abs() <= half_height) & (beside_HW.abs() <= half_width)
+    return piece_HW
 
 
 def _draw(draws: torch.Generator) -> float:

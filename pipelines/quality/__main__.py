@@ -78,7 +78,7 @@ def main(
     if listing:
         for row, seed in jobs:
             state = "finished" if place.finished(row, seed) else "to run"
-            click.echo(f"{row.name:36} seed {seed}  {row.minutes:3g} min  {state}")
+            click.echo(f"{row.name:36} seed {seed}  {row.length:>10}  {state}")
         return
     if not reporting:
         from distmap.progress import shown_progress

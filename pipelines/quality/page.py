@@ -187,7 +187,7 @@ def _row(row: Row, results: Sequence[Result]) -> list[str]:
 
 def _fit_seconds(row: Row, result: Result) -> str:
     """Seconds, with a word where they are more than was given (by a fiftieth, for ends take a moment)."""
-    over = result.seconds.fit > 1.02 * 60 * row.minutes * result.budget_scale
+    over = row.minutes is not None and result.seconds.fit > 1.02 * 60 * row.minutes * result.budget_scale
     notes = [note for note, applies in (("resumed", result.resumed), ("over the time", over)) if applies]
     seconds = f"{result.seconds.fit:.0f}"
     return f"{seconds} ({', '.join(notes)})" if notes else seconds
@@ -195,7 +195,7 @@ def _fit_seconds(row: Row, result: Result) -> str:
 
 def _learns(row: Row, result: Result) -> str:
     train, test = result.pictures["train"], result.pictures["test"]
-    text = f"{row.minutes:g} minutes on {train['with']} pictures WITH and {train['without']} WITHOUT"
+    text = f"{row.length} on {train['with']} pictures WITH and {train['without']} WITHOUT"
     if result.groups is None:
         return f"{text}; scored on {test['with']} and {test['without']} others of the same kind."
     trained, scored = (result.groups[half] for half in ("train", "test"))
@@ -216,7 +216,7 @@ def _folders(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> lis
     return [
         "### Small folders",
         "Tumours again, with fewer pictures: patients are drawn by the seed until so many of each class are there; "
-        f"{rows[0].minutes:g} minutes each; scored on the patients of `lgg`.",
+        f"{rows[0].length} each; scored on the patients of `lgg`.",
         _table(
             ["row", "pictures a class", *_labels(rows[0]), "steps", "seeds", "code"],
             [
@@ -224,7 +224,8 @@ def _folders(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> lis
                     f"`{row.name}`",
                     str(by_row[row.name][0].pictures["train"]["with"]),
                     *(_median(by_row[row.name], score.name) for score in row.scores),
-                    *_circumstances(by_row[row.name]),
+                    f"{statistics.median(result.steps for result in by_row[row.name]):.0f}",
+                    *_origin(by_row[row.name]),
                 ]
                 for row in rows
             ],
@@ -237,7 +238,7 @@ def _ablations(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> l
     """A table for each set of pictures, one line a change."""
     blocks = [
         "### One change at a time",
-        f"What each choice is worth, {rows[0].minutes:g} minutes each. Each line is one change from the defaults; the "
+        f"What each choice is worth, {rows[0].length} each. Each line is one change from the defaults; the "
         "commands of others differ by its settings, given with `--set`. The patients and places that the rows above "
         "set aside neither train nor are scored here.",
     ]
@@ -250,13 +251,14 @@ def _ablations(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> l
         blocks += [
             f"`{name}`: {_learns(first, by_row[first.name][0])}",
             _table(
-                ["change", "settings", *_labels(first), "steps", "seeds", "code"],
+                ["change", "settings", *_labels(first), "fit, s", "seeds", "code"],
                 [
                     [
                         row.change,
                         ", ".join(f"`{item}`" for item in row.assignments() if item not in shared),
                         *(_median(by_row[row.name], score.name) for score in row.scores),
-                        *_circumstances(by_row[row.name]),
+                        f"{statistics.median(result.seconds.fit for result in by_row[row.name]):.0f}",
+                        *_origin(by_row[row.name]),
                     ]
                     for row in members
                 ],
@@ -292,10 +294,9 @@ def _labels(row: Row) -> list[str]:
     return [KINDS[score.name].label for score in row.scores]
 
 
-def _circumstances(results: Sequence[Result]) -> list[str]:
-    """Steps (median), seeds and code of one line of a table."""
+def _origin(results: Sequence[Result]) -> list[str]:
+    """Seeds and code of one line of a table."""
     return [
-        f"{statistics.median(result.steps for result in results):.0f}",
         ", ".join(str(result.seed) for result in results),
         ", ".join(sorted({result.revision for result in results})),
     ]

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pipelines.quality.picture_sets import (
     HEMISPHERE_GROUP,
@@ -28,6 +28,7 @@ Part = Literal["targets", "folders", "ablations"]
 WORK = "build/quality"
 PATCH_FOLDERS = ("test/with", "test/without")
 GENERATED_MINUTES, REAL_MINUTES, SHORT_MINUTES = 5, 10, 8
+ABLATION_STEPS = 500  # not minutes, in which one machine makes twice as many steps as another, or as itself
 
 LGG_TEST, LGG_DEVELOPMENT = 25, 12  # patients
 CATS_TEST = ("cats_00", "cats_01", "cats_02")
@@ -55,8 +56,10 @@ class Row:
     part: Part
     title: str
     pictures: PictureSet
-    minutes: float
-    """For the whole of ``fit``."""
+    minutes: float | None = None
+    """For the whole of ``fit``; or, where there is none,"""
+    steps: int | None = None
+    """of the generator, however long they take."""
     scores: tuple[Score, ...]
     seeds: tuple[int, ...] = (0,)
     group: str | None = None
@@ -70,13 +73,22 @@ class Row:
     change: str = ""
     """What an ablation changes."""
 
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise ValueError(f"row {self.name}: give minutes={self.minutes} or steps={self.steps}, and not both")
+
+    @property
+    def length(self) -> str:
+        """How long it trains, in words."""
+        return f"{self.steps} steps" if self.minutes is None else f"{self.minutes:g} minutes"
+
     def protocol(self) -> dict[str, Any]:
         """All that decides the figures apart from the seed, the code and the defaults, as plain values."""
         plain: dict[str, Any] = json.loads(
             json.dumps(
                 {
                     "pictures": describe(self.pictures),
-                    "minutes": self.minutes,
+                    **({"steps": self.steps} if self.minutes is None else {"minutes": self.minutes}),
                     "group": self.group,
                     "images": self.images,
                     "truth": self.truth,
@@ -92,7 +104,12 @@ class Row:
         own = {
             section: dict(value) if isinstance(value, Mapping) else value for section, value in self.settings.items()
         }
-        training = {"time_limit": 60.0 * self.minutes * budget_scale} | own.pop("training", {})
+        duration: dict[str, Any]
+        if self.minutes is None:
+            duration = {"steps": max(1, round(cast("int", self.steps) * budget_scale)), "time_limit": None}
+        else:
+            duration = {"time_limit": 60.0 * self.minutes * budget_scale}
+        training = duration | own.pop("training", {})
         data = {"group": self.group} | own.pop("data", {})
         return {"seed": seed, "training": training, "data": data, **own}
 
@@ -109,7 +126,8 @@ class Row:
         else:
             prepare = ["python", "-m", "pipelines.quality", "--prepare", "--rows", self.name, "--seeds", str(seed)]
         fit = ["distmap", "fit", f"{data}/train/with", f"{data}/train/without", "--run", f"{run}/run"]
-        fit += ["--time-limit", f"{self.minutes:g}m", "--seed", str(seed)]
+        fit += ["--steps", str(self.steps)] if self.minutes is None else ["--time-limit", f"{self.minutes:g}m"]
+        fit += ["--seed", str(seed)]
         grouped = [] if self.group is None else ["--group", self.group]
         changes = [word for item in self.assignments() for word in ("--set", item)]
         category = [] if self.category == "object" else ["--category", self.category]
@@ -291,7 +309,7 @@ def _ablations() -> Iterator[Row]:
 
     scores = tuple(Score(name=name) for name in ("pixel_ap", "dice", "dice_oracle", "psnr", "flip_rate"))
     for name, change in changes():
-        shared: dict[str, Any] = {"part": "ablations", "minutes": SHORT_MINUTES, "scores": scores, "change": name}
+        shared: dict[str, Any] = {"part": "ablations", "steps": ABLATION_STEPS, "scores": scores, "change": name}
         slug = name.replace(" ", "-").replace("/", "-")
         lgg = f"ablation-lgg-{slug}"
         yield Row(name=lgg, title=lgg, pictures=LGG_APART, group=SLICE_GROUP, settings=change, **shared)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
+from scipy.ndimage import gaussian_filter
 
-from distmap.augment import augment, mix_bands
+from distmap.augment import augment, mix_bands, roughen
 from distmap.config import DiscriminatorConfig
 
 
@@ -78,3 +79,33 @@ def test_bands_are_mixed_alike_over_a_picture() -> None:
 def test_mixing_grey_pictures_keeps_them_grey_without_noise() -> None:
     grey = torch.rand(4, 1, 5, 5).repeat(1, 3, 1, 1)
     torch.testing.assert_close(mix_bands(grey, 1e-6, draws()), grey, atol=1e-4, rtol=0)
+
+
+def test_roughened_pictures_are_blurred_by_a_gaussian() -> None:
+    x = torch.zeros(1, 2, 21, 21)
+    x[0, :, 10, 10] = torch.tensor([1.0, 3.0])
+    sigma = 1.5 * float(torch.rand((2, 1, 1), generator=draws(4))[0])
+    slow = torch.from_numpy(gaussian_filter(x[0, 0].numpy(), sigma, radius=5, mode="nearest"))
+    out = roughen(x, 1.5, 0.0, draws(4))
+    torch.testing.assert_close(out[0, 0], slow, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(out[0, 1], 3 * slow, atol=1e-6, rtol=1e-4)
+    assert out.shape == x.shape
+
+
+def test_roughened_pictures_are_each_blurred_by_another_sigma_and_even_ones_stay() -> None:
+    x = torch.full((6, 1, 16, 16), 0.3)
+    torch.testing.assert_close(roughen(x, 2.0, 0.0, draws()), x)
+    x[:, :, 8, 8] = 1.0
+    assert len(set(roughen(x, 2.0, 0.0, draws())[:, 0, 8, 8].tolist())) == 6
+
+
+def test_roughened_pictures_have_noise_of_their_own_strength() -> None:
+    x = torch.zeros(40, 1, 64, 64)
+    strengths = roughen(x, 0.0, 0.2, draws()).std(dim=(1, 2, 3))
+    drawn = 0.2 * torch.rand((2, 40, 1), generator=draws())[1, :, 0]
+    torch.testing.assert_close(strengths, drawn, atol=0.005, rtol=0.05)
+
+
+def test_roughness_of_0_changes_nothing() -> None:
+    x = torch.rand(3, 2, 9, 7)
+    assert torch.equal(roughen(x, 0.0, 0.0, draws()), x)

@@ -59,7 +59,7 @@ def test_a_decoy_is_a_piece_of_another_picture_without() -> None:
     seen = set()
     for seed in range(80):
         changed = paste(planes, labels, 1.0, draws(seed))[2]
-        for value in changed[0].unique().tolist():
+        for value in set(changed[0].flatten().tolist()):
             seen.add(value)
             assert (changed[2][changed[0] == value] == (1 if value == 1 else 0)).all()
     assert seen == {-1.0, -0.25, 1.0}

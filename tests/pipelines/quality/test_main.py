@@ -66,9 +66,9 @@ def test_list(folder: Folder, two_rows: list[Row], make_result: Callable[..., Ro
     result = folder.invoke("--list")
     assert result.exit_code == 0
     assert [line.split() for line in result.stdout.splitlines()] == [
-        ["tiny", "seed", "0", "1", "min", "to", "run"],
-        ["tiny", "seed", "1", "1", "min", "finished"],
-        ["other", "seed", "0", "1", "min", "to", "run"],
+        ["tiny", "seed", "0", "1", "minutes", "to", "run"],
+        ["tiny", "seed", "1", "1", "minutes", "finished"],
+        ["other", "seed", "0", "1", "minutes", "to", "run"],
     ]
 
 

@@ -114,8 +114,8 @@ def test_ablations_and_small_folders_are_one_line_each(make_row: MakeRow, make_r
     results = [make_result(row=row.name, scores={"pixel_ap": 0.25}) for row in rows[:3]]
     text = render(results, rows)
     assert cells(text, "`small`") == [["`small`", "6", "0.250", "300", "0", "abc1234"]]
-    assert cells(text, "default") == [["default", "", "0.250", "300", "0", "abc1234"]]
-    assert cells(text, "5 branches") == [["5 branches", "`generator.branches=5`", "0.250", "300", "0", "abc1234"]]
+    assert cells(text, "default") == [["default", "", "0.250", "60", "0", "abc1234"]]
+    assert cells(text, "5 branches") == [["5 branches", "`generator.branches=5`", "0.250", "60", "0", "abc1234"]]
     assert "Not run yet: 1 ablation." in text
 
 

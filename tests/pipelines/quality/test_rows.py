@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -116,7 +117,11 @@ class TestEveryRow:
     def test_settings_are_settings(self, row: Row) -> None:
         config = resolve(overrides=row.overrides(seed=5, budget_scale=0.5))
         assert config.seed == 5
-        assert config.training.time_limit == 30 * row.minutes
+        if row.minutes is None:
+            assert row.steps is not None
+            assert (config.training.steps, config.training.time_limit) == (row.steps / 2, None)
+        else:
+            assert (config.training.steps, config.training.time_limit) == (None, 30 * row.minutes)
         assert config.data.group == row.group
 
     def test_scores_are_known(self, row: Row) -> None:
@@ -138,7 +143,11 @@ class TestEveryRow:
         words = shlex.split(row.commands(seed=1)[1])
         settings = [words[index + 1] for index, word in enumerate(words) if word == "--set"]
         asked = {words[index]: words[index + 1] for index in range(4, len(words) - 1, 2)}
-        duration = {"training": {"time_limit": 60.0 * float(asked["--time-limit"].removesuffix("m"))}}
+        if "--steps" in asked:
+            training: dict[str, Any] = {"steps": int(asked["--steps"]), "time_limit": None}
+        else:
+            training = {"time_limit": 60.0 * float(asked["--time-limit"].removesuffix("m"))}
+        duration = {"training": training}
         group = {"data": {"group": asked["--group"]}} if "--group" in asked else {}
         shown = resolve(settings=settings, overrides={"seed": int(asked["--seed"]), **duration, **group})
         assert shown == resolve(overrides=row.overrides(seed=1, budget_scale=1))
@@ -175,7 +184,16 @@ def test_protocol_tells_rows_apart_by_what_decides_figures(make_row: Callable[..
     row = make_row()
     assert row.protocol() == make_row(title="Other words", seeds=(0, 1), scores=()).protocol()
     assert row.protocol() != make_row(minutes=2).protocol()
+    assert row.protocol() != make_row(minutes=None, steps=60).protocol()
     assert row.protocol() != make_row(settings={}).protocol()
+
+
+def test_a_row_lasts_minutes_or_steps(make_row: Callable[..., Row]) -> None:
+    assert make_row(minutes=2.5).length == "2.5 minutes"
+    assert make_row(minutes=None, steps=60).length == "60 steps"
+    for minutes, steps in ((None, None), (2, 60)):
+        with pytest.raises(ValueError, match=f"minutes={minutes} or steps={steps}"):
+            make_row(minutes=minutes, steps=steps)
 
 
 class TestChosen:
