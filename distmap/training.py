@@ -100,10 +100,9 @@ class Trainer:
         fake_logits = of_class(self._logits(seen), 1 - y)
         self._discriminator.requires_grad_(True)
         shown = mix_bands(seen, self.config.locator.band_mixing, draws)
-        guides = self._guides()
         with self._fabric.autocast():
-            verdict = guides[self.steps % len(guides)](shown)  # in turn, for each takes a fifteenth of a step's time
-        guidance = len(guides) * losses.classification(verdict, 1 - y)
+            verdicts = [guide(shown) for guide in self._guides()]
+        guidance = torch.stack([losses.classification(logits, 1 - y) for logits in verdicts]).sum()
         change = losses.locality(swapped, x_BCHW)
         locality = weights.locality * (weights.locality_where_clear if self.clear else 1.0)
         generator_terms = {
@@ -122,7 +121,7 @@ class Trainer:
         self._generator_optimiser.step()
         self.steps += 1
         self._update_average()
-        convinced = (verdict.argmax(dim=1) == 1 - y).float().mean()
+        convinced = torch.stack([logits.argmax(dim=1) == 1 - y for logits in verdicts]).float().mean()
         terms |= generator_terms | {"change": change, "convinced": convinced}
         for name in ("margin", "change", "convinced"):
             self._recent[name] = self._recent.get(name, 0.0) + float(terms[name].detach()) / CHECK_EVERY
