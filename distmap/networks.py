@@ -164,12 +164,11 @@ class Head(nn.Module):
         return painted + for_each_style(self.outer(stem), style_BS)
 
     def _four_pixels(self, h: Tensor) -> Tensor:
-        # Where a row of the kernel looks, as seen from a small pixel: above, at and below it; for its upper half and
-        # for its lower one.
+        # For the upper and the lower half of a small pixel: what each row of the kernel takes, in quarters, of the
+        # small pixels above, at and below it.
+        quarters = [[[3, 1, 0], [1, 3, 0], [0, 3, 1]], [[1, 3, 0], [0, 3, 1], [0, 1, 3]]]
         weight = self.inner.weight
-        seen = (
-            weight.new_tensor([[[3, 1, 0], [1, 3, 0], [0, 3, 1]], [[1, 3, 0], [0, 3, 1], [0, 1, 3]]]) / 4
-        )  # half x row of the kernel x row of small pixels
+        seen = weight.new_tensor(quarters) / 4
         kernels = torch.einsum("ocyx,pyi,qxj->opqcij", weight, seen, seen).flatten(0, 2)
         return F.pixel_shuffle(F.conv2d(F.pad(h, (1, 1, 1, 1), mode="replicate"), kernels), 2)
 

@@ -36,7 +36,7 @@ def learn_from_maps(
 
     Returns the model with the last student, and the detector of its maps. ``time_spent``: share of the time for all
     rounds that is over, 0 where there is no limit; a round that no time is left for is left out, and so is one for
-    which no picture WITH reaches the threshold, and one whose student had too little time to learn what it was shown:
+    which no picture WITH is sure anywhere, and one whose student had too little time to learn what it was shown:
     the line that says so begins with ``warning:``.
     """
     from distmap.student import new_student, student_side, train_student
@@ -45,7 +45,10 @@ def learn_from_maps(
     for number in range(1, rounds + 1):
         store = _labelled(model, split.train, detector.threshold, side, config, progress)
         if not any(picture.label == WITH for picture in store.pictures):
-            progress.say("warning: no picture WITH reaches the threshold, so there is nothing to train a student on")
+            progress.say(
+                f"warning: no picture WITH reaches {config.student.high_share:g} times the threshold, so there is "
+                "nothing to train a student on"
+            )
             break
         begun, due = time_spent(), number / rounds
         if begun >= due:

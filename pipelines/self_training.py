@@ -53,7 +53,7 @@ def self_train(
     ------
     ValueError
         Not a finished run, other pictures than its own, a setting that is wrong or of another section, a folder that
-        holds something, or no picture WITH whose map reaches the threshold. Nothing has been written then.
+        holds something, or no picture WITH whose map is sure anywhere. Nothing has been written then.
     """
     begun = time.monotonic()
     run, out = Path(run), Path(out)

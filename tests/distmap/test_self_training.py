@@ -50,8 +50,8 @@ def split(pictures: tuple[Path, Path]) -> Split:
     return split_groups(list_folders(*pictures, None), 0.15, 0)
 
 
-def config(model: DistinctionModel, steps: int = 2) -> Config:
-    settings = replace(model.config.student, steps=steps, encoder_depth=3, batch_size=8, learning_rate=2e-3)
+def config(model: DistinctionModel, steps: int = 2, **student: Any) -> Config:
+    settings = replace(model.config.student, steps=steps, encoder_depth=3, batch_size=8, learning_rate=2e-3, **student)
     return replace(model.config, student=settings)
 
 
@@ -117,12 +117,19 @@ def test_every_round_learns_from_the_maps_of_the_one_before(
     assert detector.map_kind == "student"
 
 
-def test_nothing_to_learn_leaves_the_maps_as_they_are(model: DistinctionModel, split: Split) -> None:
+@pytest.mark.parametrize(("threshold", "high_share"), [(1e6, 1.5), (1.0, 1e6)])
+def test_nothing_to_learn_leaves_the_maps_as_they_are(
+    model: DistinctionModel, split: Split, threshold: float, high_share: float
+) -> None:
     spoken = Spoken()
-    sky_high = replace(DETECTOR, threshold=1e6)
-    same, detector = learn_from_maps(model, sky_high, split, config(model), 2, lambda: 0.0, spoken)
-    assert (same, detector) == (model, sky_high)
-    assert spoken.lines == ["warning: no picture WITH reaches the threshold, so there is nothing to train a student on"]
+    before = replace(DETECTOR, threshold=threshold)
+    settings = config(model, high_share=high_share)
+    same, detector = learn_from_maps(model, before, split, settings, 2, lambda: 0.0, spoken)
+    assert (same, detector) == (model, before)
+    assert spoken.lines == [
+        f"warning: no picture WITH reaches {high_share:g} times the threshold, so there is nothing to train a "
+        "student on"
+    ]
 
 
 def test_a_round_that_no_time_is_left_for_is_left_out(
