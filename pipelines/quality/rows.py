@@ -75,7 +75,7 @@ class Row:
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
-            raise ValueError(f"row {self.name}: give minutes={self.minutes} or steps={self.steps}, and not both")
+            raise ValueError(f"row {self.name}: minutes={self.minutes}, steps={self.steps}: give one of them")
 
     @property
     def length(self) -> str:

@@ -192,7 +192,7 @@ def test_a_row_lasts_minutes_or_steps(make_row: Callable[..., Row]) -> None:
     assert make_row(minutes=2.5).length == "2.5 minutes"
     assert make_row(minutes=None, steps=60).length == "60 steps"
     for minutes, steps in ((None, None), (2, 60)):
-        with pytest.raises(ValueError, match=f"minutes={minutes} or steps={steps}"):
+        with pytest.raises(ValueError, match=f"minutes={minutes}, steps={steps}"):
             make_row(minutes=minutes, steps=steps)
 
 
