@@ -128,7 +128,8 @@ class Encoder(nn.Module):
 
     def __init__(self, bands: int, widths: Sequence[int], stem_width: int, stride: int) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(bands, stem_width, 3, padding=1)
+        # At full resolution nothing beyond the border is made up: a rim of zeros would be painted as a rim.
+        self.stem = nn.Conv2d(bands, stem_width, 3, padding=1, padding_mode="replicate")
         self.enter = nn.Conv2d(
             stem_width, widths[0], 2 if stride == 2 else 3, stride=stride, padding=0 if stride == 2 else 1
         )
@@ -157,7 +158,7 @@ class Head(nn.Module):
     def __init__(self, bands_in: int, bands_stem: int, bands_out: int) -> None:
         super().__init__()
         self.inner = nn.Conv2d(bands_in, bands_out, 3, padding=1, padding_mode="replicate", bias=False)
-        self.outer = nn.Conv2d(bands_stem, bands_out, 3, padding=1)
+        self.outer = nn.Conv2d(bands_stem, bands_out, 3, padding=1, padding_mode="replicate")
 
     def forward(self, h: Tensor, stem: Tensor, style_BS: Tensor) -> Tensor:
         painted: Tensor = self.inner(h) if h.shape[-2:] == stem.shape[-2:] else self._four_pixels(h)

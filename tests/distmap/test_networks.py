@@ -10,6 +10,7 @@ from distmap.config import DiscriminatorConfig, GeneratorConfig, JudgeConfig, Lo
 from distmap.networks import (
     CLASSES,
     Discriminator,
+    Encoder,
     Generator,
     Head,
     Locator,
@@ -133,6 +134,14 @@ def test_the_head_sees_features_of_full_size_as_they_are() -> None:
     h, stem = torch.rand(2, 4, 6, 5), torch.rand(2, 3, 6, 5)
     expected = F.conv2d(F.pad(h, (1, 1, 1, 1), mode="replicate"), head.inner.weight) + head.outer(stem)
     torch.testing.assert_close(head(h, stem, torch.zeros(2, 1)), expected)
+
+
+def test_nothing_at_full_resolution_tells_a_flat_pictures_border_from_its_middle() -> None:
+    torch.manual_seed(0)
+    stem = Encoder(2, [8, 16], 3, 2)(torch.rand(1, 2, 1, 1).expand(1, 2, 12, 10))[0]
+    torch.testing.assert_close(stem, stem[..., 6:7, 5:6].expand_as(stem))
+    painted = Head(4, 3, 2)(torch.rand(1, 4, 1, 1).expand(1, 4, 6, 5), stem, torch.zeros(1, 1))
+    torch.testing.assert_close(painted, painted[..., 6:7, 5:6].expand_as(painted))
 
 
 @pytest.mark.parametrize("image_size", [16, 24, 32, 100])
