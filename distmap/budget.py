@@ -9,9 +9,9 @@ from distmap.config import Config
 
 LOCATOR_SHARE = 0.2  # of the time for painting, for the locator at most
 GUIDE_SHARE = 0.05  # of the same, for the picture guide at most, where there is one
-TRAINING_SHARE = 0.9  # of the same, by when the generator must be done
-JUDGE_SHARE = 0.95  # by when the judge must be
-CHOICE_SHARE = 0.97  # by when earlier weights must have been looked at
+TRAINING_SHARE = 0.88  # of the same, by when the generator must be done
+JUDGE_SHARE = 0.925  # by when the judge must be
+CHOICE_SHARE = 0.945  # by when earlier weights must have been looked at
 STUDENT_SHARE = 0.95  # of the whole time limit, by when the student must be done
 
 
