@@ -150,44 +150,50 @@ class Encoder(nn.Module):
 class Head(nn.Module):
     """The last convolution, 3 x 3, of a branch's features and, beside them, the encoder's at full resolution.
 
-    Features of half the size are to be enlarged bilinearly before. Both together are one linear map, so that each of
-    them paints its four pixels at once: the same picture (but for its border, beyond which the features go on) for a
-    fraction of the time.
+    Each feature of half the size (``stride`` 2) paints four pixels (Shi et al. 2016): all that is sharper than these
+    features is painted here. The kernels begin as those that would enlarge the features bilinearly before, which is
+    smooth, and learn from there.
     """
 
-    def __init__(self, bands_in: int, bands_stem: int, bands_out: int) -> None:
+    def __init__(self, bands_in: int, bands_stem: int, bands_out: int, stride: int) -> None:
         super().__init__()
-        self.inner = nn.Conv2d(bands_in, bands_out, 3, padding=1, padding_mode="replicate", bias=False)
+        self.stride = stride
+        self.inner = nn.Conv2d(bands_in, bands_out * stride**2, 3, padding=1, padding_mode="replicate", bias=False)
         self.outer = nn.Conv2d(bands_stem, bands_out, 3, padding=1, padding_mode="replicate")
+        if stride == 2:
+            one = nn.Conv2d(bands_in, bands_out, 3).weight
+            with torch.no_grad():
+                self.inner.weight.copy_(bilinear_kernels(one))
 
     def forward(self, h: Tensor, stem: Tensor, style_BS: Tensor) -> Tensor:
-        painted: Tensor = self.inner(h) if h.shape[-2:] == stem.shape[-2:] else self._four_pixels(h)
+        painted: Tensor = F.pixel_shuffle(self.inner(h), self.stride)
         return painted + for_each_style(self.outer(stem), style_BS)
 
-    def _four_pixels(self, h: Tensor) -> Tensor:
-        # For the upper and the lower half of a small pixel: what each row of the kernel takes, in quarters, of the
-        # small pixels above, at and below it.
-        quarters = [[[3, 1, 0], [1, 3, 0], [0, 3, 1]], [[1, 3, 0], [0, 3, 1], [0, 1, 3]]]
-        weight = self.inner.weight
-        seen = weight.new_tensor(quarters) / 4
-        kernels = torch.einsum("ocyx,pyi,qxj->opqcij", weight, seen, seen).flatten(0, 2)
-        return F.pixel_shuffle(F.conv2d(F.pad(h, (1, 1, 1, 1), mode="replicate"), kernels), 2)
+
+def bilinear_kernels(weight: Tensor) -> Tensor:
+    """Kernels O x I x 3 x 3 of a convolution of what is bilinearly enlarged to twice its size -> 4 O x I x 3 x 3, of
+    one that gives the same of what is small, its four pixels as channels (``F.pixel_shuffle``)."""
+    # For the upper and the lower half of a small pixel: what each row of the kernel takes, in quarters, of the small
+    # pixels above, at and below it.
+    quarters = [[[3, 1, 0], [1, 3, 0], [0, 3, 1]], [[1, 3, 0], [0, 3, 1], [0, 1, 3]]]
+    seen = weight.new_tensor(quarters) / 4
+    return torch.einsum("ocyx,pyi,qxj->opqcij", weight, seen, seen).flatten(0, 2)
 
 
 class SubGenerator(nn.Module):
     """One branch: the encoder's features of B pictures, and a style for each or several for each (the first B, the next
     B, ...) -> as many pictures in [-1, 1]."""
 
-    def __init__(self, bands: int, widths: Sequence[int], stem_width: int, style_size: int, slim: int) -> None:
+    def __init__(self, config: GeneratorConfig, bands: int, widths: Sequence[int], stem_width: int) -> None:
         super().__init__()
-        slimmed = [max(width // slim, 8) for width in widths]
+        slimmed = [max(width // config.slim, 8) for width in widths]
         self.levels = nn.ModuleList()
         below = widths[-1]
         for level in reversed(range(len(widths) - 1)):
-            self.levels.append(StyledBlock(below, widths[level], slimmed[level], style_size))
+            self.levels.append(StyledBlock(below, widths[level], slimmed[level], config.style_size))
             below = slimmed[level]
-        self.head_norm = StyledNorm(below, style_size)
-        self.head = Head(below, stem_width, bands)
+        self.head_norm = StyledNorm(below, config.style_size)
+        self.head = Head(below, stem_width, bands, config.stride)
 
     def forward(self, features: Sequence[Tensor], style_BS: Tensor) -> Tensor:
         stem, *skips, coarsest = features
@@ -208,9 +214,7 @@ class Generator(nn.Module):
         stem_width = max(config.width // 4, 8)
         self.mapping = MappingNetwork(config.style_size, config.mapping_width)
         self.encoder = Encoder(bands, widths, stem_width, config.stride)
-        branches = [
-            SubGenerator(bands, widths, stem_width, config.style_size, config.slim) for _ in range(config.branches)
-        ]
+        branches = [SubGenerator(config, bands, widths, stem_width) for _ in range(config.branches)]
         # Branch 1 starts faint, so that the others, not it, take up what the classes share.
         with torch.no_grad():
             for parameter in branches[0].head.parameters():

@@ -18,6 +18,7 @@ from distmap.networks import (
     PlaceClassifier,
     StyledBlock,
     StyledNorm,
+    bilinear_kernels,
     level_widths,
 )
 
@@ -119,18 +120,35 @@ def test_a_decoder_level_sees_what_is_below_enlarged_and_laid_next_to_what_is_be
     torch.testing.assert_close(block(below, beside, style), expected)
 
 
-def test_the_head_sees_features_enlarged_bilinearly() -> None:
+def test_kernels_that_paint_four_pixels_see_features_enlarged_bilinearly() -> None:
     torch.manual_seed(0)
-    head = Head(4, 3, 2)
+    h, weight = torch.rand(4, 5, 8, 7), torch.rand(3, 5, 3, 3)
+    enlarged = F.interpolate(h, scale_factor=2, mode="bilinear", align_corners=False)
+    painted = F.pixel_shuffle(F.conv2d(h, bilinear_kernels(weight), padding=1), 2)
+    expected = F.conv2d(enlarged, weight, padding=1)
+    torch.testing.assert_close(painted[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2])
+
+
+def test_the_head_begins_smooth_and_can_learn_to_paint_each_of_four_pixels() -> None:
+    torch.manual_seed(0)
+    head = Head(4, 3, 2, 2)
+    flat = torch.rand(4, 4, 1, 1).expand(4, 4, 6, 5)
     h, stem, style = torch.rand(4, 4, 6, 5), torch.rand(2, 3, 12, 10), torch.zeros(4, 1)  # two styles a picture
-    around = F.pad(h, (1, 1, 1, 1), mode="replicate")
-    enlarged = F.interpolate(around, scale_factor=2, mode="bilinear", align_corners=False)[..., 1:-1, 1:-1]
-    expected = F.conv2d(enlarged, head.inner.weight) + head.outer(torch.cat([stem, stem]))
-    torch.testing.assert_close(head(h, stem, style), expected)
+    beside = head.outer(torch.cat([stem, stem]))
+    painted = head(flat, stem, style) - beside
+    torch.testing.assert_close(painted, painted[..., :1, :1].expand_as(painted))  # the four are alike
+    with torch.no_grad():
+        head.inner.weight.zero_()
+        head.inner.weight[3, 2, 1, 1] = 1  # of the first band, the lower right one
+    painted = head(h, stem, style) - beside
+    torch.testing.assert_close(painted[:, 0, 1::2, 1::2], h[:, 2])
+    assert painted[:, 0, ::2].abs().max() < 1e-6
+    assert painted[:, 0, :, ::2].abs().max() < 1e-6
+    assert painted[:, 1].abs().max() < 1e-6
 
 
 def test_the_head_sees_features_of_full_size_as_they_are() -> None:
-    head = Head(4, 3, 2)
+    head = Head(4, 3, 2, 1)
     h, stem = torch.rand(2, 4, 6, 5), torch.rand(2, 3, 6, 5)
     expected = F.conv2d(F.pad(h, (1, 1, 1, 1), mode="replicate"), head.inner.weight) + head.outer(stem)
     torch.testing.assert_close(head(h, stem, torch.zeros(2, 1)), expected)
@@ -140,7 +158,7 @@ def test_nothing_at_full_resolution_tells_a_flat_pictures_border_from_its_middle
     torch.manual_seed(0)
     stem = Encoder(2, [8, 16], 3, 2)(torch.rand(1, 2, 1, 1).expand(1, 2, 12, 10))[0]
     torch.testing.assert_close(stem, stem[..., 6:7, 5:6].expand_as(stem))
-    painted = Head(4, 3, 2)(torch.rand(1, 4, 1, 1).expand(1, 4, 6, 5), stem, torch.zeros(1, 1))
+    painted = Head(4, 3, 2, 2)(torch.rand(1, 4, 1, 1).expand(1, 4, 6, 5), stem, torch.zeros(1, 1))
     torch.testing.assert_close(painted, painted[..., 6:7, 5:6].expand_as(painted))
 
 
