@@ -161,6 +161,7 @@ def test_an_ablation_is_one_change() -> None:
         assert len(changed) > 10
         for row in changed:
             assert row.pictures == default.pictures
+            assert set(default.assignments()) <= set(row.assignments())
             if row is not default:
                 assert resolve(overrides=row.overrides(0, 1)) != resolve(overrides=default.overrides(0, 1))
 
