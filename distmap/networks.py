@@ -128,7 +128,7 @@ class Encoder(nn.Module):
 
     def __init__(self, bands: int, widths: Sequence[int], stem_width: int, stride: int) -> None:
         super().__init__()
-        # At full resolution nothing beyond the border is made up: a rim of zeros would be painted as a rim.
+        # The heads see the stem as it is: a rim of zeros around it would be painted as a rim.
         self.stem = nn.Conv2d(bands, stem_width, 3, padding=1, padding_mode="replicate")
         self.enter = nn.Conv2d(
             stem_width, widths[0], 2 if stride == 2 else 3, stride=stride, padding=0 if stride == 2 else 1

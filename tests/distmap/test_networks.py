@@ -154,7 +154,7 @@ def test_the_head_sees_features_of_full_size_as_they_are() -> None:
     torch.testing.assert_close(head(h, stem, torch.zeros(2, 1)), expected)
 
 
-def test_nothing_at_full_resolution_tells_a_flat_pictures_border_from_its_middle() -> None:
+def test_stem_and_head_paint_no_rim_around_a_flat_picture() -> None:
     torch.manual_seed(0)
     stem = Encoder(2, [8, 16], 3, 2)(torch.rand(1, 2, 1, 1).expand(1, 2, 12, 10))[0]
     torch.testing.assert_close(stem, stem[..., 6:7, 5:6].expand_as(stem))
