@@ -24,9 +24,9 @@ from distmap.images import (
     pad_to,
     read_picture,
     resize,
-    window_starts,
 )
 from distmap.maps import closed_branch1, distinction, distinction_map, evidence, finish, reach
+from distmap.windows import Lens, see_all
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = "weights.safetensors"
 WHOLE_PICTURE_SLACK = 1.25  # pictures up to this much longer than the longest one trained on are seen whole
-WINDOWS_AT_ONCE = 16  # through the network
 PICTURES_AT_ONCE = 8  # in memory while mapping
 DATA_RANGE = 2.0  # of pictures in [-1, 1]
 
@@ -172,17 +171,17 @@ class DistinctionModel:
             place_HW=painted_KHW[-1],
         )
 
-    def _painter(self) -> _Lens:
+    def _painter(self) -> Lens:
         """The generator and the locator."""
         from distmap.views import painted
 
-        return _Lens(
+        return self._lens_of(
             side=self.config.image_size,
             channels=2 * self.config.generator.branches * self.scaling.bands + 1,
             look=lambda x_BCHW: painted(self._generator, self._locator, x_BCHW),
         )
 
-    def _lens(self) -> _Lens:
+    def _lens(self) -> Lens:
         """What the maps are made by: the student, or else the generator and the locator."""
         student = self._student
         if student is None:
@@ -190,49 +189,23 @@ class DistinctionModel:
         from distmap.student import student_side
 
         side = student_side(self.survey, self.config.student)
-        return _Lens(side=side, channels=1, look=lambda x_BCHW: student(x_BCHW)[:, None])
+        return self._lens_of(side=side, channels=1, look=lambda x_BCHW: student(x_BCHW)[:, None])
 
-    def _seen(self, pictures: Iterable[NDArray[np.generic]], lens: _Lens) -> Iterator[tuple[Array, Array]]:
-        """Pictures at the scale of a lens, H x W x C, and what it gives of them, K x H x W, in order.
+    def _lens_of(self, *, side: int, channels: int, look: Callable[[Tensor], Tensor]) -> Lens:
+        symmetry = self.config.data.symmetry
+        return Lens(side=side, channels=channels, look=look, symmetry=symmetry, device=self.device)
 
-        They are seen together as long as they fill one batch: memory for one large picture is enough.
-        """
-        waiting: list[_Canvas] = []
-        for picture_HWC in pictures:
-            waiting.append(self._canvas(self.scaling.apply(picture_HWC), lens))
-            if sum(len(canvas.corners) for canvas in waiting) >= WINDOWS_AT_ONCE:
-                yield from self._fill(waiting, lens)
-                waiting.clear()
-        yield from self._fill(waiting, lens)
+    def _seen(self, pictures: Iterable[NDArray[np.generic]], lens: Lens) -> Iterator[tuple[Array, Array]]:
+        """Pictures at the scale of a lens, H x W x C, and what it gives of them, K x H x W, in order."""
+        return see_all((self._fitted(self.scaling.apply(picture_HWC), lens.side) for picture_HWC in pictures), lens)
 
-    def _fill(self, canvases: Sequence[_Canvas], lens: _Lens) -> list[tuple[Array, Array]]:
-        """Fill several canvases together: their windows share batches of the network."""
-        side = lens.side
-        jobs = [(canvas, top, left) for canvas in canvases for top, left in canvas.corners]
-        for first in range(0, len(jobs), WINDOWS_AT_ONCE):
-            some = jobs[first : first + WINDOWS_AT_ONCE]
-            windows = np.stack([canvas.padded[top : top + side, left : left + side] for canvas, top, left in some])
-            for (canvas, top, left), seen_KHW in zip(some, self._look(windows, lens), strict=True):
-                canvas.add(seen_KHW, top, left)
-        return [(canvas.picture_HWC, canvas.blended()) for canvas in canvases]
-
-    def _canvas(self, scaled_HWC: Array, lens: _Lens) -> _Canvas:
+    def _fitted(self, scaled_HWC: Array, side: int) -> Array:
+        """A picture brought to the size at which networks with windows of this side see it."""
         longest = max(scaled_HWC.shape[:2])
         whole = longest <= WHOLE_PICTURE_SLACK * self.survey.longest_side
         reference = longest if whole else self.survey.longer_side
-        height, width = fitted_size(scaled_HWC.shape[0], scaled_HWC.shape[1], round(longest * lens.side / reference))
-        return _Canvas(resize(scaled_HWC, height, width), lens.side, lens.channels)
-
-    def _look(self, windows_BHWC: Array, lens: _Lens) -> Array:
-        """What a lens gives of square windows, B x K x S x S; averaged over symmetries."""
-        import torch
-
-        from distmap.views import over_symmetries
-
-        x_BCHW = torch.from_numpy(np.ascontiguousarray(np.moveaxis(windows_BHWC, -1, 1))).to(self.device)
-        with torch.inference_mode():
-            seen: Array = over_symmetries(x_BCHW, self.config.data.symmetry, lens.look).cpu().numpy()
-        return seen
+        height, width = fitted_size(scaled_HWC.shape[0], scaled_HWC.shape[1], round(longest * side / reference))
+        return resize(scaled_HWC, height, width)
 
     def decompose(self, picture_HWC: NDArray[np.generic], label: int) -> Array:
         """Branches b_k(x, label), N x H x W x C at the network's scale; they sum to ``reconstruct(picture, label)``
@@ -307,7 +280,7 @@ class DistinctionModel:
         side = windows_BHWC.shape[1]
         whole = [self.scaling.apply(window) for window in windows_BHWC]
         scaled = np.stack([resize(window, lens.side, lens.side) for window in whole])
-        found = (self._found(*parts) for parts in zip(scaled, self._look(scaled, lens), strict=True))
+        found = (self._found(*parts) for parts in zip(scaled, lens.see(scaled), strict=True))
         evidence_BHWK = np.stack([resize(window, side, side) for window in found])
         if self._student is not None:
             return evidence_BHWK
@@ -398,50 +371,9 @@ class DistinctionModel:
         return picture
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Lens:
-    """Networks that look at square windows: ``look`` takes B x C x S x S to B x K x S x S, S = ``side`` and K =
-    ``channels``."""
-
-    side: int
-    channels: int
-    look: Callable[[Tensor], Tensor]
-
-
-class _Canvas:
-    """A picture at the network's scale on which what windows give is blended with a Hann weight."""
-
-    def __init__(self, picture_HWC: Array, side: int, channels: int) -> None:
-        self.picture_HWC = picture_HWC
-        self.padded = pad_to(picture_HWC, side, side)
-        tops, lefts = (window_starts(length, side) for length in self.padded.shape[:2])
-        self.corners = [(top, left) for top in tops for left in lefts]
-        self._side = side
-        self._weight = _hann(side) if len(self.corners) > 1 else np.ones((side, side), np.float32)
-        self._weights = np.zeros(self.padded.shape[:2], np.float32)
-        self._total = np.zeros((channels, *self.padded.shape[:2]), np.float32)
-
-    def add(self, seen_KHW: Array, top: int, left: int) -> None:
-        """Blend in what a window gave."""
-        place = (slice(top, top + self._side), slice(left, left + self._side))
-        self._total[:, *place] += seen_KHW * self._weight
-        self._weights[place] += self._weight
-
-    def blended(self) -> Array:
-        """What the windows give together, K x H x W."""
-        height, width = self.picture_HWC.shape[:2]
-        return (self._total / self._weights)[:, :height, :width]
-
-
 def _grey(picture_HWC: Array) -> Array:
     grey: Array = picture_HWC.mean(axis=-1)
     return grey
-
-
-def _hann(side: int) -> Array:
-    """Hann weight of a window, S x S, positive everywhere."""
-    line = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
-    return np.outer(line, line).astype(np.float32)
 
 
 def save(run: Path, model: DistinctionModel) -> None:

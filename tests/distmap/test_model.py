@@ -138,17 +138,6 @@ def test_about_as_large_as_trained_on_is_seen_whole() -> None:
     assert painter.paint(noise(400, 100)).picture_HWC.shape == (128, 32, 1)
 
 
-def test_windows_are_blended_with_a_hann_weight() -> None:
-    painting = model(Ramp(), data={"symmetry": "none"}).paint(noise(32, 72))
-    weight = [math.sin(math.pi * (column + 0.5) / SIDE) ** 2 for column in range(SIDE)]
-    total, weights = np.zeros(72), np.zeros(72)
-    for start in (0, 16, 32, 40):
-        for column in range(SIDE):
-            total[start + column] += weight[column] * column
-            weights[start + column] += weight[column]
-    np.testing.assert_allclose(painting.with_NHWC[0, :, :, 0], np.tile(total / weights, (32, 1)), rtol=1e-4)
-
-
 def test_painting_is_averaged_over_the_symmetries() -> None:
     painting = model(Ramp(), data={"symmetry": "mirror"}).paint(noise(32, 32))
     np.testing.assert_allclose(painting.with_NHWC[0], (SIDE - 1) / 2)
@@ -266,23 +255,6 @@ def test_maps_of_files_and_folders_are_those_of_their_pictures(tmp_path: Path) -
             "score",
             *(() if max(picture.shape) > 40 else ("flips_to_with", "flips_to_without")),
         }
-
-
-def test_large_pictures_are_painted_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"0.png": (30, 30), "1.png": (20, 20), "2.png": (200, 200), "3.png": (150, 150), "4.png": (30, 30)}
-    for name, size in sizes.items():
-        assert cv2.imwrite(str(tmp_path / name), noise(*size))
-    painter = model(Constant())
-    together: list[int] = []
-    fill = painter._fill
-
-    def spy(canvases: Sequence[Any], lens: Any) -> Any:
-        together.append(len(canvases))
-        return fill(canvases, lens)
-
-    monkeypatch.setattr(painter, "_fill", spy)
-    assert [result.map_HW.shape for result in painter.maps([tmp_path])] == list(sizes.values())
-    assert together == [3, 1, 1]
 
 
 def test_maps_name_the_file_that_does_not_fit(tmp_path: Path) -> None:
