@@ -240,7 +240,8 @@ def _ablations(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> l
         "### One change at a time",
         f"What each choice is worth, {rows[0].length} each. Each line is one change from the defaults; the "
         "commands of others differ by its settings, given with `--set`. The patients and places that the rows above "
-        "set aside neither train nor are scored here.",
+        "set aside neither train nor are scored here. Several seeds: median (range), how far trainings of one setting "
+        "lie apart.",
     ]
     sets: dict[str, list[Row]] = {}
     for row in rows:
@@ -256,7 +257,7 @@ def _ablations(rows: Sequence[Row], by_row: Mapping[str, Sequence[Result]]) -> l
                     [
                         row.change,
                         ", ".join(f"`{item}`" for item in row.assignments() if item not in shared),
-                        *(_median(by_row[row.name], score.name) for score in row.scores),
+                        *(_median_and_range(by_row[row.name], score.name) for score in row.scores),
                         f"{statistics.median(result.seconds.fit for result in by_row[row.name]):.0f}",
                         *_origin(by_row[row.name]),
                     ]
@@ -280,6 +281,11 @@ def _values(results: Iterable[Result], name: str) -> list[float]:
 def _median(results: Sequence[Result], name: str) -> str:
     values = _values(results, name)
     return _shown(name, statistics.median(values) if values else None)
+
+
+def _median_and_range(results: Sequence[Result], name: str) -> str:
+    values = _values(results, name)
+    return f"{_median(results, name)} ({_range(name, values)})" if len(values) > 1 else _median(results, name)
 
 
 def _shown(name: str, value: float | None) -> str:

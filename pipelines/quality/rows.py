@@ -306,7 +306,7 @@ def _small_folders() -> Iterator[Row]:
 
 
 def _ablations() -> Iterator[Row]:
-    from pipelines.quality.ablations import changes
+    from pipelines.quality.ablations import DEFAULT, changes
 
     scores = tuple(Score(name=name) for name in ("pixel_ap", "dice", "dice_oracle", "psnr", "flip_rate"))
     for name, change in changes():
@@ -317,6 +317,7 @@ def _ablations() -> Iterator[Row]:
             "scores": scores,
             "change": name,
             "settings": settings,
+            "seeds": (0, 1, 2) if name == DEFAULT else (0,),  # how far trainings of one setting lie apart
         }
         slug = name.replace(" ", "-").replace("/", "-")
         lgg = f"ablation-lgg-{slug}"

@@ -107,14 +107,15 @@ def test_ablations_and_small_folders_are_one_line_each(make_row: MakeRow, make_r
     shared, branches = {"data": {"symmetry": "all"}}, {"generator": {"branches": 5}}
     rows = [
         make_row(name="small", part="folders", scores=scores),
-        make_row(name="plain", part="ablations", change="default", scores=scores, settings=shared),
+        make_row(name="plain", part="ablations", change="default", scores=scores, settings=shared, seeds=(0, 1, 2)),
         make_row(name="other", part="ablations", change="5 branches", scores=scores, settings={**shared, **branches}),
         make_row(name="third", part="ablations", change="no r1", scores=scores),
     ]
     results = [make_result(row=row.name, scores={"pixel_ap": 0.25}) for row in rows[:3]]
+    results += [make_result(row="plain", seed=seed, scores={"pixel_ap": 0.1 + seed / 10}) for seed in (1, 2)]
     text = render(results, rows)
     assert cells(text, "`small`") == [["`small`", "6", "0.250", "300", "0", "abc1234"]]
-    assert cells(text, "default") == [["default", "", "0.250", "60", "0", "abc1234"]]
+    assert cells(text, "default") == [["default", "", "0.250 (0.200 to 0.300)", "60", "0, 1, 2", "abc1234"]]
     assert cells(text, "5 branches") == [["5 branches", "`generator.branches=5`", "0.250", "60", "0", "abc1234"]]
     assert "Not run yet: 1 ablation." in text
 
