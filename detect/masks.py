@@ -14,6 +14,8 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from distmap.common.shapes import edge_corners
+
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, width, height in pixels, at pixel edges."""
 
@@ -72,6 +74,17 @@ class Mask:
         self.window(canvas_HW)[self.crop_HW] = value
 
 
+def union(masks: Sequence[Mask]) -> Mask:
+    """All pixels of one or more masks of a picture as one mask."""
+    left, top = min(mask.x for mask in masks), min(mask.y for mask in masks)
+    right = max(mask.x + mask.crop_HW.shape[1] for mask in masks)
+    bottom = max(mask.y + mask.crop_HW.shape[0] for mask in masks)
+    crop_HW = np.zeros((bottom - top, right - left), np.bool_)
+    for mask in masks:
+        Mask(x=mask.x - left, y=mask.y - top, crop_HW=mask.crop_HW).paint(crop_HW)
+    return Mask(x=left, y=top, crop_HW=crop_HW)
+
+
 def outlines(masks: Sequence[Mask]) -> list[list[Polygon]]:
     """Polygons along the pixel edges of each mask: one polygon for each part, holes included.
 
@@ -121,7 +134,7 @@ def oriented_boxes(masks: Sequence[Mask]) -> NDArray[np.float64]:
 
     if not masks:
         return np.zeros((0, 4, 2))
-    corners = [_edge_corners(mask) for mask in masks]
+    corners = [edge_corners(mask.crop_HW) for mask in masks]
     owner = np.repeat(np.arange(len(masks)), [len(points) for points in corners])
     # A line through the corners has their hull, and is made without an object for every point.
     lines = shapely.linestrings(np.concatenate(corners), indices=owner)
@@ -130,17 +143,6 @@ def oriented_boxes(masks: Sequence[Mask]) -> NDArray[np.float64]:
     # The rectangle is found around the origin, where floating point is finest, and moved into place.
     boxes: NDArray[np.float64] = order_corners(rings) + np.array([[mask.x, mask.y] for mask in masks], float)[:, None]
     return boxes
-
-
-def _edge_corners(mask: Mask) -> NDArray[np.float64]:
-    # The convex hull needs only the outermost pixel edges of every row.
-    crop_HW = mask.crop_HW
-    rows = np.flatnonzero(crop_HW.any(axis=1))
-    first = crop_HW[rows].argmax(axis=1)
-    last = crop_HW.shape[1] - crop_HW[rows, ::-1].argmax(axis=1)
-    x = np.concatenate([first, last, first, last])
-    y = np.concatenate([rows, rows, rows + 1, rows + 1])
-    return np.column_stack([x, y]).astype(float)
 
 
 def order_corners(corners_N42: NDArray[np.float64]) -> NDArray[np.float64]:

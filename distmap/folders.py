@@ -14,17 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from distmap.images import (
-    Array,
-    PictureError,
-    PictureFile,
-    Scaling,
-    decide_scaling,
-    find_pictures,
-    fit_square,
-    number_kind,
-    read_picture,
-)
+from distmap.common.picture_files import PictureError, PictureFile, find_pictures
+from distmap.images import Array, Scaling, decide_scaling, fit_square, number_kind, read_picture
 
 WITHOUT, WITH = 0, 1
 PIXELS_A_PICTURE = 4096  # about so many pixels of a picture help to decide the scaling

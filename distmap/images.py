@@ -7,7 +7,7 @@ the training folders); ``fit_square`` lays a whole picture on the square that th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,66 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+from distmap.common.picture_files import PictureError
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
 # JPEGs that are cut short are errors; a picture is its own file, whatever lies beside it (and large folders open fast).
 GDAL_OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 OPENCV_BANDS = 4  # more at once it does not shrink
 TAIL = 0.0005  # share of values cut at either end when the scaling of 16-bit or float pictures is decided
 
 Array = NDArray[np.floating]
-
-
-class PictureError(ValueError):
-    """A file or folder that cannot serve as pictures; the message names it and says what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureFile:
-    """A picture on disk. ``name`` is relative to the folder it was found in, with forward slashes."""
-
-    path: Path
-    name: str
-
-
-def find_pictures(sources: Iterable[str | Path]) -> list[PictureFile]:
-    """Pictures in files and folders (searched recursively), sorted by name within each source.
-
-    Hidden files and folders are passed over.
-
-    Raises
-    ------
-    PictureError
-        A source does not exist or holds no picture, or a file is not of a kind that can be read.
-    """
-    found: list[PictureFile] = []
-    for source in map(Path, sources):
-        if source.is_dir():
-            inside = sorted(
-                path
-                for path in source.rglob("*")
-                if path.is_file() and not _hidden(path.relative_to(source)) and path.name.lower() not in CLUTTER
-            )
-            if not inside:
-                raise PictureError(f"{source}: the folder holds no pictures; put {_kinds()} files there")
-            found += [PictureFile(path=path, name=path.relative_to(source).as_posix()) for path in inside]
-        elif source.is_file():
-            found.append(PictureFile(path=source, name=source.name))
-        else:
-            raise PictureError(f"{source}: no such file or folder")
-    for picture in found:
-        if picture.path.suffix.lower() not in SUFFIXES:
-            raise PictureError(f"{picture.path}: not a picture; move it elsewhere (pictures are {_kinds()} files)")
-    return found
-
-
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
-
-
-def _kinds() -> str:
-    return "PNG, JPEG, BMP, WebP or TIFF"
 
 
 def read_picture(path: Path) -> NDArray[np.generic]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from distmap.common.picture_files import PictureError, find_pictures
 from distmap.files import filling
-from distmap.images import PictureError, find_pictures, read_picture
+from distmap.images import read_picture
 from distmap.model import DistinctionModel
 from distmap.progress import Progress, Silent
 

@@ -13,18 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from distmap.common.picture_files import PictureFile, find_pictures
 from distmap.config import Config, StudentConfig, read_yaml, validate
 from distmap.folders import WITH, WITHOUT, Survey
-from distmap.images import (
-    Array,
-    PictureFile,
-    Scaling,
-    find_pictures,
-    fitted_size,
-    pad_to,
-    read_picture,
-    resize,
-)
+from distmap.images import Array, Scaling, fitted_size, pad_to, read_picture, resize
 from distmap.maps import closed_branch1, distinction, distinction_map, evidence, finish, reach
 from distmap.windows import Lens, see_all
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.picture_files import PictureFile
 from distmap.folders import WITH, LabelledPicture, Split
-from distmap.images import PictureFile, fit_square
+from distmap.images import fit_square
 from distmap.kept_out import FEWEST, calibrated, few_of_each
 from distmap.progress import Progress
 from distmap.pseudo_labels import NEGATIVE, PseudoLabelledStore, pseudo_label

@@ -11,9 +11,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from distmap.choice import Choice, choose, separation, strength
+from distmap.common.picture_files import PictureFile
 from distmap.config import resolve
 from distmap.folders import WITH, WITHOUT, LabelledPicture
-from distmap.images import PictureFile
 from distmap.model import Painting
 
 LABELS = (WITH, WITH, WITHOUT, WITHOUT)

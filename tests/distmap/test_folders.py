@@ -12,6 +12,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distmap.common.picture_files import PictureError, PictureFile
 from distmap.folders import (
     WITH,
     WITHOUT,
@@ -24,7 +25,7 @@ from distmap.folders import (
     survey,
     symmetries,
 )
-from distmap.images import PictureError, PictureFile, Scaling
+from distmap.images import Scaling
 
 Folders = tuple[Path, Path]
 WritePictures = Callable[..., Path]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from distmap.common.picture_files import PictureFile
 from distmap.config import resolve
 from distmap.folders import LabelledPicture, list_folders
-from distmap.images import PictureFile
 from distmap.kept_out import affordable, calibrated, few_of_each
 from distmap.model import PictureMap
 from distmap.progress import Silent

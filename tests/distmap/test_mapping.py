@@ -12,7 +12,7 @@ import rasterio
 import tifffile
 
 import distmap
-from distmap.images import PictureError
+from distmap.common.picture_files import PictureError
 from distmap.mapping import write_maps
 from distmap.model import DistinctionModel
 

@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import distmap
+from distmap.common.picture_files import PictureError, find_pictures
 from distmap.config import Config, resolve
 from distmap.folders import Survey
-from distmap.images import PictureError, Scaling, find_pictures, read_picture, resize
+from distmap.images import Scaling, read_picture, resize
 from distmap.maps import distinction_map, finish
 from distmap.model import DistinctionModel, Painting, save
 from distmap.student import Student

@@ -13,9 +13,9 @@ import pytest
 import distmap
 import distmap.student
 from distmap.calibration import Detector
+from distmap.common.picture_files import PictureFile
 from distmap.config import Config
 from distmap.folders import PictureStore, Split, list_folders, split_groups
-from distmap.images import PictureFile
 from distmap.model import DistinctionModel, PictureMap
 from distmap.self_training import agreement, learn_from_maps
 
