@@ -25,10 +25,10 @@ def main() -> None:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--split",
-    type=click.Choice(["presence", "shape", "effect"]),
+    type=click.Choice(["presence", "shape", "effect", "rows"]),
     required=True,
     help="presence: a white rectangle inside a dark shape, or none; shape: a dark circle or rectangle; "
-    "effect: VA-GAN's squares added to smoothed noise.",
+    "effect: VA-GAN's squares added to smoothed noise; rows: one to six touching blocks, or none.",
 )
 @click.option("--count", type=int, default=500, show_default=True, help="Training pictures of each class.")
 @click.option("--image-size", type=int, help="Height and width in pixels.  [default: 64; 112 for effect]")

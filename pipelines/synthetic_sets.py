@@ -1,4 +1,4 @@
-"""Generated sets whose truth is known exactly: ``presence``, ``shape`` and ``effect``.
+"""Generated sets whose truth is known exactly: ``presence``, ``shape``, ``effect`` and ``rows``.
 
 All lengths are in pixels. A picture depends on the seed, its half (train, test), its class and its number alone, so a
 larger set holds the smaller one of the same seed.
@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from detect.detections import Detections, Instance
+from detect.formats import dota as label_txt
 from pipelines.sets import CLASSES, HALVES, new_set, write_picture
 
-Split: TypeAlias = Literal["presence", "shape", "effect"]
+Split: TypeAlias = Literal["presence", "shape", "effect", "rows"]
 Mask: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -27,6 +29,10 @@ MIN_TEST_PICTURES = 50
 
 DARK, WHITE = 32, 224  # grey levels of the drawn shapes
 ATTEMPTS = 200  # at placing a rectangle before it shrinks
+LONGEST_ROW = 6  # blocks
+BRIGHTEST, DIMMEST = 240, 190  # grey levels of the blocks in a row
+RIM = 40  # grey levels by which a block's outermost pixels are darker
+OUT_OF_LINE = 0.12  # of a block's side, by which it may stand off the row's middle
 BACKGROUND_MEAN, BACKGROUND_STD = 128.0, 20.0
 
 
@@ -38,6 +44,7 @@ class Sample:
     mask_HW: Mask  # what tells the classes apart; empty for WITHOUT
     effect_HW: NDArray[np.float32] | None = None  # the picture less the same picture without the thing
     shape_HW: Mask | None = None  # the dark shape, where it is there in both classes and tells them apart
+    corners_N42: Floats | None = None  # (x, y) of objects that touch, so that the mask does not tell them apart
 
 
 def synthetic(
@@ -47,9 +54,10 @@ def synthetic(
 
     Layout: ``{train,test}/{with,without}/<stem>.png`` (``.tif`` for ``effect``), the stems unique in the set;
     ``test/masks/<stem>.png`` (uint8, 0 or 255) for every test picture, empty for those without;
-    ``test/effects/<stem>.tif`` (float32, in the picture's grey levels) for ``presence`` and ``effect``: the picture
+    ``test/effects/<stem>.tif`` (float32, in the picture's grey levels) for all but ``shape``: the picture
     less the same picture without the thing; ``test/shapes/<stem>.png`` (uint8, 0 or 255) for ``shape``: the dark shape
-    of either class. Everything is written beside ``folder`` first and moved there when it is complete.
+    of either class; ``test/labelTxt/<stem>.txt`` for ``rows``: the oriented box of each block (DOTA). Everything is
+    written beside ``folder`` first and moved there when it is complete.
 
     Parameters
     ----------
@@ -59,6 +67,7 @@ def synthetic(
         ``presence``: a dark rectangle or circle on smoothed noise, with a white rectangle inside it or without.
         ``shape``: a dark circle (with) or rectangle (without) of equal areas on smoothed noise.
         ``effect``: that of VA-GAN (Baumgartner et al., CVPR 2018), squares added to smoothed noise.
+        ``rows``: a dark bar on smoothed noise, with a row of one to six touching blocks on it or without.
     count
         Training pictures of each class, >= 1. The test half has a fifth as many, 50 of each class at least.
     image_size
@@ -174,6 +183,57 @@ def effect(rng: np.random.Generator, size: int, has_thing: bool) -> Sample:
     return Sample(picture_HW=picture_HW.astype(np.float32) + effect_HW, mask_HW=mask_HW, effect_HW=effect_HW)
 
 
+def rows(rng: np.random.Generator, size: int, has_thing: bool) -> Sample:
+    """Draw a dark bar on smoothed noise and, where ``has_thing``, a row of one to six blocks on it.
+
+    Blocks are squares of a tenth of ``size`` that touch their neighbours, each of a brightness of its own, a little out
+    of line, and with a rim of one pixel that is darker. Bar and row have any direction.
+    """
+    block = size / 10
+    direction = rng.uniform(0, np.pi)
+    count = int(rng.integers(1, LONGEST_ROW, endpoint=True))
+    half_bar_2 = np.array([(LONGEST_ROW / 2 + 0.25) * block, 0.8 * block])
+    # Within the picture whatever the direction.
+    reach_2 = np.abs(_turned(np.array([half_bar_2, half_bar_2 * (1, -1)]), direction)).max(axis=0)
+    centre_2 = rng.uniform(np.minimum(reach_2, size / 2), np.maximum(size - reach_2, size / 2))
+    bar_HW = _turned_rectangle(size, centre_2, half_bar_2, direction)
+    without_HW = _to_uint8(np.where(bar_HW, DARK, _background(rng, size)))
+
+    picture_HW, mask_HW = without_HW.copy(), np.zeros((size, size), np.bool_)
+    corners_N42 = np.empty((count if has_thing else 0, 4, 2))
+    slack = (LONGEST_ROW - count) / 2 * block
+    first = rng.uniform(-slack, slack) - (count - 1) / 2 * block
+    for index in range(len(corners_N42)):
+        along_across = np.array([first + index * block, rng.uniform(-OUT_OF_LINE, OUT_OF_LINE) * block])
+        middle_2 = centre_2 + _turned(along_across, direction)
+        level = int(rng.integers(DIMMEST, BRIGHTEST, endpoint=True))
+        half_2 = np.array([block / 2, block / 2])
+        block_HW = _turned_rectangle(size, middle_2, half_2, direction)
+        picture_HW[block_HW] = level - RIM
+        picture_HW[_turned_rectangle(size, middle_2, half_2 - 1, direction)] = level
+        mask_HW |= block_HW
+        around_42 = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half_2
+        corners_N42[index] = (middle_2 + _turned(around_42, direction))[:, ::-1]
+    effect_HW = picture_HW.astype(np.float32) - without_HW
+    return Sample(picture_HW=picture_HW, mask_HW=mask_HW, effect_HW=effect_HW, corners_N42=corners_N42)
+
+
+def _turned(points: Floats, direction: float) -> Floats:
+    """Points (along, across) of a direction in radians -> (row, column)."""
+    sine, cosine = np.sin(direction), np.cos(direction)
+    turned: Floats = points @ np.array([[sine, cosine], [cosine, -sine]])
+    return turned
+
+
+def _turned_rectangle(size: int, centre_2: Floats, half_2: Floats, direction: float) -> Mask:
+    """Mark the pixels whose centre lies in a rectangle; ``half_2``: half its sides along a direction and across."""
+    rows_H1, columns_1W = _offsets(size, centre_2)
+    sine, cosine = np.sin(direction), np.cos(direction)
+    along_HW, across_HW = sine * rows_H1 + cosine * columns_1W, cosine * rows_H1 - sine * columns_1W
+    inside_HW: Mask = (np.abs(along_HW) <= half_2[0]) & (np.abs(across_HW) <= half_2[1])
+    return inside_HW
+
+
 def smoothed_noise(rng: np.random.Generator, size: int, *, sigma: float, std: float) -> Floats:
     """Blur white noise with a Gaussian of ``sigma`` pixels and bring it to mean 0 and standard deviation ``std``."""
     noise_HW: Floats = ndimage.gaussian_filter(rng.standard_normal((size, size)), sigma, mode="reflect")
@@ -218,7 +278,18 @@ def _write(sample: Sample, half: Path, class_name: str, stem: str, *, truth: boo
             write_picture(half / "shapes" / f"{stem}.png", np.where(sample.shape_HW, np.uint8(255), np.uint8(0)))
         if sample.effect_HW is not None:
             write_picture(half / "effects" / f"{stem}.tif", sample.effect_HW)
+        if sample.corners_N42 is not None:
+            height, width = sample.mask_HW.shape
+            blocks = tuple(Instance(corners_42=corners_42, category="block") for corners_42 in sample.corners_N42)
+            label_txt.write(
+                half / "labelTxt", [Detections(name=f"{stem}{suffix}", height=height, width=width, instances=blocks)]
+            )
 
 
 _Draw: TypeAlias = Callable[[np.random.Generator, int, bool], Sample]
-_SPLITS: dict[Split, tuple[_Draw, int]] = {"presence": (presence, 64), "shape": (shape, 64), "effect": (effect, 112)}
+_SPLITS: dict[Split, tuple[_Draw, int]] = {
+    "presence": (presence, 64),
+    "shape": (shape, 64),
+    "effect": (effect, 112),
+    "rows": (rows, 64),
+}
