@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detector import Detector
-from detect.extraction import ExtractionConfig, find_objects, smooth
+from detect.extraction import find_objects, smooth
 from detect.scores.bootstrap import resampling_weights
+from distmap.common.object_size import ObjectSize
 
 Unit = Literal["pixel", "object"]
 Map = NDArray[np.floating[Any]]
@@ -57,7 +58,7 @@ def calibrate(
     min_area: int = 1,
     open_radius: float = 0.0,
     close_radius: float = 0.0,
-    split_distance: float = 0.0,
+    object_size: ObjectSize | None = None,
     groups: Sequence[str] | None = None,
     samples: int = 200,
     seed: int = 0,
@@ -71,8 +72,8 @@ def calibrate(
     false_alarm
         Share of pixels at or above the threshold (before clean-up), in (0, 0.25); or objects a picture (after
         clean-up).
-    smoothing, min_area, open_radius, close_radius, split_distance
-        As `detect.extraction.ExtractionConfig` has them; they go into the detector.
+    smoothing, min_area, open_radius, close_radius, object_size
+        As `detect.detector.Detector` has them, into which they go; what follows the object's size does so here, too.
     groups
         Group (patient, scene) of each map; groups are drawn and held out as a whole. None: each map for itself.
     samples
@@ -95,34 +96,33 @@ def calibrate(
     if len(names) != len(smoothed):
         raise ValueError(f"{len(names)} groups for {len(smoothed)} maps")
     _, group_N = np.unique(np.array(names), return_inverse=True)
-    cleanup = {
-        "min_area": min_area,
-        "open_radius": open_radius,
-        "close_radius": close_radius,
-        "split_distance": split_distance,
-    }
+    begun = Detector(
+        threshold=1.0,  # until it is found
+        false_alarm=false_alarm,
+        object_size=object_size,
+        smoothing=smoothing,
+        min_area=min_area,
+        open_radius=open_radius,
+        close_radius=close_radius,
+        pictures=len(smoothed),
+        unit=unit,
+    )
+
+    def count_objects(map_HW: NDArray[np.float32], threshold: float) -> int:
+        """Of a map that is smoothed already."""
+        return len(find_objects(map_HW, begun.config(threshold=threshold, settings={"smoothing": 0.0})))
+
     counter: _Pixels | _Objects
-    counter = _Pixels(smoothed, group_N) if unit == "pixel" else _Objects(smoothed, group_N, cleanup)
+    counter = _Pixels(smoothed, group_N) if unit == "pixel" else _Objects(smoothed, group_N, count_objects)
     everyone = np.ones(group_N.max() + 1, np.int64)
     threshold = counter.threshold(false_alarm, everyone)
     rates, thresholds = counter.table(everyone)
-    detector = Detector(
-        threshold=threshold,
-        false_alarm=false_alarm,
-        smoothing=smoothing,
-        rates=rates,
-        thresholds=thresholds,
-        pictures=len(smoothed),
-        unit=unit,
-        **cleanup,
-    )
-    config = ExtractionConfig(threshold=threshold, **cleanup)  # type: ignore[arg-type]
     return CalibrationReport(
-        detector=detector,
+        detector=dataclasses.replace(begun, threshold=threshold, rates=rates, thresholds=thresholds),
         expected=false_alarm,
         reached=counter.rate(threshold, everyone),
         measured=_held_out(counter, false_alarm, everyone.size, seed),
-        objects_per_picture=sum(len(find_objects(map_HW, config)) for map_HW in smoothed) / len(smoothed),
+        objects_per_picture=sum(count_objects(map_HW, threshold) for map_HW in smoothed) / len(smoothed),
         threshold_interval=_interval(counter, false_alarm, everyone.size, samples, seed),
         groups=everyone.size,
     )
@@ -186,7 +186,12 @@ class _Pixels:
 class _Objects:
     """Objects of every group at a ladder of thresholds, highest first."""
 
-    def __init__(self, maps: Sequence[NDArray[np.float32]], group_N: NDArray[np.intp], cleanup: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        maps: Sequence[NDArray[np.float32]],
+        group_N: NDArray[np.intp],
+        count: Callable[[NDArray[np.float32], float], int],
+    ) -> None:
         values = np.concatenate([map_HW.ravel() for map_HW in maps])
         # Just above the highest value there is no object; below, a step for each share of pixels.
         ladder = np.quantile(values, 1 - _OBJECT_SHARES)
@@ -196,9 +201,8 @@ class _Objects:
         self._pictures = np.bincount(group_N, minlength=groups)
         counts_TG = np.zeros((self._thresholds.size, groups))
         for step, threshold in enumerate(self._thresholds.tolist()):
-            config = ExtractionConfig(threshold=threshold, **cleanup)
             for map_HW, group in zip(maps, group_N.tolist(), strict=True):
-                counts_TG[step, group] += len(find_objects(map_HW, config))
+                counts_TG[step, group] += count(map_HW, threshold)
         self._counts_TG = counts_TG
 
     def _rates(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -5,13 +5,38 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY
 from detect.extraction import ExtractionConfig, ThresholdRule
 from detect.files import whole_file
+from distmap.common.object_size import ObjectSize
+
+# What follows the typical object: radii in multiples of its diameter, the least area in multiples of its area, the gap
+# over which pieces are joined in multiples of its width. The second line is where objects are not alike.
+OPEN, CLOSE, LEAST, NECK, GAP = 0.1, 0.0, 0.25, 0.9, 0.5
+OPEN_UNLIKE, CLOSE_UNLIKE, LEAST_UNLIKE = 0.05, 0.05, 0.05
+
+
+def following(size: ObjectSize) -> dict[str, Any]:
+    """The settings of `ExtractionConfig` that follow the typical object. Where objects are not alike nothing is split
+    or joined, and little is opened."""
+    if size.alike:
+        open_radius, close_radius, least, neck, gap = OPEN, CLOSE, LEAST, NECK, GAP
+    else:
+        open_radius, close_radius, least, neck, gap = OPEN_UNLIKE, CLOSE_UNLIKE, LEAST_UNLIKE, 0.0, 0.0
+    return {
+        "object_size": size,
+        "open_radius": open_radius * size.diameter,
+        "close_radius": close_radius * size.diameter,
+        "min_area": math.ceil(least * size.area),
+        "neck": neck,
+        "join_gap": gap * size.width,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +52,18 @@ class Detector:
     threshold: float
     false_alarm: float
     """Share of WITHOUT pixels at or above `threshold`, or objects in a WITHOUT picture, as `unit` says."""
-    smoothing: float = 0.0
+    object_size: ObjectSize | None = None
+    """The typical object, which the extraction follows, see `following`."""
     low_threshold: float | None = None
     rates: tuple[float, ...] = ()
     """False-alarm rates of the table, each above 0."""
     thresholds: tuple[float, ...] = ()
     """The threshold for each of `rates`."""
+    smoothing: float = 0.0
     min_area: float = 1
+    """This and the two radii count where no object size is known."""
     open_radius: float = 0.0
     close_radius: float = 0.0
-    split_distance: float = 0.0
     pictures: int = 0
     """WITHOUT pictures behind the calibration."""
     unit: str = "pixel"
@@ -74,27 +101,46 @@ class Detector:
         threshold: float | ThresholdRule | None = None,
         false_alarm: float | None = None,
         min_area: int | None = None,
+        object_size: ObjectSize | None = None,
         category: str = DEFAULT_CATEGORY,
+        settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> ExtractionConfig:
-        """Settings for extraction. With another threshold the low one keeps its ratio to it; a rule has no low one."""
+        """Settings for extraction.
+
+        Parameters
+        ----------
+        threshold, false_alarm
+            In place of the calibration's; one of them. The low threshold keeps its ratio; a rule has no low one.
+        object_size
+            In place of the one found; what follows it follows this one.
+        settings
+            Any settings of `ExtractionConfig`, by name; they count more than all else.
+        """
         if threshold is not None and false_alarm is not None:
             raise ValueError("give a threshold or a false-alarm rate, not both")
-        high = self.threshold if threshold is None else threshold
-        if false_alarm is not None:
-            high = self.threshold_at(false_alarm)
+        high = self.threshold if false_alarm is None else self.threshold_at(false_alarm)
+        high = settings.get("threshold", high if threshold is None else threshold)
         low = None
         if self.low_threshold is not None and not isinstance(high, str):
             low = high * (self.low_threshold / self.threshold)
-        return ExtractionConfig(
-            threshold=high,
-            low_threshold=low,
-            smoothing=self.smoothing,
-            close_radius=self.close_radius,
-            open_radius=self.open_radius,
-            split_distance=self.split_distance,
-            min_area=math.ceil(self.min_area) if min_area is None else min_area,
-            category=category,
-        )
+        size = settings.get("object_size", self.object_size if object_size is None else object_size)
+        values: dict[str, Any] = {
+            "threshold": high,
+            "low_threshold": low,
+            "smoothing": self.smoothing,
+            "category": category,
+        }
+        if size is None:
+            values |= {
+                "close_radius": self.close_radius,
+                "open_radius": self.open_radius,
+                "min_area": math.ceil(self.min_area),
+            }
+        else:
+            values |= following(size)
+        if min_area is not None:
+            values["min_area"] = min_area
+        return ExtractionConfig(**{**values, **settings})
 
     def write(self, path: Path) -> None:
         """Write ``detector.json``; what else an existing file holds stays in it."""
@@ -120,6 +166,8 @@ def read_detector(path: str | Path) -> Detector:
         key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known
     }
     try:
+        if values.get("object_size") is not None:
+            values["object_size"] = ObjectSize(**values["object_size"])
         return Detector(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
 from detect.masks import Mask
+from detect.touching import join_pieces, split_touching
+from distmap.common.object_size import ObjectSize
 
 ScoreRule = Literal["peak", "mean", "mass"]
 ThresholdRule = Literal["otsu", "triangle"]
@@ -65,9 +67,14 @@ class ExtractionConfig:
     """Larger objects are dropped; None: no limit."""
     drop_border: bool = False
     """Drop objects that touch the picture's border."""
-    split_distance: float = 0.0
-    """Touching objects are split where their centres are at least this far apart; 0: never."""
-    score: ScoreRule = "peak"
+    object_size: ObjectSize | None = None
+    """The typical object, by which touching objects are split, pieces joined and objects scored; None: neither is done,
+    and a pixel is the measure of scores."""
+    neck: float = 0.9
+    """Larger objects are split at a neck of at most this share of what it joins, see `detect.touching`; 0: never."""
+    join_gap: float = 0.0
+    """Pieces of one object are joined over a gap of less than this; 0: never."""
+    score: ScoreRule = "mass"
     """What orders the objects, see `score`."""
     category: str = DEFAULT_CATEGORY
 
@@ -79,9 +86,13 @@ class ExtractionConfig:
             low = self.threshold if self.low_threshold is None else self.low_threshold
             if not 0 < low <= self.threshold < float("inf"):
                 raise ValueError(f"threshold {self.threshold}, low threshold {low}: need 0 < low <= threshold")
-        for name in ("smoothing", "close_radius", "open_radius", "max_hole", "min_area", "split_distance"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 0")
+        for name in ("smoothing", "close_radius", "open_radius", "max_hole", "min_area", "join_gap"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 0 and finite")
+        if not 0 <= self.neck <= 1:
+            raise ValueError(f"neck is {self.neck}, it must be from 0 to 1")
+        if self.score not in get_args(ScoreRule):
+            raise ValueError(f"score {self.score!r} is none of {', '.join(get_args(ScoreRule))}")
         if self.max_area is not None and self.max_area < self.min_area:
             raise ValueError(f"max_area {self.max_area} is less than min_area {self.min_area}")
         if self.connectivity not in (4, 8):
@@ -113,7 +124,8 @@ def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instan
     """Objects of one map, the surest first.
 
     The order of the steps: `normalise`, `smooth`, threshold (low), `close_gaps`, `open_thin`, `fill_holes`, components,
-    hysteresis (components without a pixel at the high threshold go), splitting, border and area, scores.
+    hysteresis (components without a pixel at the high threshold go), `split_touching`, `join_pieces`, border and area,
+    scores.
 
     Raises
     ------
@@ -133,20 +145,34 @@ def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instan
         found_HW = open_thin(close_gaps(found_HW, config.close_radius), config.open_radius)
     if config.max_hole:
         found_HW = fill_holes(found_HW, config.max_hole)
+    masks = [
+        mask for mask in components(found_HW, config.connectivity) if mask.window(smooth_HW)[mask.crop_HW].max() >= high
+    ]
     instances = []
-    for mask in components(found_HW, config.connectivity):
+    for mask in one_by_one(masks, lambda mask: mask.window(smooth_HW), config):
         values = mask.window(smooth_HW)[mask.crop_HW]
-        if values.size < config.min_area or values.max() < high:
+        if values.size < config.min_area or (config.max_area is not None and values.size > config.max_area):
             continue
-        for part in split_touching(mask, config.split_distance):
-            inside = values if part is mask else part.window(smooth_HW)[part.crop_HW]
-            if inside.size < config.min_area or (config.max_area is not None and inside.size > config.max_area):
-                continue
-            if config.drop_border and _on_border(part, *found_HW.shape):
-                continue
-            instances.append(Instance(mask=part, score=score(inside, high, config.score), category=config.category))
+        if config.drop_border and _on_border(mask, *found_HW.shape):
+            continue
+        rating = score(values, high, config.score, config.object_size)
+        instances.append(Instance(mask=mask, score=rating, category=config.category))
     instances.sort(key=lambda instance: -(instance.score or 0.0))
     return tuple(instances)
+
+
+def one_by_one(
+    masks: Sequence[Mask], values_of: Callable[[Mask], NDArray[np.floating[Any]]], config: ExtractionConfig
+) -> list[Mask]:
+    """Masks of single objects: touching ones are split, then pieces joined, both as ``config`` says.
+
+    ``values_of``: gives the smoothed map at the crop of a mask.
+    """
+    size = config.object_size
+    if size is None:
+        return list(masks)
+    parts = [part for mask in masks for part in split_touching(mask, values_of(mask), size, neck=config.neck)]
+    return join_pieces(parts, size, gap=config.join_gap)
 
 
 def _on_border(mask: Mask, height: int, width: int) -> bool:
@@ -252,40 +278,13 @@ def components(mask_HW: NDArray[np.bool_], connectivity: Literal[4, 8] = 8) -> l
     ]
 
 
-def split_touching(mask: Mask, distance: float) -> list[Mask]:
-    """Split an object at its necks, as where cars stand in a row: watershed of the distance to the object's edge.
-
-    Parameters
-    ----------
-    distance
-        The least distance in pixels between the centres of two parts; 0 gives the object back.
-    """
-    if distance <= 0 or max(mask.crop_HW.shape) <= distance:
-        return [mask]
-    from skimage.feature import peak_local_max
-    from skimage.segmentation import watershed
-
-    framed = np.pad(mask.crop_HW, 1)
-    depth_HW = cv2.distanceTransform(framed.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # The spine of a long bar is a plateau with a centre every `distance` pixels; smoothing leaves its middle only.
-    depth_HW = np.where(framed, cv2.GaussianBlur(depth_HW, (0, 0), max(1.0, distance / 4)), 0)
-    least = max(1, round(distance))
-    centres = peak_local_max(depth_HW, min_distance=least, exclude_border=False)  # type: ignore[no-untyped-call]
-    if len(centres) < 2:
-        return [mask]
-    seeds_HW = np.zeros(framed.shape, np.int32)
-    seeds_HW[tuple(centres.T)] = np.arange(1, len(centres) + 1)
-    labels_HW = watershed(-depth_HW, seeds_HW, mask=framed)[1:-1, 1:-1]  # type: ignore[no-untyped-call]
-    parts = []
-    for label in range(1, len(centres) + 1):
-        part = Mask.of(labels_HW == label)
-        if part is not None:
-            parts.append(Mask(x=mask.x + part.x, y=mask.y + part.y, crop_HW=part.crop_HW))
-    return parts
-
-
-def score(values: NDArray[np.floating[Any]], threshold: float, rule: ScoreRule = "peak") -> float:
-    """Confidence of an object in 0..1: s / (s + threshold), so what just reaches the threshold has 0.5.
+def score(
+    values: NDArray[np.floating[Any]],
+    threshold: float,
+    rule: ScoreRule = "mass",
+    size: ObjectSize | None = None,
+) -> float:
+    """Confidence of an object in 0..1: s / (s + threshold), 0.5 where s, the object's strength, is the threshold.
 
     Parameters
     ----------
@@ -294,16 +293,24 @@ def score(values: NDArray[np.floating[Any]], threshold: float, rule: ScoreRule =
     threshold
         The threshold that made it an object; > 0.
     rule
-        What s is: the greatest value ("peak"), the mean ("mean"), or the sum over the square root of the area ("mass"),
-        which puts a large faint object above a small one that is as faint.
+        What s is. "mass": the mean times the square root of the share that the object's area is of the typical one, so
+        that 0.5 has a typical object that just reaches the threshold everywhere, or one a quarter as large whose map is
+        twice the threshold. "peak": the greatest value. "mean": the mean; what just reaches the threshold has 0.5 by
+        either.
+    size
+        The typical object; None: a pixel.
     """
+    total = float(values.sum(dtype=np.float64))
+    return confidence(strength(float(values.max()), total, values.size, rule, size), threshold)
+
+
+def strength(peak: float, total: float, area: int, rule: ScoreRule, size: ObjectSize | None) -> float:
+    """An object's strength, from the greatest value and the sum of the map over its ``area`` pixels; see `score`."""
     if rule == "peak":
-        strength = float(values.max())
-    elif rule == "mean":
-        strength = float(values.mean(dtype=np.float64))
-    elif rule == "mass":
-        strength = float(values.sum(dtype=np.float64)) / values.size**0.5
-    else:
-        raise ValueError(f"score {rule!r} is none of peak, mean, mass")
-    strength = max(strength, 0.0)
-    return strength / (strength + threshold)
+        return peak
+    return total / area if rule == "mean" else total / (area * (1.0 if size is None else size.area)) ** 0.5
+
+
+def confidence(strength: float, threshold: float) -> float:
+    """S / (s + threshold) for strengths above 0, else 0."""
+    return max(strength, 0.0) / (max(strength, 0.0) + threshold)

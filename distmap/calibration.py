@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from distmap.common.object_size import ObjectSize, find_object_size
 from distmap.files import read_json, write_text
 from distmap.images import Array
 
@@ -26,9 +27,8 @@ class Detector:
 
     ``threshold``: a pixel is taken where map >= threshold; ``low_threshold``: grown into down to this value.
     ``false_alarm``: the share of the pixels of kept-out pictures WITHOUT that is taken; ``rates`` and ``thresholds``:
-    the thresholds that take at most other shares. ``pictures``: how many such pictures there were. ``smoothing``:
-    further smoothing of the maps, sigma in pixels of the picture; ``open_radius``, ``close_radius``,
-    ``split_distance``, ``min_area``: morphology and the smallest object, in pixels of the picture.
+    the thresholds that take at most other shares. ``pictures``: how many such pictures there were. ``object_size``: the
+    typical object, by which objects are cut out of the maps; None where too few were found.
     """
 
     threshold: float
@@ -37,11 +37,7 @@ class Detector:
     rates: tuple[float, ...]
     thresholds: tuple[float, ...]
     pictures: int
-    smoothing: float = 0.0
-    open_radius: float = 0.0
-    close_radius: float = 0.0
-    split_distance: float = 0.0
-    min_area: int = 1
+    object_size: ObjectSize | None = None
     unit: str = "pixel"
     kept_out_scores: dict[str, float] = field(default_factory=dict)
     """``psnr`` (dB), ``residual`` and ``flip_rate`` on the kept-out pictures (see ``DistinctionModel.explain``), and
@@ -72,8 +68,8 @@ def threshold_for(values: Array, rate: float) -> float:
 
 
 def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kind: str) -> Detector:
-    """Threshold from maps (H x W each), pooled over their pixels: of pictures WITHOUT that were kept out of training,
-    and of pictures WITH.
+    """Threshold and typical object from maps (H x W each) of pictures WITHOUT that were kept out of training, and of
+    pictures WITH; for the threshold pooled over their pixels.
 
     The threshold parts the pixels of pictures WITH in two. Few of a placed map's pixels are more than faint, and
     minimum cross-entropy (Li & Tam 1998) suits such a distribution; other maps are more evenly spread, and there the
@@ -99,6 +95,7 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kin
         rates=RATES,
         thresholds=tuple(threshold_for(nothing, rate) for rate in RATES),
         pictures=len(without_maps),
+        object_size=find_object_size(with_maps, threshold),
     )
 
 
@@ -137,8 +134,10 @@ def read_detector(run: Path) -> Detector:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known
         }
+        if values.get("object_size") is not None:
+            values["object_size"] = ObjectSize(**values["object_size"])
         return Detector(**values)
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged; make it anew with `detect calibrate`") from error
 
 

@@ -142,12 +142,6 @@ class MapConfig:
     threshold serves faint pictures and strong ones. 0: not at all."""
     even_radius: Weight = 64.0
     """How far that mean reaches, in pixels of the network."""
-    close_radius: Weight = 1.0
-    """Gaps in what reaches the threshold are closed by a disk of so many pixels of the network."""
-    open_radius: Weight = 1.5
-    """What is thinner than a disk of so many pixels of the network is no object."""
-    split_distance: Weight = 4.0
-    """Objects that touch are two where their centres are so many pixels of the network apart; 0: never."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +249,9 @@ class Config:
 
 
 Settings = Mapping[str, Any]
+
+# Settings that earlier versions wrote into their files and that decide nothing any more.
+RETIRED = (("map", "close_radius"), ("map", "open_radius"), ("map", "split_distance"))
 
 PRESETS: Mapping[str, tuple[str, Settings]] = {
     "quick": ("minutes on two CPU cores", {"training": {"time_limit": 600.0}}),
@@ -384,7 +381,7 @@ def to_yaml(config: Config) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of settings, nested by section; raises ValueError where it is not that."""
+    """A YAML file of settings, nested by section, without retired ones; raises ValueError where it is not that."""
     import yaml
 
     try:
@@ -393,6 +390,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold settings as `section: {{key: value}}`")
+    for section, key in RETIRED:
+        if isinstance(content.get(section), dict):
+            content[section].pop(key, None)
     return content
 
 

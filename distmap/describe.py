@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distmap.calibration import DETECTOR
+from distmap.common.object_size import ObjectSize, describe_objects
 from distmap.config import read_yaml, validate
 from distmap.files import read_json
 from distmap.fitting import CONFIG, METRICS, SPLIT
@@ -58,6 +59,10 @@ def format_description(description: dict[str, Any]) -> str:
         lines.append(
             f"threshold    {detector['threshold']:.4g}, taking {detector['false_alarm']:.3%} of the pixels of "
             f"{detector['pictures']} kept-out pictures WITHOUT"
+        )
+        size = detector.get("object_size")
+        lines.append(
+            describe_objects(None if size is None else ObjectSize(**size)).replace("objects: ", "objects      ")
         )
         for name, value in detector.get("kept_out_scores", {}).items():
             lines.append(f"{name:12} {value:.4g}")

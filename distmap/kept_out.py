@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from distmap.calibration import Detector, calibrate, explained
 from distmap.choice import separation, strength
+from distmap.common.object_size import describe_objects
 from distmap.folders import WITH, WITHOUT, LabelledPicture, symmetries
 from distmap.health import warnings
 from distmap.images import Array
@@ -31,8 +32,8 @@ def calibrated(
     step: int,
     progress: Progress,
 ) -> Detector:
-    """The detector of a model: its threshold from maps of ``typical`` pictures WITH, its scores from those of
-    ``kept_out`` pictures of both folders.
+    """The detector of a model: its threshold and typical object from maps of ``typical`` pictures WITH, its scores from
+    those of ``kept_out`` pictures of both folders.
 
     Kept-out pictures may be of one place or patient alone, whose maps are stronger or weaker than others'. Where a
     threshold parts maps in two does not depend on whether their pictures were trained on, so that ``typical`` may be
@@ -57,8 +58,6 @@ def calibrated(
         progress.update("setting the threshold", index / len(new), {})
         by_name[result.name] = result.map_HW
     detector = calibrate(maps[WITHOUT], [by_name[file.name] for file in with_thing], map_kind)
-    settings = model.config.map
-    scale = _scale([*maps[WITH], *maps[WITHOUT]], model.config.image_size)
     strengths = {label: [strength(map_HW) for map_HW in some] for label, some in maps.items()}
     kept_out_scores = explained(scores) | {
         "separation": separation(strengths[WITH], strengths[WITHOUT]),
@@ -66,13 +65,11 @@ def calibrated(
         "taken": _mean([map_HW >= detector.threshold for map_HW in maps[WITH]]),
     }
     notes = tuple(warnings(kept_out_scores, detector.false_alarm))
+    progress.say(f"objects: {describe_objects(detector.object_size)}")
     for note in notes:
         progress.say(f"warning: {note}")
     return replace(
         detector,
-        close_radius=settings.close_radius * scale,
-        open_radius=settings.open_radius * scale,
-        split_distance=settings.split_distance * scale,
         kept_out_scores=kept_out_scores,
         map_kind=map_kind,
         step=step,
@@ -94,11 +91,6 @@ def few_of_each(pictures: Iterable[LabelledPicture], count: int) -> list[Labelle
         chosen = np.unique(np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int))
         few += [members[index] for index in chosen]
     return few
-
-
-def _scale(maps: Sequence[Array], image_size: int) -> float:
-    """Pixels of a usual picture for one of the network's."""
-    return float(np.median([np.sqrt(map_HW.size) for map_HW in maps])) / image_size
 
 
 def _mean(maps: Sequence[NDArray[Any]]) -> float:

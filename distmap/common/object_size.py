@@ -1,0 +1,143 @@
+"""How large a typical object is, found in maps without any label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from distmap.common.shapes import edge_corners, sides
+
+MOST_SPREAD = 6.0  # objects that spread less are alike, see `ObjectSize.alike`
+FEWEST_OBJECTS = 8  # fewer say nothing
+AS_THICK = 0.8  # of the thickest part of the same picture, that what is no fragment is
+MOST_WEIGHT = 5.0  # of an object, so that one that hardly fits into its picture does not decide alone
+BANDWIDTH = 0.2  # of the density over the logarithm of areas
+LOWER_MODE = 0.25  # of the highest mode's density, that a mode at smaller areas must have
+NEAR_MODE = 1.5  # objects whose area is within this factor of the mode are the typical ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectSize:
+    """The typical object, in pixels of the pictures.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite, or too small to be that of an object.
+    """
+
+    area: float
+    length: float
+    """Of the rectangle of least area around it; at least `width`."""
+    width: float
+    spread: float = 1.0
+    """How many times larger the largest objects are than the smallest, the outermost tenths left aside; by area, or by
+    the square of their thickness where that differs less, as it does where objects touch in rows."""
+    objects: int = 0
+    """How many it was found from; 0: somebody said it."""
+
+    def __post_init__(self) -> None:
+        if not (0 < self.area < np.inf and 0 < self.width <= self.length < np.inf and 1 <= self.spread < np.inf):
+            raise ValueError(
+                f"object size: area {self.area}, length {self.length}, width {self.width}, spread {self.spread}; "
+                "all must be finite, the first three above 0, the length at least the width, the spread at least 1"
+            )
+
+    @property
+    def diameter(self) -> float:
+        """Side of a square of the same area."""
+        return float(np.sqrt(self.area))
+
+    @property
+    def alike(self) -> bool:
+        """Whether objects are so alike in size that it helps to tell one from two."""
+        return self.spread < MOST_SPREAD
+
+
+def describe_objects(size: ObjectSize | None) -> str:
+    """One line for people: how large objects are, and what follows."""
+    if size is None:
+        return "too few to tell their size, so none is split"
+    measures = f"about {size.length:.0f} x {size.width:.0f} pixels"
+    if size.alike:
+        return measures
+    return f"{measures}, but of no typical size (the largest {size.spread:.0f} times the smallest), so none is split"
+
+
+def parse_object_size(text: str) -> ObjectSize:
+    """The size that somebody says: ``35x16`` for length x width, or ``24`` for the side of a square as large."""
+    try:
+        sides = [float(word) for word in text.lower().split("x")]
+        if len(sides) > 2:
+            raise ValueError
+        width, length = min(sides), max(sides)
+        return ObjectSize(area=length * width, length=length, width=width)
+    except ValueError:
+        raise ValueError(
+            f"object size {text!r}: give auto, a length and a width in pixels such as 35x16, or one number, "
+            "the side of a square as large"
+        ) from None
+
+
+def find_object_size(maps: Iterable[NDArray[np.floating]], threshold: float) -> ObjectSize | None:
+    """The typical object of maps, H x W each, of pictures that hold objects; None where too few are found.
+
+    Objects are the 8-connected parts that reach the threshold, each as it is: nothing is split. Those that the
+    picture's border cuts are left out, and so are fragments: parts that are thin beside the thickest of their picture.
+    The typical ones are around the first mode of the density of the logarithm of area, since what is beyond it may be
+    several objects that touch. For the spread, those left whole stand for those of their size that were cut: each
+    weighs the inverse of the share of places at which the border leaves it whole (Lantuéjoul 1980).
+    """
+    area, thickness, length, width, weight = (
+        np.array([part for map_HW in maps for part in _objects(map_HW, threshold)], float).reshape(-1, 5).T
+    )
+    if len(area) < FEWEST_OBJECTS:
+        return None
+    typical = np.abs(np.log(area) - _first_mode(np.log(area))) <= np.log(NEAR_MODE)
+    return ObjectSize(
+        area=float(np.median(area[typical])),
+        length=float(np.median(length[typical])),
+        width=float(np.median(width[typical])),
+        spread=min(_spread(area, weight), _spread(thickness**2, weight)),
+        objects=len(area),
+    )
+
+
+def _objects(map_HW: NDArray[np.floating], threshold: float) -> Iterator[tuple[float, float, float, float, float]]:
+    """Area, thickness (diameter of the largest disk inside), length, width and weight of each whole object of a map."""
+    height, width = map_HW.shape
+    taken_HW = (map_HW >= threshold).astype(np.uint8)
+    count, labels_HW, stats, _ = cv2.connectedComponentsWithStats(taken_HW, connectivity=8)
+    # What lies beyond the border is not known, so a part does not become thinner there.
+    depth_HW = cv2.distanceTransform(np.pad(taken_HW, 1, mode="edge"), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    thickest = 2 * float(depth_HW.max()) - 1
+    for label in range(1, count):
+        left, top, columns, rows, area = stats[label].tolist()
+        if left == 0 or top == 0 or left + columns == width or top + rows == height:
+            continue
+        place = slice(top, top + rows), slice(left, left + columns)
+        part_HW = labels_HW[place] == label
+        thickness = 2 * float(depth_HW[place][part_HW].max()) - 1
+        if thickness >= AS_THICK * thickest:
+            places = (height - rows - 1) * (width - columns - 1) / (height * width)
+            yield (area, thickness, *sides(edge_corners(part_HW)), min(1 / places, MOST_WEIGHT))
+
+
+def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    shares = np.cumsum(weights[order]) / weights.sum()
+    low, high = values[order][np.searchsorted(shares, [0.1, 0.9])].tolist()
+    return float(high / low)
+
+
+def _first_mode(values: NDArray[np.float64]) -> float:
+    """The least of the modes of a kernel density that are not much lower than the highest."""
+    grid = np.arange(values.min() - BANDWIDTH, values.max() + 2 * BANDWIDTH, BANDWIDTH / 10)
+    density = np.exp(-0.5 * ((grid[:, None] - values) / BANDWIDTH) ** 2).sum(axis=1)
+    before, after = np.pad(density, 1)[:-2], np.pad(density, 1)[2:]
+    modes = (density >= before) & (density > after) & (density >= LOWER_MODE * density.max())
+    return float(grid[modes][0])
