@@ -144,12 +144,23 @@ def read(path: Path, *, sizes: Sizes | None = None) -> list[Detections]:
     return _parse(path, content, sizes or {})
 
 
-def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
-    images = _section(path, content, "images")
-    annotations = _section(path, content, "annotations")
+def read_categories(path: Path) -> set[str]:
+    """Names that a COCO JSON lists, those that no object has too."""
+    return set(_categories(path, read_json(path)).values())
+
+
+def _categories(path: Path, content: Any) -> dict[Any, str]:
+    """Names by id."""
     categories: dict[Any, str] = {}
     for item in _section(path, content, "categories"):
         categories[_key(path, "category", item, "id")] = str(_key(path, "category", item, "name"))
+    return categories
+
+
+def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
+    images = _section(path, content, "images")
+    annotations = _section(path, content, "annotations")
+    categories = _categories(path, content)
     pictures: dict[Any, tuple[dict[str, Any], int, int]] = {}
     names: set[str] = set()
     for image in images:
