@@ -142,7 +142,8 @@ def _threshold(text: str) -> float | ThresholdRule | None:
 @click.option(
     "--group", metavar="REGEX", help="Pictures whose group agrees (a patient, a scene) are one for dice_per_group."
 )
-@click.option("--category", "categories", multiple=True, help="Score against the truth of this category only.")
+@click.option("--category", "categories", multiple=True, help="Score this category only; may be given again.")
+@click.option("--all-categories", is_flag=True, help="Count true objects of categories that were not looked for, too.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, for formats without sizes.")
 @click.option("--curves", type=click.Path(path_type=Path), help="Folder for the curves, as JSON and PNG.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=1000, show_default=True, help="Draws for intervals.")
@@ -153,6 +154,7 @@ def evaluate(
     maps: Path | None,
     group: str | None,
     categories: tuple[str, ...],
+    all_categories: bool,
     images: Path | None,
     curves: Path | None,
     bootstrap: int,
@@ -162,7 +164,14 @@ def evaluate(
     from detect.evaluation import evaluate as evaluate_objects
 
     scores = evaluate_objects(
-        annotations, truth, maps=maps, group=group, categories=categories, images=images, bootstrap=bootstrap
+        annotations,
+        truth,
+        maps=maps,
+        group=group,
+        categories=categories,
+        all_categories=all_categories,
+        images=images,
+        bootstrap=bootstrap,
     )
     if curves is not None:
         from detect.scores.curves import write_curves
@@ -173,9 +182,14 @@ def evaluate(
         return
     from rich.console import Console
 
-    from detect.tables import score_table
+    from detect.tables import category_table, left_out, score_table
 
-    Console().print(score_table(scores))
+    console = Console()
+    console.print(score_table(scores))
+    if table := category_table(scores):
+        console.print(table)
+    if note := left_out(scores):
+        click.echo(note)
 
 
 @main.command()

@@ -152,6 +152,23 @@ def read_annotations(
     raise ValueError(f"format {kind!r} is none of {', '.join(FORMATS)}")
 
 
+def listed_categories(source: str | Path, *, source_format: str | None = None) -> set[str]:
+    """Categories that annotations name beside their objects, and so those that no object has too.
+
+    COCO JSON and YOLO's ``data.yaml`` have a list, submissions to the DOTA server a file for each; the other formats
+    name none.
+    """
+    source = Path(source)
+    kind = source_format or format_of_source(source)
+    if kind == "coco":
+        return coco.read_categories(source)
+    if kind in ("yolo", "yolo-obb"):
+        return set((yolo.read_names(source) or {}).values())
+    if kind in ("dota-task1", "dota-task2"):
+        return dota_submission.read_categories(source)
+    return set()
+
+
 def write_annotations(
     target: str | Path,
     found: Sequence[Detections],

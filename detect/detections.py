@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,13 @@ class Instance:
             raise ValueError(f"oriented box {self.corners_42.ravel().tolist()} holds numbers that are not finite")
         if self.score is not None and not 0 <= self.score <= 1:
             raise ValueError(f"score {self.score} is not within 0..1")
+
+    @property
+    def shape(self) -> Literal["mask", "box", "oriented box"]:
+        """What the object is known by, in the word that files use."""
+        if self.mask is not None:
+            return "mask"
+        return "box" if self.corners_42 is None else "oriented box"
 
     @cached_property
     def bbox(self) -> Box:

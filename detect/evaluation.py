@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import add
@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.conversion import read_annotations
-from detect.detections import Detections
+from detect.conversion import format_of_source, listed_categories, read_annotations
+from detect.detections import DEFAULT_CATEGORY, Detections
 from detect.files import PICTURE_SUFFIXES, files_under, match_names, read_map
 from detect.scores import model as model_scores
 from detect.scores.bootstrap import ratio_interval
-from detect.scores.coco import coco_scores
+from detect.scores.coco import AveragePrecision, CocoScores, coco_scores
 from detect.scores.curves import Curve, free_response, object_precision_recall, pixel_precision_recall
-from detect.scores.dota import dota_scores
-from detect.scores.objects import centre_hits, count_mae
+from detect.scores.dota import DotaScores, dota_scores
+from detect.scores.objects import CentreHits, CentreScores, centre_hits, count_mae
 from detect.scores.pixels import Locality, Overlap, ncc
 from detect.scores.ranking import Ranking
 from detect.scores.regions import aupro
@@ -47,7 +47,9 @@ class Evaluation:
     categories: str
     """"matched" by name, or "ignored" where annotations and truth share no category name."""
     objects_found: int
+    """Of the categories that were looked for."""
     objects_true: int
+    """Of the same categories."""
     pixel_ap: float | None = None
     pixel_auroc: float | None = None
     pixel_aupro: float | None = None
@@ -65,6 +67,7 @@ class Evaluation:
     ap25: float | None = None
     ap_dota: float | None = None
     ap_dota_categories: dict[str, float] = field(default_factory=dict)
+    """Every category's, those not looked for too."""
     centre_f1: float | None = None
     count_mae: float | None = None
     image_auroc: float | None = None
@@ -79,6 +82,8 @@ class Evaluation:
     ap_dota_horizontal: float | None = None
     ap_dota_area: float | None = None
     """As `ap_dota`, by the area under the curve."""
+    per_category: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By name: whether it was looked for, and so counts in the scores of objects; its objects and scores."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """95 % bootstrap intervals over groups, else pictures, by score."""
     curves: dict[str, Curve] = field(default_factory=dict, repr=False)
@@ -102,10 +107,15 @@ def evaluate(
     maps: str | Path | Mapping[str, NDArray[np.float32]] | None = None,
     group: str | None = None,
     categories: Sequence[str] = (),
+    all_categories: bool = False,
     images: str | Path | None = None,
     bootstrap: int = 1000,
 ) -> Evaluation:
     """Score what was found against the truth.
+
+    Scores of objects run over the categories that were looked for: those that the annotations list, or those of their
+    objects. True objects of other categories are left out of them, and only shown by `Evaluation.per_category`. Scores
+    of pixels take all of the truth, since a map knows no category.
 
     Parameters
     ----------
@@ -120,7 +130,9 @@ def evaluate(
         Regular expression, searched in each picture's stem (else in its path without suffix); pictures whose first
         group (else whole match) agrees form a group. None: the pictures' own groups, where all have one.
     categories
-        Truth of other categories is left out; none: all count.
+        Objects of other categories are left out, and so are pixels of theirs from the truth; none: see above.
+    all_categories
+        Whether categories of the truth that nobody looked for count like those that were.
     images
         Folder of the pictures, for annotations that do not say the pictures' sizes.
     bootstrap
@@ -131,10 +143,14 @@ def evaluate(
     ValueError
         A file is not what it should be, no picture has truth, or a scored picture has no map of its size.
     """
+    listed: set[str] = set()
     if isinstance(annotations, (str, Path)):
+        source = Path(annotations)
+        kind = format_of_source(source)
         # A COCO results list takes the numbers of its pictures from the truth.
         reference = Path(truth) if isinstance(truth, (str, Path)) and Path(truth).is_file() else None
-        pictures = read_annotations(Path(annotations), images=images, pictures=reference)
+        pictures = read_annotations(source, source_format=kind, images=images, pictures=reference)
+        listed = listed_categories(source, source_format=kind)
     else:
         pictures = list(annotations)
     if not pictures:
@@ -144,21 +160,33 @@ def evaluate(
     scored = [picture for picture in pictures if picture.name in known.pictures]
     if not scored:
         raise ValueError("the truth knows none of the annotated pictures")
-    truths = [_restrict(known.pictures[picture.name], categories) for picture in scored]
+    truths = [known.pictures[picture.name] for picture in scored]
+    if categories:
+        truths = [dataclasses.replace(item, objects=_only(item.objects, categories)) for item in truths]
     readers = None if maps is None else _map_readers(maps, scored)
     groups = _groups(scored, group)
 
     objects = [item.objects for item in truths]
-    names_found = {item.category for picture in scored for item in picture.instances}
-    names_true = {item.category for picture in objects for item in picture.instances}
-    matched = not names_found or not names_true or bool(names_found & names_true)
-    box_scores = coco_scores(scored, objects, use_categories=matched)
-    oriented = dota_scores(scored, objects, use_categories=matched)
-    mask_scores = coco_scores(scored, objects, shape="segm", use_categories=matched) if known.has_masks else None
+    listed |= _names(pictures)
+    names = _names(objects)
+    wanted = set(categories) or names
+    matched = not listed or not wanted or bool(listed & wanted)
+    looked_for, counted_found, counted_true = {DEFAULT_CATEGORY}, scored, objects
+    if matched:
+        looked_for = set(categories) or listed or names
+        looked_for = looked_for | names if all_categories else looked_for
+        counted_found = [_only(picture, looked_for) for picture in scored]
+        counted_true = [_only(picture, looked_for) for picture in objects]
+    # Other true objects take no part in the means, yet have scores of their own.
+    how: dict[str, Any] = {"use_categories": matched, "counted": looked_for}
+    box_scores = coco_scores(counted_found, objects, **how)
+    oriented = dota_scores(counted_found, objects, **how)
+    mask_scores = coco_scores(counted_found, objects, shape="segm", **how) if known.has_masks else None
+    centres = centre_hits(counted_found, objects, **how)
     pixels = _Pixels(scored, truths, readers)
     curves = {
-        "objects_precision_recall": object_precision_recall(scored, objects, use_categories=matched),
-        "objects_free_response": free_response(scored, objects, use_categories=matched),
+        "objects_precision_recall": object_precision_recall(counted_found, counted_true, use_categories=matched),
+        "objects_free_response": free_response(counted_found, counted_true, use_categories=matched),
     }
     if pixels.ranking is not None:
         curves["pixels_precision_recall"] = pixel_precision_recall(pixels.ranking)
@@ -170,23 +198,24 @@ def evaluate(
         truth=known.source,
         pixel_truth="masks" if known.has_masks else "boxes",
         categories="matched" if matched else "ignored",
-        objects_found=sum(len(picture.instances) for picture in scored),
-        objects_true=sum(len(picture.instances) for picture in objects),
+        objects_found=centres.found,
+        objects_true=centres.true,
         ap=box_scores.ap,
         ap50=box_scores.ap50,
         ap25=box_scores.ap25,
         ap_dota=oriented.mean,
         ap_dota_categories=oriented.per_category,
-        centre_f1=centre_hits(scored, objects, use_categories=matched).f1,
-        count_mae=count_mae(scored, objects),
+        centre_f1=centres.f1,
+        count_mae=count_mae(counted_found, counted_true),
         psnr=model_scores.psnr(models, positive),
         flip_rate=model_scores.flip_rate(models, positive),
         residual=model_scores.residual(models),
-        ap_dota_area=dota_scores(scored, objects, rule="area", use_categories=matched).mean,
-        ap_dota_horizontal=dota_scores(scored, objects, boxes="horizontal", use_categories=matched).mean,
+        ap_dota_area=dota_scores(counted_found, objects, rule="area", **how).mean,
+        ap_dota_horizontal=dota_scores(counted_found, objects, boxes="horizontal", **how).mean,
         mask_ap=mask_scores.ap if mask_scores else None,
         mask_ap50=mask_scores.ap50 if mask_scores else None,
         mask_ap25=mask_scores.ap25 if mask_scores else None,
+        per_category=_per_category(looked_for, centres, box_scores, mask_scores, oriented),
         intervals=pixels.intervals(groups, bootstrap),
         curves=curves,
         image_auroc=_image_auroc(scored, truths, pixels.peaks),
@@ -220,11 +249,38 @@ def group_of(name: str, pattern: str) -> str:
     return found.group(1) if regex.groups and found.group(1) is not None else found.group(0)
 
 
-def _restrict(truth: Truth, categories: Sequence[str]) -> Truth:
-    if not categories:
-        return truth
-    kept = tuple(item for item in truth.objects.instances if item.category in categories)
-    return dataclasses.replace(truth, objects=dataclasses.replace(truth.objects, instances=kept))
+def _names(pictures: Iterable[Detections]) -> set[str]:
+    return {item.category for picture in pictures for item in picture.instances}
+
+
+def _only(picture: Detections, categories: Collection[str]) -> Detections:
+    kept = tuple(item for item in picture.instances if item.category in categories)
+    return dataclasses.replace(picture, instances=kept)
+
+
+def _per_category(
+    looked_for: Collection[str],
+    centres: CentreScores,
+    boxes: CocoScores,
+    masks: CocoScores | None,
+    oriented: DotaScores,
+) -> dict[str, dict[str, Any]]:
+    """Figures of every category that was looked for or has an object."""
+    result = {}
+    for name in sorted({*looked_for, *centres.per_category}):
+        # A category without any object is in none of the scores.
+        counts = centres.per_category.get(name, CentreHits(hits=0, found=0, true=0))
+        precision = boxes.per_category.get(name, AveragePrecision())
+        result[name] = {
+            "looked_for": name in looked_for,
+            "objects_found": counts.found,
+            "objects_true": counts.true,
+            **dataclasses.asdict(precision),
+            "mask_ap50": None if masks is None else masks.per_category.get(name, AveragePrecision()).ap50,
+            "ap_dota": oriented.per_category.get(name),
+            "centre_f1": counts.f1,
+        }
+    return result
 
 
 def _map_readers(maps: str | Path | Mapping[str, NDArray[np.float32]], scored: Sequence[Detections]) -> list[MapReader]:

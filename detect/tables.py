@@ -59,6 +59,42 @@ def score_table(scores: Evaluation) -> Table:
     return table
 
 
+def category_table(scores: Evaluation) -> Table | None:
+    """A line for each category that has an object, and whether it counts in the means; None for fewer than two."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    lines = {name: item for name, item in scores.per_category.items() if item["objects_found"] or item["objects_true"]}
+    if len(lines) < 2:
+        return None
+    table = Table(title="categories", title_justify="left")
+    table.add_column("", overflow="fold")
+    for name in ("found", "true", "ap50", "ap25", "centre_f1"):
+        table.add_column(name, justify="right")
+    table.add_column("", style="dim")
+    for name, figures in lines.items():
+        values = [figures[score] for score in ("ap50", "ap25", "centre_f1")]
+        table.add_row(
+            escape(name),
+            str(figures["objects_found"]),
+            str(figures["objects_true"]),
+            *("-" if value is None else f"{value:.4f}" for value in values),
+            "" if figures["looked_for"] else "not looked for",
+        )
+    return table
+
+
+def left_out(scores: Evaluation) -> str:
+    """One line that names the categories whose true objects do not count; empty where there are none."""
+    counts = {name: item["objects_true"] for name, item in scores.per_category.items() if not item["looked_for"]}
+    if not counts:
+        return ""
+    named = ", ".join(f"{name} ({count} object{'' if count == 1 else 's'})" for name, count in counts.items())
+    return (
+        f"not looked for, so not in the means: {named}; --all-categories counts them, --category NAME scores one alone"
+    )
+
+
 def calibration_table(report: CalibrationReport) -> Table:
     """The threshold, the false alarms to expect, and how steady both are."""
     from rich.table import Table

@@ -1,4 +1,8 @@
-"""COCO JSON: polygons with several parts, RLE where an object has holes, scores, oriented boxes; and result lists."""
+"""COCO JSON: polygons with several parts, RLE where an object has holes, scores, oriented boxes; and result lists.
+
+An object without a mask is the polygon of its box's four corners, since readers expect a shape of every object;
+`attributes.shape` ("box" or "oriented box") says that it is no mask.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +34,15 @@ def write(path: Path, pictures: Iterable[Detections], *, categories: Sequence[st
 
 
 def write_results(path: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = ()) -> None:
-    """Write COCO's results list (image_id, category_id, bbox, segmentation, score); ids as `write` numbers them."""
-    wanted = ("image_id", "category_id", "bbox", "segmentation", "score")
-    annotations = document(pictures, categories=categories)["annotations"]
-    results = [{"score": 1.0} | {key: item[key] for key in wanted if item.get(key) != []} for item in annotations]
+    """Write COCO's results list (image_id, category_id, bbox, segmentation, score); ids as `write` numbers them.
+
+    Objects without a mask have no segmentation there.
+    """
+    results = []
+    for item in document(pictures, categories=categories)["annotations"]:
+        result = {key: item[key] for key in ("image_id", "category_id", "bbox")} | {"score": item.get("score", 1.0)}
+        shape = {} if "shape" in item["attributes"] else {"segmentation": item["segmentation"]}
+        results.append(result | shape)
     write_json(path, results)
 
 
@@ -72,14 +81,17 @@ def document(pictures: Iterable[Detections], *, categories: Sequence[str] = ()) 
 
 
 def _annotation(instance: Instance, segmentation: Any, obb_42: NDArray[np.float64]) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"obb": _plain(obb_42.ravel().tolist())}
+    corners = _plain(obb_42.ravel().tolist())
+    attributes: dict[str, Any] = {"obb": corners}
+    if instance.mask is None:
+        attributes["shape"] = instance.shape
     if instance.difficult:
         attributes["difficult"] = 1
     annotation = {
         "category_id": 0,
         "bbox": _plain(instance.bbox),
         "area": _plain([instance.area])[0],
-        "segmentation": segmentation,
+        "segmentation": [corners] if instance.mask is None else segmentation,
         "iscrowd": int(instance.crowd),
         "attributes": attributes,
     }
@@ -87,7 +99,7 @@ def _annotation(instance: Instance, segmentation: Any, obb_42: NDArray[np.float6
 
 
 def _segmentations(picture: Detections) -> list[Any]:
-    """For each object: polygons; RLE where it has holes or is a crowd; an empty list where it has no mask."""
+    """For each object: polygons; RLE where it has holes or is a crowd; None where it has no mask."""
     from pycocotools import mask as coco
 
     masks = [instance.mask for instance in picture.instances if instance.mask is not None]
@@ -95,7 +107,7 @@ def _segmentations(picture: Detections) -> list[Any]:
     result: list[Any] = []
     for instance in picture.instances:
         if instance.mask is None:
-            result.append([])
+            result.append(None)
             continue
         parts = next(polygons)
         if instance.crowd or any(len(part) > 1 for part in parts):
@@ -132,12 +144,23 @@ def read(path: Path, *, sizes: Sizes | None = None) -> list[Detections]:
     return _parse(path, content, sizes or {})
 
 
-def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
-    images = _section(path, content, "images")
-    annotations = _section(path, content, "annotations")
+def read_categories(path: Path) -> set[str]:
+    """Names that a COCO JSON lists, those that no object has too."""
+    return set(_categories(path, read_json(path)).values())
+
+
+def _categories(path: Path, content: Any) -> dict[Any, str]:
+    """Names by id."""
     categories: dict[Any, str] = {}
     for item in _section(path, content, "categories"):
         categories[_key(path, "category", item, "id")] = str(_key(path, "category", item, "name"))
+    return categories
+
+
+def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
+    images = _section(path, content, "images")
+    annotations = _section(path, content, "annotations")
+    categories = _categories(path, content)
     pictures: dict[Any, tuple[dict[str, Any], int, int]] = {}
     names: set[str] = set()
     for image in images:
@@ -228,13 +251,15 @@ def _instance(
         if len(values) != 4 or min(values[2:]) < 0:
             raise ValueError(f"{place}: bbox {values} is not [x, y, width >= 0, height >= 0]")
         box = (values[0], values[1], values[2], values[3])
+    shape = attributes.get("shape")
     corners = None
-    if attributes.get("obb"):
+    if attributes.get("obb") and shape != "box":
         corners = np.array(_floats(place, "attributes.obb", attributes["obb"]))
         if corners.size != 8:
             raise ValueError(f"{place}: attributes.obb has {corners.size} numbers, expected 8")
         corners = corners.reshape(4, 2)
-    mask = _mask(place, annotation.get("segmentation"), height, width)
+    boxed = shape in ("box", "oriented box")
+    mask = None if boxed else _mask(place, annotation.get("segmentation"), height, width)
     if mask is None and box is None and corners is None:
         raise ValueError(f"{place}: has no bbox and no segmentation with a pixel inside the picture")
     score = annotation.get("score")

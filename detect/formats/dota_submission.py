@@ -68,11 +68,7 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
     if len(names) < len(sizes):
         raise ValueError(f"{folder}: two pictures share a stem, which this format cannot tell apart")
     found: dict[str, list[Instance]] = {name: [] for name in sizes}
-    files = [file for file in files_under(folder, {".txt"}) if re.match(r"Task[12]_.", file.name)]
-    if not files:
-        raise ValueError(f"{folder}: no Task1_<category>.txt or Task2_<category>.txt in this folder")
-    for file in files:
-        category = file.stem.split("_", 1)[1]
+    for category, file in _files(folder):
         for place, line in read_lines(file):
             fields = line.split()
             if fields[0] in names:
@@ -83,6 +79,19 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
         Detections(name=name, height=height, width=width, instances=tuple(found[name]))
         for name, (height, width) in sizes.items()
     ]
+
+
+def read_categories(folder: Path) -> set[str]:
+    """Categories that have a file, those without a line in it too."""
+    return {category for category, _ in _files(folder)}
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """Category and file, for every file of either task."""
+    files = [file for file in files_under(folder, {".txt"}) if re.match(r"Task[12]_.", file.name)]
+    if not files:
+        raise ValueError(f"{folder}: no Task1_<category>.txt or Task2_<category>.txt in this folder")
+    return [(file.stem.split("_", 1)[1], file) for file in files]
 
 
 def _instance(place: str, fields: list[str], category: str) -> Instance:

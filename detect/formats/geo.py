@@ -103,7 +103,6 @@ def features(
         polygons = iter(outlines([item.mask for item in picture.instances if item.mask is not None]))
         for item in picture.instances:
             parts = [[item.obb]] if item.mask is None else next(polygons)
-            box = "box" if item.corners_42 is None else "oriented box"
             properties = {
                 "picture": picture.name,
                 "picture_width": picture.width,
@@ -112,7 +111,7 @@ def features(
                 "score": item.score,
                 "difficult": int(item.difficult),
                 "crowd": int(item.crowd),
-                "shape": box if item.mask is None else "mask",
+                "shape": item.shape,
                 "obb": json.dumps(item.obb.ravel().tolist()),
             }
             yield [[place.to_ground(ring) for ring in part] for part in parts], properties

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from detect.detections import Detections
+from detect.detections import DEFAULT_CATEGORY, Detections
 from detect.masks import run_lengths
 
 _DEFAULT_MAX_DETECTIONS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class CocoScores:
-    """Average precision in 0..1, mean over the categories that have truth; None without any truth."""
+class AveragePrecision:
+    """Average precision in 0..1; None without any truth."""
 
-    ap: float | None
+    ap: float | None = None
     """Mean over the IoU thresholds 0.50, 0.55, ..., 0.95."""
-    ap50: float | None
-    ap25: float | None
+    ap50: float | None = None
+    ap25: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoScores(AveragePrecision):
+    """Means over the categories that count and have truth; and every category that is true or found by itself."""
+
+    per_category: dict[str, AveragePrecision]
 
 
 def coco_scores(
@@ -32,6 +39,7 @@ def coco_scores(
     *,
     shape: Literal["bbox", "segm"] = "bbox",
     use_categories: bool = True,
+    counted: Collection[str] | None = None,
 ) -> CocoScores:
     """Average precision as pycocotools gives it for all areas.
 
@@ -44,13 +52,18 @@ def coco_scores(
         The same pictures in the same order. Objects without a score count as sure (1).
     shape
         Boxes or masks decide the overlap; an object without a mask has the pixels of its box.
+    use_categories
+        False: all objects are of one category, called "object".
+    counted
+        Categories that the means run over; None: all.
     """
     from pycocotools.cocoeval import COCOeval
 
     if not any(picture.instances for picture in truth):
-        return CocoScores(ap=None, ap50=None, ap25=None)
+        return CocoScores(per_category={})
     names = sorted({item.category for picture in [*found, *truth] for item in picture.instances})
     ids = {name: index if use_categories else 1 for index, name in enumerate(names, start=1)}
+    scored = names if use_categories else [DEFAULT_CATEGORY]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(_coco(truth, ids, shape), _coco(found, ids, shape), shape)
         parameters = evaluation.params
@@ -59,8 +72,16 @@ def coco_scores(
         parameters.areaRng, parameters.areaRngLbl = [[0, 1e5**2]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()
-    precision = evaluation.eval["precision"]
-    return CocoScores(ap=_mean(precision[1:]), ap50=_mean(precision[1]), ap25=_mean(precision[0]))
+    precision_TRK = evaluation.eval["precision"][..., 0, 0]  # the one range of areas, the one limit of detections
+
+    def means(chosen: list[bool]) -> tuple[float | None, float | None, float | None]:
+        kept = precision_TRK[..., chosen]
+        return _mean(kept[1:]), _mean(kept[1]), _mean(kept[0])
+
+    ap, ap50, ap25 = means([counted is None or name in counted for name in scored])
+    each = {name: means([name == other for other in scored]) for name in scored}
+    per_category = {name: AveragePrecision(ap=a, ap50=b, ap25=c) for name, (a, b, c) in each.items()}
+    return CocoScores(ap=ap, ap50=ap50, ap25=ap25, per_category=per_category)
 
 
 def _mean(precision: Any) -> float | None:

@@ -81,7 +81,7 @@ def _object_counts(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], int]:
     """Distinct scores, descending; hits and false alarms at or above each; true objects."""
     matches = centre_matches(found, truth, use_categories=use_categories)
-    scores = np.array([score for score, _ in matches], float)
+    scores = np.array([1.0 if item.score is None else item.score for item, _ in matches], float)
     hit = np.array([hit for _, hit in matches], bool)
     thresholds = np.unique(scores)[::-1]
     order = np.argsort(-scores, kind="stable")

@@ -20,14 +20,14 @@ x_max - x_min + 1, after the coordinates of the truth are cut to whole numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.detections import Detections, Instance
+from detect.detections import DEFAULT_CATEGORY, Detections, Instance
 
 AveragePrecisionRule = Literal["voc07", "area"]
 BoxKind = Literal["oriented", "horizontal"]
@@ -40,8 +40,9 @@ class DotaScores:
     """Average precision in 0..1."""
 
     mean: float | None
-    """Mean over the categories that have truth that is not difficult; None without any."""
+    """Mean over the categories that count and have truth that is not difficult; None without any."""
     per_category: dict[str, float]
+    """Every category that has truth that is not difficult."""
 
 
 def dota_scores(
@@ -52,6 +53,7 @@ def dota_scores(
     rule: AveragePrecisionRule = "voc07",
     overlap: float = 0.5,
     use_categories: bool = True,
+    counted: Collection[str] | None = None,
 ) -> DotaScores:
     """Average precision of DOTA's tasks 1 (oriented) and 2 (horizontal).
 
@@ -63,13 +65,15 @@ def dota_scores(
         IoU that a hit must exceed.
     use_categories
         False: all objects are of one category, called "object".
+    counted
+        Categories that the mean runs over; None: all.
     """
 
     def by_category(pictures: Sequence[Detections]) -> dict[str, list[list[Instance]]]:
         groups: dict[str, list[list[Instance]]] = {}
         for index, picture in enumerate(pictures):
             for item in picture.instances:
-                name = item.category if use_categories else "object"
+                name = item.category if use_categories else DEFAULT_CATEGORY
                 groups.setdefault(name, [[] for _ in pictures])[index].append(item)
         return groups
 
@@ -80,8 +84,8 @@ def dota_scores(
         if positives:
             hits, false_alarms = match(found_groups.get(name, [[] for _ in truth]), true, boxes=boxes, overlap=overlap)
             per_category[name] = average_precision(hits, false_alarms, positives, rule)
-    mean = float(np.mean(list(per_category.values()))) if per_category else None
-    return DotaScores(mean=mean, per_category=per_category)
+    values = [value for name, value in per_category.items() if counted is None or name in counted]
+    return DotaScores(mean=float(np.mean(values)) if values else None, per_category=per_category)
 
 
 def match(

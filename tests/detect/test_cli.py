@@ -167,6 +167,34 @@ def test_evaluate_prints_one_object_or_a_table(command: Command, run: Path, imag
     assert "pixel_ap" not in table.stdout
 
 
+def test_evaluate_says_what_was_not_looked_for(command: Command, images: Path, tmp_path: Path) -> None:
+    labels, found = tmp_path / "labelTxt", tmp_path / "found.json"
+    labels.mkdir()
+    lines = ["1 1 9 1 9 5 1 5 car 0", "9 9 15 9 15 19 9 19 [b]us 0"]  # as it stands, no markup
+    (labels / "one ä.txt").write_text(lines[0], encoding="utf-8")
+    assert command("convert", labels, found, "--images", images).exit_code == 0
+    one = command("evaluate", found, labels).stdout
+    assert "categories" not in one
+    assert "looked for" not in one
+    (labels / "one ä.txt").write_text("\n".join(lines), encoding="utf-8")
+    both = command("evaluate", found, labels)
+    assert both.exit_code == 0, both.output
+    assert both.stdout.splitlines()[-1] == (
+        "not looked for, so not in the means: [b]us (1 object); "
+        "--all-categories counts them, --category NAME scores one alone"
+    )
+    [row] = [line for line in both.stdout.splitlines() if line.startswith("│ [b]us")]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "[b]us", "0", "1", "0.0000", "0.0000", "0.0000", "not looked for",
+    ]  # fmt: skip
+    everything = command("evaluate", found, labels, "--all-categories").stdout
+    assert "[b]us" in everything
+    assert "looked for" not in everything
+    for options, ap50 in (([], 1), (["--all-categories"], 0.5), (["--category", "car"], 1)):
+        result = command("evaluate", found, labels, "--json", *options)
+        assert json.loads(result.stdout)["ap50"] == pytest.approx(ap50)
+
+
 def test_evaluate_names_what_is_wrong(command: Command, tmp_path: Path) -> None:
     assert "no.json" in failed(command("evaluate", tmp_path / "no.json", tmp_path))
     (tmp_path / "a.json").write_text("[]")

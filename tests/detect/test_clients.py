@@ -83,6 +83,28 @@ def test_sahi_reads_coco(tmp_path: Path) -> None:
     assert second.annotations == []
 
 
+def boxes(folder: Path) -> list[Detections]:
+    """The upright and the oriented box of each block of `BOXES`, without masks, in one picture and its file."""
+    folder.mkdir()
+    assert cv2.imwrite(str(folder / "a.png"), np.zeros((40, 50, 3), np.uint8))
+    corners = [[[x, y], [x + wide, y], [x + wide, y + high], [x, y + high]] for x, y, wide, high in BOXES]
+    upright = [Instance(box=(x, y, wide, high), category="car") for x, y, wide, high in BOXES]
+    oriented = [Instance(corners_42=np.array(quad, float), category="car") for quad in corners]
+    return [Detections(name="a.png", height=40, width=50, instances=(*upright, *oriented))]
+
+
+def test_supervision_and_sahi_read_boxes_without_masks(tmp_path: Path) -> None:
+    supervision, sahi = pytest.importorskip("supervision"), pytest.importorskip("sahi.utils.coco")
+    coco.write(tmp_path / "a.json", boxes(tmp_path / "images"))
+    data = supervision.DetectionDataset.from_coco(str(tmp_path / "images"), str(tmp_path / "a.json"), force_masks=True)
+    [(_, _, annotations)] = list(data)
+    assert annotations.xyxy.tolist() == [[x, y, x + width, y + height] for x, y, width, height in BOXES] * 2
+    assert annotations.mask.any(axis=(1, 2)).all()
+    [image] = sahi.Coco.from_coco_dict_or_path(str(tmp_path / "a.json")).images
+    assert [item.bbox for item in image.annotations] == BOXES * 2
+    assert [item.area for item in image.annotations] == [width * height for _, _, width, height in BOXES] * 2
+
+
 def test_fiftyone_reads_coco(tmp_path: Path) -> None:
     fiftyone = pytest.importorskip("fiftyone.utils.coco")
     coco.write(tmp_path / "a.json", pictures(tmp_path / "images"))

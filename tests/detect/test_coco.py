@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
+from detect.conversion import convert
 from detect.detections import Detections, Instance
-from detect.formats import coco
+from detect.formats import coco, dota, yolo, yolo_obb
 from detect.masks import Mask
+from detect.truth import read_truth
 
 BoolArray = NDArray[np.bool_]
 
@@ -95,6 +98,9 @@ def test_boxes_without_a_mask_stay_boxes(tmp_path: Path) -> None:
     boxed = Instance(corners_42=corners, category="small vehicle", difficult=True)
     path = tmp_path / "a.json"
     coco.write(path, [Detections(name="ä b.png", height=9, width=9, instances=(boxed,))])
+    [annotation] = json.loads(path.read_text())["annotations"]
+    assert annotation["segmentation"] == [[2.5, 1, 6, 4.25, 4, 6, 0.1, 3]]
+    assert annotation["attributes"]["shape"] == "oriented box"
     [picture] = coco.read(path)
     [again] = picture.instances
     assert picture.name == "ä b.png"
@@ -103,6 +109,94 @@ def test_boxes_without_a_mask_stay_boxes(tmp_path: Path) -> None:
     assert again.category == "small vehicle"
     np.testing.assert_array_equal(again.obb, corners)
     assert again.bbox == (0.1, 1, 5.9, 5)
+
+
+def test_an_upright_box_comes_back_upright(tmp_path: Path) -> None:
+    box = Instance(box=(0.1, 1, 5.3, 2.25), score=0.5)
+    path = tmp_path / "a.json"
+    coco.write(path, [Detections(name="a.png", height=9, width=9, instances=(box,))])
+    [annotation] = json.loads(path.read_text())["annotations"]
+    right = 0.1 + 5.3
+    assert annotation["segmentation"] == [[0.1, 1, right, 1, right, 3.25, 0.1, 3.25]]
+    assert annotation["attributes"]["shape"] == "box"
+    assert annotation["area"] == pytest.approx(5.3 * 2.25)
+    [again] = coco.read(path)[0].instances
+    assert (again.mask, again.corners_42, again.bbox, again.score) == (None, None, box.bbox, 0.5)
+
+
+@pytest.mark.parametrize("mark", [None, "round", "mask", 7])
+def test_four_corners_of_other_programs_are_a_mask(tmp_path: Path, mark: Any) -> None:
+    content = document()
+    content["annotations"][0] |= {"segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]], "attributes": {"shape": mark}}
+    [item] = coco.read(save(tmp_path / "a.json", content))[0].instances
+    assert item.mask is not None
+    assert item.mask.box == (1, 1, 3, 2)
+
+
+BOXES = {
+    # Upright, partly outside, wholly outside, without width, without height, a point.
+    "yolo": [
+        "0 0.5 0.5 0.2 0.25", "0 0.05 0.95 0.3 0.3", "0 1.5 1.5 0.1 0.1", "0 0.5 0.5 0 0.2", "0 0.5 0.5 0.2 0",
+        "0 1 1 0 0",
+    ],
+    "yolo-obb": [
+        "0 0.5 0.2 0.8 0.5 0.5 0.8 0.2 0.5", "0 -0.2 0.4 0.3 0.4 0.3 1.3 -0.2 1.3", "0 2 2 3 2 3 3 2 3",
+        "0 0.1 0.1 0.9 0.9 0.9 0.9 0.1 0.1", "0 1 1 1 1 1 1 1 1",
+    ],
+    "dota": [
+        "2.5 1 6 4.25 4 6 0.1 3 car 0", "-3 -3 5 -2 4 4 -4 3 car 1", "40 40 50 40 50 50 40 50 car 0",
+        "3 2 3 2 3 7 3 7 car 0", "20 8 20 8 20 8 20 8 car 0",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_boxes_of_other_formats_are_polygons_to_pycocotools(tmp_path: Path, name: str) -> None:
+    labels = tmp_path / ("labels" if name == "dota" else "yolo/labels")
+    labels.mkdir(parents=True)
+    (labels / "p.txt").write_text("\n".join(BOXES[name]))
+    source = labels if name == "dota" else labels.parent
+    path, sizes = tmp_path / "a.json", {"p.png": (16, 20)}
+    images = tmp_path / "images"
+    images.mkdir()
+    assert cv2.imwrite(str(images / "p.png"), np.zeros((16, 20), np.uint8))
+    [before] = convert(source, path, source_format=name, images=images)
+    reference = COCO(str(path))
+    for item, annotation in zip(before.instances, reference.dataset["annotations"], strict=True):
+        mask, canvas = item.pixels(16, 20), np.zeros((16, 20), np.uint8)
+        if mask is not None:
+            mask.paint(canvas)
+        np.testing.assert_array_equal(reference.annToMask(annotation), canvas)
+        assert annotation["area"] == pytest.approx(item.area)
+    assert reference.annToMask(reference.dataset["annotations"][0]).any()
+
+    [after] = coco.read(path)
+    for one, two in zip(before.instances, after.instances, strict=True):
+        assert (two.mask, two.shape, two.bbox, two.difficult) == (None, one.shape, one.bbox, one.difficult)
+        np.testing.assert_array_equal(two.obb, one.obb)
+    known = read_truth(path, sizes)
+    assert not known.has_masks
+    # The same lines, to the last bit, whether they came by COCO or not.
+    write = {"dota": dota.write, "yolo": yolo.write, "yolo-obb": yolo_obb.write}[name]
+    write(tmp_path / "direct", [before])
+    write(tmp_path / "by-coco", [after])
+    files = [file.relative_to(tmp_path / "direct") for file in (tmp_path / "direct").rglob("*.txt")]
+    assert len(files) == 1
+    for file in files:
+        assert (tmp_path / "by-coco" / file).read_text() == (tmp_path / "direct" / file).read_text()
+
+
+def test_results_lists_have_no_polygon_of_a_box(tmp_path: Path) -> None:
+    box = Instance(box=(1, 1, 3, 2), score=0.5, category="thing")
+    picture = picture_of(np.ones((2, 3), bool))
+    both = Detections(name="a.png", height=40, width=40, instances=(*picture.instances, box))
+    coco.write(tmp_path / "a.json", [both])
+    coco.write_results(tmp_path / "results.json", [both])
+    first, second = json.loads((tmp_path / "results.json").read_text())
+    assert first["segmentation"] == [[0, 0, 0, 2, 3, 2, 3, 0]]
+    assert second == {"image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 2], "score": 0.5}
+    _, again = coco.read_results(tmp_path / "results.json", tmp_path / "a.json")[0].instances
+    assert (again.mask, again.bbox) == (None, (1, 1, 3, 2))
 
 
 def test_pictures_without_objects_and_model_scores_are_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import runpy
@@ -16,13 +17,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from detect.conversion import convert
+from detect.conversion import convert, listed_categories, write_annotations
 from detect.detections import Detections, Instance
-from detect.evaluation import evaluate, group_of
+from detect.evaluation import Evaluation, evaluate, group_of
 from detect.extraction import ExtractionConfig, find_objects
 from detect.files import write_map
 from detect.formats import coco, dota, masks
 from detect.masks import Mask
+from detect.truth import Truth, TruthSet
 
 Picture = NDArray[np.float32]
 
@@ -128,6 +130,210 @@ def test_a_perfect_result_scores_one(tmp_path: Path) -> None:
     assert scores["count_mae"] == 0
     assert scores["locality"] == 0
     assert scores["psnr"] is None
+
+
+def boxed(category: str, *lefts: float, score: float | None = None) -> tuple[Instance, ...]:
+    """Upright boxes of 6 x 4 at the top of the picture."""
+    return tuple(Instance(box=(left, 2, 6, 4), category=category, score=score) for left in lefts)
+
+
+def street(*instances: Instance) -> list[Detections]:
+    return [Detections(name="a.png", height=20, width=60, instances=instances)]
+
+
+def test_means_run_over_the_categories_that_were_looked_for(tmp_path: Path) -> None:
+    """Three cars, all found; two trucks that nobody looked for, and four found cars that are none."""
+    coco.write(tmp_path / "truth.json", street(*boxed("car", 0, 10, 20), *boxed("truck", 30, 40)))
+    coco.write(tmp_path / "found.json", street(*boxed("car", 0, 10, 20, score=1), *boxed("car", 52, score=0.5)))
+    scores = evaluate(tmp_path / "found.json", tmp_path / "truth.json")
+    assert (scores.categories, scores.objects_found, scores.objects_true) == ("matched", 4, 3)
+    assert (scores.ap, scores.ap50, scores.ap25) == pytest.approx((1, 1, 1))
+    assert (scores.ap_dota, scores.ap_dota_area, scores.ap_dota_horizontal) == (1, 1, 1)
+    assert (scores.centre_f1, scores.count_mae) == (2 * 3 / (4 + 3), 1)
+    assert scores.curves["objects_free_response"].y.tolist() == [1, 1]
+    assert scores.curves["objects_precision_recall"].x.tolist() == [1, 1]
+    assert scores.ap_dota_categories == {"car": 1, "truck": 0}
+    assert scores.to_dict()["per_category"] == {
+        "car": {
+            "looked_for": True,
+            "objects_found": 4,
+            "objects_true": 3,
+            "ap": pytest.approx(1),
+            "ap50": pytest.approx(1),
+            "ap25": pytest.approx(1),
+            "mask_ap50": None,
+            "ap_dota": 1,
+            "centre_f1": 2 * 3 / (4 + 3),
+        },
+        "truck": {
+            "looked_for": False,
+            "objects_found": 0,
+            "objects_true": 2,
+            "ap": 0,
+            "ap50": 0,
+            "ap25": 0,
+            "mask_ap50": None,
+            "ap_dota": 0,
+            "centre_f1": 0,
+        },
+    }
+
+    everything = evaluate(tmp_path / "found.json", tmp_path / "truth.json", all_categories=True)
+    assert (everything.objects_found, everything.objects_true, everything.count_mae) == (4, 5, 1)
+    assert (everything.ap, everything.ap50, everything.ap_dota) == pytest.approx((0.5, 0.5, 0.5))
+    assert everything.centre_f1 == 2 * 3 / (4 + 5)
+    assert everything.curves["objects_free_response"].y.tolist() == [3 / 5, 3 / 5]
+    assert [item["looked_for"] for item in everything.per_category.values()] == [True, True]
+    # A map knows no category: all of the truth is there to be found. 4 boxes found, 5 true, 3 of them both.
+    assert scores.dice == everything.dice == 2 * 3 / (4 + 5)
+
+
+def test_a_listed_category_was_looked_for_even_where_nothing_was_found(tmp_path: Path) -> None:
+    truth, found = tmp_path / "truth.json", tmp_path / "found.json"
+    coco.write(truth, street(*boxed("car", 0), *boxed("truck", 30, 40), *boxed("bus", 50)))
+    coco.write(found, street(*boxed("car", 0, score=1)), categories=["truck", "plane"])
+    scores = evaluate(found, truth)
+    assert scores.ap50 == pytest.approx(0.5)
+    assert scores.objects_true == 3
+    looked_for = {name: item["looked_for"] for name, item in scores.per_category.items()}
+    assert looked_for == {"bus": False, "car": True, "plane": True, "truck": True}
+    assert (scores.per_category["plane"]["objects_true"], scores.per_category["plane"]["ap50"]) == (0, None)
+    # The objects alone say less: of a sequence only `car` is known.
+    assert evaluate(coco.read(found), truth).ap50 == pytest.approx(1)
+    assert evaluate(coco.read(found), truth, categories=["car", "truck"]).ap50 == pytest.approx(0.5)
+
+
+def test_where_no_name_is_known_all_categories_count() -> None:
+    truth = TruthSet(
+        pictures={item.name: Truth(objects=item) for item in street(*boxed("car", 0), *boxed("truck", 30))},
+        source="coco",
+    )
+    scores = evaluate(street(), truth)
+    assert (scores.categories, scores.objects_true, scores.ap50, scores.count_mae) == ("matched", 2, 0, 2)
+    assert [item["looked_for"] for item in scores.per_category.values()] == [True, True]
+
+
+def test_a_category_asked_for_is_scored_alone(tmp_path: Path) -> None:
+    truth, found = tmp_path / "truth.json", tmp_path / "found.json"
+    coco.write(truth, street(*boxed("car", 0, 10), *boxed("truck", 30, 40)))
+    coco.write(found, street(*boxed("car", 0, score=1), *boxed("truck", 30, score=1), *boxed("truck", 52, score=0.5)))
+    both, alone = evaluate(found, truth), evaluate(found, truth, categories=["truck"])
+    assert (both.objects_found, both.objects_true) == (3, 4)
+    assert (alone.objects_found, alone.objects_true, alone.centre_f1) == (2, 2, 0.5)
+    assert list(alone.per_category) == ["truck"]
+    assert alone.per_category["truck"] == both.per_category["truck"]
+    assert alone.ap50 == alone.per_category["truck"]["ap50"]
+
+
+def test_categories_that_share_no_name_are_one(tmp_path: Path) -> None:
+    coco.write(tmp_path / "truth.json", street(*boxed("car", 0), *boxed("truck", 30)))
+    found = street(*boxed("object", 0, 30, score=1))
+    scores = evaluate(found, tmp_path / "truth.json")
+    assert (scores.categories, scores.objects_true, scores.ap50) == ("ignored", 2, 1)
+    assert list(scores.per_category) == ["object"]
+    whole = scores.per_category["object"]
+    assert (whole["looked_for"], whole["objects_true"], whole["ap50"], whole["centre_f1"]) == (True, 2, 1, 1)
+    assert evaluate(found, tmp_path / "truth.json", all_categories=True).to_dict() == scores.to_dict()
+    # One category of the truth, asked for by its own name: what was found is scored against it.
+    alone = evaluate(found, tmp_path / "truth.json", categories=["truck"])
+    assert (alone.categories, alone.objects_found, alone.objects_true) == ("ignored", 2, 1)
+    # A category that the truth does not have: everything found is a false alarm.
+    none = evaluate(found, tmp_path / "truth.json", categories=["bus"])
+    assert (none.objects_found, none.objects_true, none.centre_f1, none.count_mae) == (2, 0, 0, 2)
+
+
+def many_categories(rng: np.random.Generator) -> tuple[list[Detections], list[Detections]]:
+    """Found and true masks of three categories; found: a and b, moved a little; true: b and c more often than a."""
+    found, true = [], []
+    for index in range(6):
+        sides: tuple[list[Instance], list[Instance]] = ([], [])
+        for x in range(0, 60, 15):
+            for y in range(0, 45, 15):
+                category = str(rng.choice(["a", "b", "b", "c", "c"]))
+                shift = int(rng.integers(0, 4))
+                sides[1].append(dataclasses.replace(block(x, y, 9, 8), category=category))
+                if rng.random() < 0.8:
+                    guess = category if category != "c" else "a"
+                    moved = block(x + shift, y, 9, 8, float(rng.random()))
+                    sides[0].append(dataclasses.replace(moved, category=guess))
+        found.append(Detections(name=f"{index}.png", height=60, width=80, instances=tuple(sides[0])))
+        true.append(Detections(name=f"{index}.png", height=60, width=80, instances=tuple(sides[1])))
+    return found, true
+
+
+def pycocotools_alone(truth: Path, found: Path, category: str, shape: str) -> tuple[float, float]:
+    """AP and AP50 of one category, by pycocotools on the files."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        sides = COCO(str(truth)), COCO(str(found))
+        evaluation = COCOeval(*sides, shape)
+        evaluation.params.catIds = sides[0].getCatIds(catNms=[category])
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0]), float(evaluation.stats[1])
+
+
+def test_each_category_equals_pycocotools_on_it_alone(tmp_path: Path, rng: np.random.Generator) -> None:
+    found, true = many_categories(rng)
+    truth_file, found_file = tmp_path / "truth.json", tmp_path / "found.json"
+    # The same names in both, so that ids agree; nothing of c is found and nobody looks for it in the second file.
+    coco.write(truth_file, true, categories=["a", "b", "c"])
+    coco.write(found_file, found, categories=["a", "b", "c"])
+    coco.write(tmp_path / "two.json", found)
+    whole, two = evaluate(found_file, truth_file), evaluate(tmp_path / "two.json", truth_file)
+    for scores in (whole, two):
+        assert list(scores.per_category) == ["a", "b", "c"]
+        for name, item in scores.per_category.items():
+            assert (item["ap"], item["ap50"]) == pycocotools_alone(truth_file, found_file, name, "bbox")
+            assert item["mask_ap50"] == pycocotools_alone(truth_file, found_file, name, "segm")[1]
+            assert item["ap_dota"] == scores.ap_dota_categories[name]
+    assert two.per_category["c"]["looked_for"] is False
+    assert 0 < two.per_category["a"]["ap50"] < two.per_category["b"]["ap50"] < 1
+
+    def mean(scores: Evaluation, name: str) -> float:
+        items = [item for item in scores.per_category.values() if item["looked_for"] and item["objects_true"]]
+        return float(np.mean([item[name] for item in items]))
+
+    for scores in (whole, two):
+        for name in ("ap", "ap50", "ap25", "mask_ap50", "ap_dota"):
+            assert getattr(scores, name) == pytest.approx(mean(scores, name), abs=1e-12)
+    assert two.ap50 == pytest.approx((whole.ap50 or 0) * 3 / 2)
+    everything = evaluate(tmp_path / "two.json", truth_file, all_categories=True)
+    assert everything.to_dict() == whole.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("coco", {"car", "bus"}),
+        ("coco-results", set()),
+        ("dota", set()),
+        ("dota-task1", {"car", "bus"}),
+        ("dota-task2", {"car", "bus"}),
+        ("yolo", {"car", "bus"}),
+        ("yolo-obb", {"car", "bus"}),
+        ("label-studio", set()),
+        ("geojson", set()),
+    ],
+)
+def test_categories_that_a_file_lists(tmp_path: Path, name: str, listed: set[str]) -> None:
+    out = tmp_path / "out.json"
+    write_annotations(out, street(*boxed("car", 0)), target_format=name, categories=["bus"])
+    assert listed_categories(out, source_format=name) == listed
+
+
+def test_a_yolo_folder_looks_for_what_its_data_yaml_names(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    assert cv2.imwrite(str(images / "a.png"), np.zeros((20, 60), np.uint8))
+    coco.write(tmp_path / "truth.json", street(*boxed("car", 0), *boxed("truck", 30), *boxed("bus", 40)))
+    write_annotations(tmp_path / "yolo", street(*boxed("car", 0)), target_format="yolo", categories=["truck"])
+    scores = evaluate(tmp_path / "yolo", tmp_path / "truth.json", images=images)
+    assert scores.objects_true == 2
+    assert scores.ap50 == pytest.approx(0.5)
+    (tmp_path / "yolo" / "data.yaml").unlink()
+    # Without names the categories are numbers, which the truth does not know.
+    assert evaluate(tmp_path / "yolo", tmp_path / "truth.json", images=images).categories == "ignored"
 
 
 def test_pictures_without_truth_are_left_out_and_counted(tmp_path: Path) -> None:

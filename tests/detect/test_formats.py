@@ -59,7 +59,7 @@ def assert_same(before: Detections, after: Detections) -> None:
     assert (after.name, after.height, after.width) == (before.name, before.height, before.width)
     for one, two in zip(before.instances, after.instances, strict=True):
         assert (two.category, two.difficult, two.score) == (one.category, one.difficult, one.score)
-        assert (one.mask is None) == (two.mask is None)
+        assert two.shape == one.shape
         if one.mask is not None and two.mask is not None:
             assert two.mask.box == one.mask.box
             np.testing.assert_array_equal(two.mask.crop_HW, one.mask.crop_HW)

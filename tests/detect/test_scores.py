@@ -207,6 +207,27 @@ def test_categories_may_be_ignored() -> None:
     assert dota_scores(found, truth, use_categories=False).mean == 1
 
 
+def test_means_run_over_the_categories_that_count() -> None:
+    """Of three categories a is found, b is not, c is found without being true."""
+    a, b, c = (Instance(box=(x, 1, 4, 4), category=name) for x, name in ((1, "a"), (9, "b"), (20, "c")))
+    found, truth = [picture([a, c])], [picture([a, b])]
+    for counted, mean in ((None, 0.5), ({"a"}, 1), ({"a", "c"}, 1), ({"b"}, 0), ({"a", "b"}, 0.5), ({"c"}, None)):
+        boxes, oriented = coco_scores(found, truth, counted=counted), dota_scores(found, truth, counted=counted)
+        assert oriented.mean == mean
+        assert boxes.ap50 == (None if mean is None else pytest.approx(mean))
+        assert {name: item.ap50 for name, item in boxes.per_category.items()} == {
+            "a": pytest.approx(1),
+            "b": 0,
+            "c": None,
+        }
+        assert oriented.per_category == {"a": 1, "b": 0}
+    hits = centre_hits(found, truth, counted={"a", "b"})
+    assert (hits.hits, hits.found, hits.true) == (1, 1, 2)
+    assert {name: item.f1 for name, item in hits.per_category.items()} == {"a": 1, "b": 0, "c": 0}
+    assert list(centre_hits(found, truth, use_categories=False).per_category) == ["object"]
+    assert list(coco_scores(found, truth, use_categories=False).per_category) == ["object"]
+
+
 # --- centres and counts ---
 
 
