@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from detect.extraction import ExtractionConfig, extract, find_objects
     from detect.masks import Mask
     from detect.truth import read_truth
+    from detect.tuning import Tuning, tune
 
 __all__ = [
     "CalibrationReport",
@@ -23,6 +24,7 @@ __all__ = [
     "ExtractionConfig",
     "Instance",
     "Mask",
+    "Tuning",
     "calibrate",
     "convert",
     "evaluate",
@@ -31,6 +33,7 @@ __all__ = [
     "read_annotations",
     "read_detector",
     "read_truth",
+    "tune",
     "write_annotations",
 ]
 
@@ -42,6 +45,7 @@ _HOME = {
     "ExtractionConfig": "extraction",
     "Instance": "detections",
     "Mask": "masks",
+    "Tuning": "tuning",
     "calibrate": "calibration",
     "convert": "conversion",
     "evaluate": "evaluation",
@@ -50,6 +54,7 @@ _HOME = {
     "read_annotations": "conversion",
     "read_detector": "detector",
     "read_truth": "truth",
+    "tune": "tuning",
     "write_annotations": "conversion",
 }
 

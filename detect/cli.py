@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -16,10 +16,14 @@ from detect.formats import FOLDER_FORMATS, FORMATS
 from distmap.commands import CommandGroup
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from detect.calibration import CalibrationReport, Unit
     from detect.detector import Detector
-    from detect.extraction import PictureMap, ThresholdRule
+    from detect.extraction import ExtractionConfig, PictureMap, ThresholdRule
     from detect.formats.geo import Georeference
+    from detect.tuning import TunedScore
 
 
 FORMAT = click.Choice(FORMATS)
@@ -39,6 +43,9 @@ def main() -> None:
 @click.option("--maps", type=click.Path(path_type=Path), help="Folder for the maps, one float32 TIFF a picture.")
 @click.option("--masks", type=click.Path(path_type=Path), help="Folder for the masks, one 0/255 PNG a picture.")
 @click.option(
+    "--from-maps", type=click.Path(path_type=Path), help="Folder of maps saved earlier, in place of new ones."
+)
+@click.option(
     "--threshold",
     default="auto",
     show_default=True,
@@ -46,6 +53,16 @@ def main() -> None:
 )
 @click.option("--false-alarm", type=float, help="Rate of false alarms to aim at, in place of the calibration's.")
 @click.option("--min-area", type=click.IntRange(min=0), help="Least area of an object in pixels.")
+@click.option(
+    "--object-size",
+    metavar="auto|PX",
+    default="auto",
+    show_default=True,
+    help="Length x width of a typical object in pixels, such as 35x16, or the side of a square as large; "
+    "auto: what was found in the maps of the run.",
+)
+@click.option("--tuned", is_flag=True, help="With the settings that `detect tune` found.")
+@click.option("--set", "pairs", metavar="KEY=VALUE", multiple=True, help="Any setting of the extraction.")
 @click.option("--category", default="object", show_default=True, help="What the objects are called.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
@@ -56,33 +73,26 @@ def extract(
     target_format: str,
     maps: Path | None,
     masks: Path | None,
-    threshold: str,
-    false_alarm: float | None,
-    min_area: int | None,
+    from_maps: Path | None,
     category: str,
     device: str,
     as_json: bool,
+    **choices: Any,
 ) -> None:
     """Find objects in IMAGES (files or folders) with the trained RUN: maps, masks, boxes, COCO JSON."""
     from detect.conversion import write_annotations
-    from detect.detector import read_detector
     from detect.extraction import extract as extract_objects
     from detect.files import beside, whole_folder, write_map, write_mask
     from detect.formats.geo import read_georeferences
     from detect.progress import progress
 
-    detector = read_detector(run / "detector.json")
-    fixed = _threshold(threshold)
-    config = detector.config(threshold=fixed, false_alarm=false_alarm, min_area=min_area, category=category)
+    config = _config(run, category=category, **choices)
     if out.is_dir() and target_format not in FOLDER_FORMATS:
         raise ValueError(f"--out {out}: is a folder, give the name of a file")
     for option, folder in (("--maps", maps), ("--masks", masks)):
         if folder is not None and _holds_pictures(folder, images):
             raise ValueError(f"{option} {folder}: holds the pictures themselves, which could be replaced; name another")
-
-    import distmap
-
-    model = distmap.load(run, device=device)
+    click.echo(_says(config), err=True)
     with ExitStack() as stack:
         map_folder = None if maps is None else stack.enter_context(whole_folder(maps))
         mask_folder = None if masks is None else stack.enter_context(whole_folder(masks))
@@ -99,8 +109,9 @@ def extract(
                 places |= read_georeferences(source)
         pictures = []
         stopped = None
+        source_maps = _maps(run, images, from_maps, device)
         try:
-            for picture in extract_objects(kept(progress(model.maps(list(images)), "pictures")), config):
+            for picture in extract_objects(kept(progress(source_maps, "pictures")), config):
                 if mask_folder is not None:
                     write_mask(beside(mask_folder, picture.name, ".png"), picture.union_mask())
                 pictures.append(picture)
@@ -118,6 +129,56 @@ def extract(
     else:
         used = config.threshold if isinstance(config.threshold, str) else f"{config.threshold:.4g}"
         click.echo(f"{objects} objects in {len(pictures)} pictures at threshold {used}: {out}")
+
+
+def _config(
+    run: Path,
+    *,
+    threshold: str,
+    false_alarm: float | None,
+    min_area: int | None,
+    object_size: str,
+    tuned: bool,
+    pairs: tuple[str, ...],
+    category: str,
+) -> ExtractionConfig:
+    """The run's settings with what was asked for on the command line."""
+    from detect.detector import read_detector
+    from detect.settings import parse_settings
+    from detect.tuning import read_tuned
+    from distmap.common.object_size import parse_object_size
+
+    return read_detector(run / "detector.json").config(
+        threshold=_threshold(threshold),
+        false_alarm=false_alarm,
+        min_area=min_area,
+        object_size=None if object_size == "auto" else parse_object_size(object_size),
+        category=category,
+        settings=(read_tuned(run) if tuned else {}) | parse_settings(pairs),
+    )
+
+
+def _says(config: ExtractionConfig) -> str:
+    """One line on the size of objects and what follows from it."""
+    from distmap.common.object_size import describe_objects
+
+    if config.object_size is None:
+        return (
+            "objects: the run does not know how large they are, so none is split; "
+            "`detect calibrate RUN --with DIR` finds it, --object-size says it"
+        )
+    return f"objects: {describe_objects(config.object_size)}"
+
+
+def _maps(run: Path, images: tuple[Path, ...], from_maps: Path | None, device: str) -> Iterable[PictureMap]:
+    """Maps that were saved, or else those that the run makes."""
+    if from_maps is not None:
+        from detect.saved_maps import saved_maps
+
+        return saved_maps(from_maps, images)
+    import distmap
+
+    return distmap.load(run, device=device).maps(list(images))
 
 
 def _holds_pictures(folder: Path, images: Iterable[Path]) -> bool:
@@ -235,6 +296,9 @@ def convert(
 )
 @click.option("--unit", type=click.Choice(["pixel", "object"]), help="Rate of pixels, or of objects in a picture.")
 @click.option(
+    "--with", "with_folder", type=click.Path(path_type=Path), help="Pictures that hold objects: how large are they?"
+)
+@click.option(
     "--group", metavar="REGEX", help="Pictures whose group agrees (a patient, a scene) are held out together."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -244,31 +308,49 @@ def calibrate(
     without: Path | None,
     false_alarm: float | None,
     unit: Unit | None,
+    with_folder: Path | None,
     group: str | None,
     device: str,
     as_json: bool,
 ) -> None:
     """Set the threshold of RUN from pictures that hold nothing (the folder WITHOUT); without a folder, show it.
 
-    Give pictures that training never saw.
+    With --with, how large objects are is found anew, too. Give pictures that training never saw.
     """
     from detect.detector import read_detector
+    from detect.tables import calibration_table
+    from distmap.common.object_size import describe_objects, find_object_size
 
     current = read_detector(run / "detector.json")
-    if without is None:
+    if without is None and with_folder is None:
         content = dataclasses.asdict(current)
         click.echo(json.dumps(content) if as_json else _describe(current))
         return
-    report = _calibrated(run, current, without, false_alarm, unit, group, device)
-    report.detector.write(run / "detector.json")
+    having = [] if with_folder is None else _mapped(run, with_folder, device)
+    if having:
+        # Where objects are counted their size counts.
+        current = dataclasses.replace(current, object_size=find_object_size(having, current.threshold))
+    report = None if without is None else _calibrated(run, current, without, false_alarm, unit, group, device)
+    detector = current if report is None else report.detector
+    if having:
+        detector = dataclasses.replace(detector, object_size=find_object_size(having, detector.threshold))
+    detector.write(run / "detector.json")
     if as_json:
-        click.echo(json.dumps(report.to_dict(), allow_nan=False))
+        content = {"detector": dataclasses.asdict(detector)}
+        click.echo(json.dumps((report.to_dict() if report else {}) | content, allow_nan=False))
         return
-    from rich.console import Console
+    click.echo(f"objects: {describe_objects(detector.object_size)}")
+    if report is not None:
+        from rich.console import Console
 
-    from detect.tables import calibration_table
+        Console().print(calibration_table(report))
 
-    Console().print(calibration_table(report))
+
+def _mapped(run: Path, folder: Path, device: str) -> list[NDArray[np.float32]]:
+    import distmap
+    from detect.progress import progress
+
+    return [item.map_HW for item in progress(distmap.load(run, device=device).maps([folder]), "pictures")]
 
 
 def _calibrated(
@@ -299,7 +381,7 @@ def _calibrated(
         min_area=math.ceil(current.min_area),
         open_radius=current.open_radius,
         close_radius=current.close_radius,
-        split_distance=current.split_distance,
+        object_size=current.object_size,
         groups=None if group is None else [group_of(name, group) for name in names],
     )
     if current.low_threshold is None:
@@ -309,14 +391,71 @@ def _calibrated(
     return dataclasses.replace(report, detector=dataclasses.replace(report.detector, low_threshold=low))
 
 
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--maps", type=click.Path(path_type=Path), required=True, help="Folder of maps saved earlier.")
+@click.option("--truth", type=click.Path(path_type=Path), required=True, help="As `detect evaluate` takes it.")
+@click.option(
+    "--score",
+    type=click.Choice(["ap50", "ap25", "centre_f1", "dice"]),
+    default="ap50",
+    show_default=True,
+    help="What to tune for.",
+)
+@click.option("--group", metavar="REGEX", help="Pictures whose group agrees are held out together.")
+@click.option("--category", default="object", show_default=True, help="Objects of the truth to tune for.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+def tune(
+    run: Path, maps: Path, truth: Path, score: TunedScore, group: str | None, category: str, as_json: bool
+) -> None:
+    """Find the extraction settings of RUN that do best on a little truth; `detect extract --tuned` takes them.
+
+    They are written beside the label-free settings (RUN/tuned.json), which stay as they are.
+    """
+    from detect.detector import read_detector
+    from detect.evaluation import group_of
+    from detect.files import PICTURE_SUFFIXES, files_under, read_map
+    from detect.truth import read_truth
+    from detect.tuning import TUNED
+    from detect.tuning import tune as tune_settings
+
+    detector = read_detector(run / "detector.json")
+    found = {file.relative_to(maps).as_posix(): read_map(file) for file in files_under(maps, PICTURE_SUFFIXES)}
+    if not found:
+        raise ValueError(f"--maps {maps}: holds no map; `detect extract --maps` writes them")
+    tuning = tune_settings(
+        found,
+        read_truth(truth, {name: (map_HW.shape[0], map_HW.shape[1]) for name, map_HW in found.items()}),
+        detector,
+        score=score,
+        groups=None if group is None else [group_of(name, group) for name in found],
+        category=category,
+        tell=lambda line: click.echo(line, err=True),
+    )
+    tuning.write(run)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(tuning)))
+        return
+    held_out = "-" if tuning.held_out is None else f"{tuning.held_out:.3f}"
+    click.echo(f"settings: {' '.join(tuning.settings) or 'the label-free ones are best'}")
+    click.echo(
+        f"{score}: {tuning.label_free:.3f} label-free, {tuning.tuned:.3f} tuned (in hindsight), "
+        f"{held_out} tuned on either half and scored on the other; {tuning.pictures} pictures"
+    )
+    click.echo(f"{run / TUNED}: `detect extract --tuned` takes them")
+
+
 def _usual_rate(current: Detector) -> float:
     return current.false_alarm if current.unit == "object" else USUAL_PIXEL_RATE
 
 
 def _describe(detector: Detector) -> str:
+    from distmap.common.object_size import describe_objects
+
     unit = "of the pixels" if detector.unit == "pixel" else "objects a picture"
     rate = f"{detector.false_alarm:g} {unit}"
-    return f"threshold {detector.threshold:.6g}: false alarms {rate}, from {detector.pictures} pictures without"
+    threshold = f"threshold {detector.threshold:.6g}: false alarms {rate}, from {detector.pictures} pictures without"
+    return f"{threshold}\nobjects: {describe_objects(detector.object_size)}"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from detect.conversion import format_of_source, listed_categories, read_annotations
 from detect.detections import DEFAULT_CATEGORY, Detections
-from detect.files import PICTURE_SUFFIXES, files_under, match_names, read_map
+from detect.files import read_map
+from detect.saved_maps import map_files
 from detect.scores import model as model_scores
 from detect.scores.bootstrap import ratio_interval
 from detect.scores.coco import AveragePrecision, CocoScores, coco_scores
@@ -285,20 +286,15 @@ def _per_category(
 
 def _map_readers(maps: str | Path | Mapping[str, NDArray[np.float32]], scored: Sequence[Detections]) -> list[MapReader]:
     """A function for each picture that gives its map, so that only one map is in memory at a time."""
-    readers: dict[str, MapReader]
-    if isinstance(maps, Mapping):
-        missing = [picture.name for picture in scored if picture.name not in maps]
-        readers = {name: partial(maps.__getitem__, name) for name in maps}
-    else:
-        folder = Path(maps)
-        files = {file.relative_to(folder).as_posix(): file for file in files_under(folder, PICTURE_SUFFIXES)}
-        found = match_names([picture.name for picture in scored], files)
-        missing = [picture.name for picture in scored if picture.name not in found]
-        readers = {name: partial(read_map, file) for name, file in found.items()}
+    if not isinstance(maps, Mapping):
+        files = map_files(maps, [picture.name for picture in scored])
+        return [partial(read_map, files[picture.name]) for picture in scored]
+    missing = [picture.name for picture in scored if picture.name not in maps]
     if missing:
-        where = "the maps given" if isinstance(maps, Mapping) else maps
-        raise ValueError(f"{missing[0]}: has no map in {where} ({len(missing)} of {len(scored)} pictures have none)")
-    return [readers[picture.name] for picture in scored]
+        raise ValueError(
+            f"{missing[0]}: has no map in the maps given ({len(missing)} of {len(scored)} pictures have none)"
+        )
+    return [partial(maps.__getitem__, picture.name) for picture in scored]
 
 
 class _Pixels:

@@ -70,10 +70,12 @@ class ExtractionConfig:
     object_size: ObjectSize | None = None
     """The typical object, by which touching objects are split, pieces joined and objects scored; None: neither is done,
     and a pixel is the measure of scores."""
-    neck: float = 0.9
+    neck: float = 0.95
     """Larger objects are split at a neck of at most this share of what it joins, see `detect.touching`; 0: never."""
     join_gap: float = 0.0
     """Pieces of one object are joined over a gap of less than this; 0: never."""
+    halo: float = 0.0
+    """Pixels of an object below this share of the mean of its map are left out; 0: none."""
     score: ScoreRule = "mass"
     """What orders the objects, see `score`."""
     category: str = DEFAULT_CATEGORY
@@ -91,6 +93,8 @@ class ExtractionConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 0 and finite")
         if not 0 <= self.neck <= 1:
             raise ValueError(f"neck is {self.neck}, it must be from 0 to 1")
+        if not 0 <= self.halo < 1:
+            raise ValueError(f"halo is {self.halo}, it must be at least 0 and less than 1")
         if self.score not in get_args(ScoreRule):
             raise ValueError(f"score {self.score!r} is none of {', '.join(get_args(ScoreRule))}")
         if self.max_area is not None and self.max_area < self.min_area:
@@ -124,8 +128,8 @@ def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instan
     """Objects of one map, the surest first.
 
     The order of the steps: `normalise`, `smooth`, threshold (low), `close_gaps`, `open_thin`, `fill_holes`, components,
-    hysteresis (components without a pixel at the high threshold go), `split_touching`, `join_pieces`, border and area,
-    scores.
+    hysteresis (components without a pixel at the high threshold go), `split_touching`, `join_pieces`, `without_halo`,
+    border and area, scores.
 
     Raises
     ------
@@ -149,7 +153,8 @@ def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instan
         mask for mask in components(found_HW, config.connectivity) if mask.window(smooth_HW)[mask.crop_HW].max() >= high
     ]
     instances = []
-    for mask in one_by_one(masks, lambda mask: mask.window(smooth_HW), config):
+    for whole in one_by_one(masks, lambda mask: mask.window(smooth_HW), config):
+        mask = without_halo(whole, whole.window(smooth_HW), config.halo)
         values = mask.window(smooth_HW)[mask.crop_HW]
         if values.size < config.min_area or (config.max_area is not None and values.size > config.max_area):
             continue
@@ -276,6 +281,26 @@ def components(mask_HW: NDArray[np.bool_], connectivity: Literal[4, 8] = 8) -> l
         Mask(x=x, y=y, crop_HW=labels_HW[y : y + height, x : x + width] == label)
         for label, (x, y, width, height, _) in enumerate(stats[1:count].tolist(), start=1)
     ]
+
+
+def without_halo(mask: Mask, values_HW: NDArray[np.floating[Any]], share: float) -> Mask:
+    """An object without its pixels below ``share`` of the mean of its map.
+
+    Around what is strong a map falls off over a few pixels, all of which may reach a threshold that is to find faint
+    objects too.
+
+    Parameters
+    ----------
+    values_HW
+        The smoothed map at the crop of the mask, above 0 within the mask.
+    share
+        Less than 1; 0 gives the mask back.
+    """
+    if share <= 0:
+        return mask
+    kept = Mask.of(mask.crop_HW & (values_HW >= share * values_HW[mask.crop_HW].mean(dtype=np.float64)))
+    assert kept is not None  # the greatest value is not below the mean
+    return Mask(x=mask.x + kept.x, y=mask.y + kept.y, crop_HW=kept.crop_HW)
 
 
 def score(

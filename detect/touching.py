@@ -53,8 +53,8 @@ def split_touching(
         return [mask]
     inside_HW = np.pad(mask.crop_HW, 1)
     depth_HW = cv2.distanceTransform(inside_HW.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    relief_HW = cv2.GaussianBlur(depth_HW * np.pad(values_HW, 1), (0, 0), max(0.5, SMOOTHING * size.diameter))
-    relief_HW = np.where(inside_HW, relief_HW, 0).astype(np.float32)
+    smooth_HW = cv2.GaussianBlur(depth_HW * np.pad(values_HW, 1), (0, 0), max(0.5, SMOOTHING * size.diameter))
+    relief_HW = np.where(inside_HW, np.asarray(smooth_HW, np.float32), np.float32(0))
     labels_HW, count = _basins(relief_HW, inside_HW, max(1, round(TOP_DISTANCE * size.diameter)))
     if count < 2:
         return [mask]

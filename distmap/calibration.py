@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from distmap.common.object_size import ObjectSize, find_object_size
+from distmap.common.object_size import ObjectSize
 from distmap.files import read_json, write_text
 from distmap.images import Array
 
@@ -68,8 +68,8 @@ def threshold_for(values: Array, rate: float) -> float:
 
 
 def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kind: str) -> Detector:
-    """Threshold and typical object from maps (H x W each) of pictures WITHOUT that were kept out of training, and of
-    pictures WITH; for the threshold pooled over their pixels.
+    """Threshold from maps (H x W each), pooled over their pixels: of pictures WITHOUT that were kept out of training,
+    and of pictures WITH.
 
     The threshold parts the pixels of pictures WITH in two. Few of a placed map's pixels are more than faint, and
     minimum cross-entropy (Li & Tam 1998) suits such a distribution; other maps are more evenly spread, and there the
@@ -95,7 +95,6 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kin
         rates=RATES,
         thresholds=tuple(threshold_for(nothing, rate) for rate in RATES),
         pictures=len(without_maps),
-        object_size=find_object_size(with_maps, threshold),
     )
 
 

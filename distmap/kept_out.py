@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from distmap.calibration import Detector, calibrate, explained
 from distmap.choice import separation, strength
-from distmap.common.object_size import describe_objects
+from distmap.common.object_size import describe_objects, find_object_size
 from distmap.folders import WITH, WITHOUT, LabelledPicture, symmetries
 from distmap.health import warnings
 from distmap.images import Array
@@ -32,8 +32,8 @@ def calibrated(
     step: int,
     progress: Progress,
 ) -> Detector:
-    """The detector of a model: its threshold and typical object from maps of ``typical`` pictures WITH, its scores from
-    those of ``kept_out`` pictures of both folders.
+    """The detector of a model: its threshold from maps of ``typical`` pictures WITH, the typical object from these and
+    those of ``kept_out`` ones, its scores from maps of ``kept_out`` pictures of both folders.
 
     Kept-out pictures may be of one place or patient alone, whose maps are stronger or weaker than others'. Where a
     threshold parts maps in two does not depend on whether their pictures were trained on, so that ``typical`` may be
@@ -58,6 +58,7 @@ def calibrated(
         progress.update("setting the threshold", index / len(new), {})
         by_name[result.name] = result.map_HW
     detector = calibrate(maps[WITHOUT], [by_name[file.name] for file in with_thing], map_kind)
+    object_size = find_object_size(by_name.values(), detector.threshold)
     strengths = {label: [strength(map_HW) for map_HW in some] for label, some in maps.items()}
     kept_out_scores = explained(scores) | {
         "separation": separation(strengths[WITH], strengths[WITHOUT]),
@@ -65,11 +66,12 @@ def calibrated(
         "taken": _mean([map_HW >= detector.threshold for map_HW in maps[WITH]]),
     }
     notes = tuple(warnings(kept_out_scores, detector.false_alarm))
-    progress.say(f"objects: {describe_objects(detector.object_size)}")
+    progress.say(f"objects: {describe_objects(object_size)}")
     for note in notes:
         progress.say(f"warning: {note}")
     return replace(
         detector,
+        object_size=object_size,
         kept_out_scores=kept_out_scores,
         map_kind=map_kind,
         step=step,
