@@ -38,8 +38,10 @@ def split_touching(
 
     Parameters
     ----------
+    mask
+        Connected, by corners at least.
     values_HW
-        The map at the crop of the mask; 0 or more within the mask.
+        The map at the crop of the mask; what is below 0, as in a gap that was closed, counts as 0.
     size
         Of the typical object.
     neck
@@ -53,7 +55,7 @@ def split_touching(
         return [mask]
     inside_HW = np.pad(mask.crop_HW, 1)
     depth_HW = cv2.distanceTransform(inside_HW.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    relief_HW = cv2.GaussianBlur(depth_HW * np.pad(values_HW, 1), (0, 0), max(0.5, SMOOTHING * size.diameter))
+    relief_HW = cv2.GaussianBlur(depth_HW * np.pad(values_HW.clip(0), 1), (0, 0), max(0.5, SMOOTHING * size.diameter))
     relief_HW = np.where(inside_HW, relief_HW, 0).astype(np.float32)
     labels_HW, count = _basins(relief_HW, inside_HW, max(1, round(TOP_DISTANCE * size.diameter)))
     if count < 2:
@@ -81,7 +83,11 @@ def _basins(relief_HW: NDArray[np.float32], inside_HW: NDArray[np.bool_], apart:
         return inside_HW.astype(np.int32), 1
     seeds_HW = np.zeros(relief_HW.shape, np.int32)
     seeds_HW[tuple(tops.T)] = np.arange(1, len(tops) + 1)
-    return watershed(-relief_HW, seeds_HW, mask=inside_HW), len(tops)  # type: ignore[no-untyped-call]
+    # What hangs on by a corner belongs to a basin too.
+    labels_HW: NDArray[np.int32] = watershed(  # type: ignore[no-untyped-call]
+        -relief_HW, seeds_HW, connectivity=2, mask=inside_HW
+    )
+    return labels_HW, len(tops)
 
 
 def _merged(
