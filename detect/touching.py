@@ -51,7 +51,7 @@ def split_touching(
     -------
     The parts, which add up to the mask, in the order in which their pixels come row by row.
     """
-    if neck <= 0 or _fits([edge_corners(mask.crop_HW)], size):
+    if neck <= 0 or fits(mask, size):
         return [mask]
     inside_HW = np.pad(mask.crop_HW, 1)
     depth_HW = cv2.distanceTransform(inside_HW.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -149,6 +149,11 @@ def _hull(points_N2: NDArray[np.integer[Any]]) -> Hull:
     return np.asarray(cv2.convexHull(corners.astype(np.float32))[:, 0], np.float32)
 
 
+def fits(mask: Mask, size: ObjectSize) -> bool:
+    """Whether a mask is no larger than a typical object, so `split_touching` gives it back, whatever its values."""
+    return _fits([edge_corners(mask.crop_HW)], size)
+
+
 def _fits(points: Sequence[NDArray[Any]], size: ObjectSize) -> bool:
     length, width = sides(np.concatenate(points))
     return length <= FIT * size.length and width <= FIT * size.width
@@ -170,15 +175,29 @@ def join_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[
     -------
     The objects; one that is joined stands in the place of its first piece.
     """
+    groups = find_pieces(masks, size, gap=gap)
+    return [masks[group[0]] if len(group) == 1 else union([masks[index] for index in group]) for group in groups]
+
+
+def find_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[list[int]]:
+    """Which masks `join_pieces` joins: for each object the numbers of its pieces.
+
+    Of pieces equally near, those whose pixels come first row by row are joined first: the order of masks plays no part.
+    """
     if gap <= 0 or len(masks) < 2:
-        return list(masks)
+        return [[index] for index in range(len(masks))]
     import shapely
 
-    pieces = [index for index, mask in enumerate(masks) if mask.area < WHOLE * size.area]
-    bounds = np.array([_bounds(masks[index]) for index in pieces]).reshape(-1, 4)
+    # Pieces are known by their place among all.
+    numbers = sorted(
+        (index for index, mask in enumerate(masks) if mask.area < WHOLE * size.area),
+        key=lambda index: _first_pixel(masks[index]),
+    )
+    joined = dict(enumerate(masks[index] for index in numbers))
+    groups = {piece: [index] for piece, index in enumerate(numbers)}
+    bounds = np.array([_bounds(mask) for mask in joined.values()]).reshape(-1, 4)
     tree = shapely.STRtree(shapely.box(*bounds.T))
     near = tree.query(tree.geometries, predicate="dwithin", distance=gap)
-    joined: dict[int, Mask] = dict(enumerate(masks))
     queue: list[tuple[float, int, int]] = []
 
     def consider(one: int, other: int) -> None:
@@ -188,8 +207,8 @@ def join_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[
 
     for one, other in near.T.tolist():
         if one < other:
-            consider(pieces[one], pieces[other])
-    neighbours: dict[int, set[int]] = {index: set() for index in pieces}
+            consider(one, other)
+    neighbours: dict[int, set[int]] = {piece: set() for piece in joined}
     for _, one, other in queue:
         neighbours[one].add(other)
         neighbours[other].add(one)
@@ -201,14 +220,21 @@ def join_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[
         if not _fits([_corners(joined[one]), _corners(joined[other])], size):
             continue
         joined[one] = union([joined[one], joined.pop(other)])
+        groups[one] += groups.pop(other)
         neighbours[one] |= neighbours.pop(other)
         if joined[one].area >= WHOLE * size.area:
             done.add(one)
             continue
         for third in neighbours[one] - {one}:
             if third in joined:
+                neighbours[third].add(one)
                 consider(min(one, third), max(one, third))
-    return list(joined.values())
+    whole = [[index] for index in sorted(set(range(len(masks))) - set(numbers))]
+    return sorted([*whole, *map(sorted, groups.values())])
+
+
+def _first_pixel(mask: Mask) -> tuple[int, int]:
+    return mask.y, mask.x + int(mask.crop_HW[0].argmax())
 
 
 def _bounds(mask: Mask) -> tuple[float, float, float, float]:
