@@ -38,8 +38,10 @@ def split_touching(
 
     Parameters
     ----------
+    mask
+        Connected, by corners at least.
     values_HW
-        The map at the crop of the mask; 0 or more within the mask.
+        The map at the crop of the mask; what is below 0, as in a gap that was closed, counts as 0.
     size
         Of the typical object.
     neck
@@ -49,26 +51,34 @@ def split_touching(
     -------
     The parts, which add up to the mask, in the order in which their pixels come row by row.
     """
-    if neck <= 0 or _fits([edge_corners(mask.crop_HW)], size):
+    if neck <= 0 or fits(mask, size):
         return [mask]
     inside_HW = np.pad(mask.crop_HW, 1)
     depth_HW = cv2.distanceTransform(inside_HW.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    smooth_HW = cv2.GaussianBlur(depth_HW * np.pad(values_HW, 1), (0, 0), max(0.5, SMOOTHING * size.diameter))
+    product_HW = np.pad(depth_HW[1:-1, 1:-1] * values_HW.clip(0), 1)
+    smooth_HW = cv2.GaussianBlur(product_HW, (0, 0), max(0.5, SMOOTHING * size.diameter))
     relief_HW = np.where(inside_HW, np.asarray(smooth_HW, np.float32), np.float32(0))
     labels_HW, count = _basins(relief_HW, inside_HW, max(1, round(TOP_DISTANCE * size.diameter)))
     if count < 2:
         return [mask]
     owner = _merged(labels_HW, count, relief_HW, size, neck)
-    labels_HW = owner[labels_HW][1:-1, 1:-1]
-    firsts = np.unique(labels_HW[mask.crop_HW], return_index=True)
-    parts = [(first, _part(mask, labels_HW == label)) for label, first in zip(*firsts, strict=True)]
-    return [mask] if len(parts) < 2 else [part for _, part in sorted(parts, key=lambda item: item[0])]
+    parts = _regions(owner[labels_HW][1:-1, 1:-1])
+    if len(parts) < 2:
+        return [mask]
+    moved = [Mask(x=mask.x + part.x, y=mask.y + part.y, crop_HW=part.crop_HW) for part in parts.values()]
+    return sorted(moved, key=_first_pixel)
 
 
-def _part(mask: Mask, crop_HW: NDArray[np.bool_]) -> Mask:
-    part = Mask.of(crop_HW)
-    assert part is not None
-    return Mask(x=mask.x + part.x, y=mask.y + part.y, crop_HW=part.crop_HW)
+def _regions(labels_HW: NDArray[np.int32]) -> dict[int, Mask]:
+    """The pixels of each label above 0."""
+    from scipy.ndimage import find_objects
+
+    regions = {}
+    for label, place in enumerate(find_objects(labels_HW), start=1):
+        if place:  # None where no pixel has the label
+            rows, columns = place
+            regions[label] = Mask(x=columns.start, y=rows.start, crop_HW=labels_HW[place] == label)
+    return regions
 
 
 def _basins(relief_HW: NDArray[np.float32], inside_HW: NDArray[np.bool_], apart: int) -> tuple[NDArray[np.int32], int]:
@@ -81,7 +91,11 @@ def _basins(relief_HW: NDArray[np.float32], inside_HW: NDArray[np.bool_], apart:
         return inside_HW.astype(np.int32), 1
     seeds_HW = np.zeros(relief_HW.shape, np.int32)
     seeds_HW[tuple(tops.T)] = np.arange(1, len(tops) + 1)
-    return watershed(-relief_HW, seeds_HW, mask=inside_HW), len(tops)  # type: ignore[no-untyped-call]
+    # What hangs on by a corner belongs to a basin too.
+    labels_HW: NDArray[np.int32] = watershed(  # type: ignore[no-untyped-call]
+        -relief_HW, seeds_HW, connectivity=2, mask=inside_HW
+    )
+    return labels_HW, len(tops)
 
 
 def _merged(
@@ -90,7 +104,7 @@ def _merged(
     """Which region each basin is of once neighbours are joined; index and values are labels, 0 stays 0."""
     tops = np.zeros(count + 1, np.float32)
     np.maximum.at(tops, labels_HW.ravel(), relief_HW.ravel())
-    hulls: list[Hull] = [_hull(np.argwhere(labels_HW == label)[:, ::-1]) for label in range(count + 1)]
+    hulls: dict[int, Hull] = {label: _hull(_corners(region)) for label, region in _regions(labels_HW).items()}
     passes: list[dict[int, float]] = [{} for _ in range(count + 1)]
     queue: list[tuple[float, int, int]] = []
 
@@ -110,7 +124,7 @@ def _merged(
             continue
         owner[owner == other] = one
         tops[one] = max(tops[one], tops[other])
-        hulls[one] = np.asarray(cv2.convexHull(np.concatenate([hulls[one], hulls[other]]))[:, 0], np.float32)
+        hulls[one] = _hull(np.concatenate([hulls[one], hulls[other]]))
         del passes[one][other]
         for third, height in passes[other].items():
             if third != one:
@@ -137,10 +151,14 @@ def _passes(labels_HW: NDArray[np.int32], relief_HW: NDArray[np.float32]) -> Ite
     return highest.items()
 
 
-def _hull(points_N2: NDArray[np.integer[Any]]) -> Hull:
-    """Convex hull of the edges of pixels, given as (x, y)."""
-    corners = (points_N2[:, None] + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])).reshape(-1, 2)
-    return np.asarray(cv2.convexHull(corners.astype(np.float32))[:, 0], np.float32)
+def _hull(points_N2: NDArray[np.floating[Any]]) -> Hull:
+    """Convex hull of points (x, y)."""
+    return np.asarray(cv2.convexHull(points_N2.astype(np.float32))[:, 0], np.float32)
+
+
+def fits(mask: Mask, size: ObjectSize) -> bool:
+    """Whether a mask is no larger than a typical object, so `split_touching` gives it back, whatever its values."""
+    return _fits([edge_corners(mask.crop_HW)], size)
 
 
 def _fits(points: Sequence[NDArray[Any]], size: ObjectSize) -> bool:
@@ -164,15 +182,29 @@ def join_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[
     -------
     The objects; one that is joined stands in the place of its first piece.
     """
+    groups = find_pieces(masks, size, gap=gap)
+    return [masks[group[0]] if len(group) == 1 else union([masks[index] for index in group]) for group in groups]
+
+
+def find_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[list[int]]:
+    """Which masks `join_pieces` joins: for each object the numbers of its pieces.
+
+    Of pieces equally near, those whose pixels come first row by row are joined first: the order of masks plays no part.
+    """
     if gap <= 0 or len(masks) < 2:
-        return list(masks)
+        return [[index] for index in range(len(masks))]
     import shapely
 
-    pieces = [index for index, mask in enumerate(masks) if mask.area < WHOLE * size.area]
-    bounds = np.array([_bounds(masks[index]) for index in pieces]).reshape(-1, 4)
+    # Pieces are known by their place among all.
+    numbers = sorted(
+        (index for index, mask in enumerate(masks) if mask.area < WHOLE * size.area),
+        key=lambda index: _first_pixel(masks[index]),
+    )
+    joined = dict(enumerate(masks[index] for index in numbers))
+    groups = {piece: [index] for piece, index in enumerate(numbers)}
+    bounds = np.array([_bounds(mask) for mask in joined.values()]).reshape(-1, 4)
     tree = shapely.STRtree(shapely.box(*bounds.T))
     near = tree.query(tree.geometries, predicate="dwithin", distance=gap)
-    joined: dict[int, Mask] = dict(enumerate(masks))
     queue: list[tuple[float, int, int]] = []
 
     def consider(one: int, other: int) -> None:
@@ -182,8 +214,8 @@ def join_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[
 
     for one, other in near.T.tolist():
         if one < other:
-            consider(pieces[one], pieces[other])
-    neighbours: dict[int, set[int]] = {index: set() for index in pieces}
+            consider(one, other)
+    neighbours: dict[int, set[int]] = {piece: set() for piece in joined}
     for _, one, other in queue:
         neighbours[one].add(other)
         neighbours[other].add(one)
@@ -195,14 +227,21 @@ def join_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[
         if not _fits([_corners(joined[one]), _corners(joined[other])], size):
             continue
         joined[one] = union([joined[one], joined.pop(other)])
+        groups[one] += groups.pop(other)
         neighbours[one] |= neighbours.pop(other)
         if joined[one].area >= WHOLE * size.area:
             done.add(one)
             continue
         for third in neighbours[one] - {one}:
             if third in joined:
+                neighbours[third].add(one)
                 consider(min(one, third), max(one, third))
-    return list(joined.values())
+    whole = [[index] for index in sorted(set(range(len(masks))) - set(numbers))]
+    return sorted([*whole, *map(sorted, groups.values())])
+
+
+def _first_pixel(mask: Mask) -> tuple[int, int]:
+    return mask.y, mask.x + int(mask.crop_HW[0].argmax())
 
 
 def _bounds(mask: Mask) -> tuple[float, float, float, float]:

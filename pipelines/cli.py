@@ -54,7 +54,15 @@ def synthetic(folder: Path, split: Split, count: int, image_size: int | None, se
 @click.option("--threshold", type=float, help="Instead of the run's own.")
 @click.option("--false-alarm", type=float, help="Threshold at this rate of false alarms instead.")
 @click.option("--min-area", type=int, metavar="PX", help="Drop smaller objects.")
+@click.option(
+    "--object-size",
+    default="auto",
+    show_default=True,
+    metavar="auto|PX",
+    help="The typical object, in pixels of the scene: 35x16, or 24 for the side of a square; auto: the run's own.",
+)
 @click.option("--category", default="object", show_default=True, help="What the objects are called.")
+@click.option("--set", "pairs", metavar="KEY=VALUE", multiple=True, help="One extraction setting, such as neck=0.8.")
 @click.option("--stac", is_flag=True, help="Write a STAC item for each scene too.")
 @click.option("--memory", type=int, default=1024, show_default=True, metavar="MB", help="For all tiles at work.")
 @click.option(
@@ -69,7 +77,15 @@ def synthetic(folder: Path, split: Split, count: int, image_size: int | None, se
 @click.option("--overwrite", is_flag=True, help="Replace results that are there; with --resume, those of others only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def geotiff(
-    run: Path, scenes: tuple[Path, ...], out: Path, bands: str | None, memory: int, as_json: bool, **options: Any
+    run: Path,
+    scenes: tuple[Path, ...],
+    out: Path,
+    bands: str | None,
+    object_size: str,
+    pairs: tuple[str, ...],
+    memory: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Map scenes of any size and find the objects in them.
 
@@ -80,14 +96,20 @@ def geotiff(
     import json
 
     import pipelines
+    from detect.settings import parse_settings
+    from distmap.common.object_size import parse_object_size
     from distmap.progress import shown_progress
 
+    size = None if object_size == "auto" else parse_object_size(object_size)
+    settings = parse_settings(pairs)
     with shown_progress() as progress:
         finished = pipelines.geotiff(
             run,
             scenes,
             out=out,
             bands=None if bands is None else _band_numbers(bands),
+            object_size=size,
+            settings=settings,
             memory_mb=memory,
             progress=progress,
             **options,

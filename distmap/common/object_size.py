@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -56,6 +56,10 @@ class ObjectSize:
     def alike(self) -> bool:
         """Whether objects are so alike in size that it helps to tell one from two."""
         return self.spread < MOST_SPREAD
+
+    def scaled(self, factor: float) -> ObjectSize:
+        """The same object where it is ``factor`` times as many pixels long."""
+        return replace(self, area=self.area * factor**2, length=self.length * factor, width=self.width * factor)
 
 
 def describe_objects(size: ObjectSize | None) -> str:

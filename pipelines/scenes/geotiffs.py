@@ -9,12 +9,14 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY
 from detect.detector import read_detector
 from detect.extraction import ExtractionConfig
 from detect.files import PICTURE_SUFFIXES, files_under
+from distmap.common.object_size import ObjectSize, describe_objects
 from distmap.progress import Progress, Silent
 from pipelines.scenes import outputs
 from pipelines.scenes.cluster import connected, default_workers, do_all, local_client
@@ -69,7 +71,9 @@ def geotiff(
     threshold: float | None = None,
     false_alarm: float | None = None,
     min_area: int | None = None,
+    object_size: ObjectSize | None = None,
     category: str = DEFAULT_CATEGORY,
+    settings: Mapping[str, Any] = MappingProxyType({}),
     stac: bool = False,
     memory_mb: int = MEMORY_MB,
     workers: int | None = None,
@@ -98,6 +102,11 @@ def geotiff(
         the scene's pixels are half as large as theirs, give twice that.
     threshold, false_alarm, min_area
         As in `detect`; None: what the run's ``detector.json`` says.
+    object_size
+        The typical object, in pixels of the scene; None: that of the run's ``detector.json``, as large as ``window``
+        makes it.
+    settings
+        Any settings of `detect.extraction.ExtractionConfig`, by name; they count more than all else.
     memory_mb
         About how much memory the tiles at work may take, in all processes on this machine together, or in each worker
         of a cluster that is there; beside the programs and the network.
@@ -117,17 +126,33 @@ def geotiff(
         with another run or other settings, which ``overwrite`` beside it does again.
     """
     run = Path(run)
-    config = read_detector(run / "detector.json").config(
-        threshold=threshold, false_alarm=false_alarm, min_area=min_area, category=category
-    )
+    progress = progress or Silent()
+    detector = read_detector(run / "detector.json")
     mapper = RunMapper(run=run.absolute(), device=device, side=window, digest=run_digest(run))
     if window is not None and window < 16:
         raise ValueError(f"--window {window}: must be 16 or more pixels")
     model = mapper()
+    if object_size is None and detector.object_size is not None:
+        object_size = detector.object_size.scaled(model.enlargement)
+    config = detector.config(
+        threshold=threshold,
+        false_alarm=false_alarm,
+        min_area=min_area,
+        object_size=object_size,
+        category=category,
+        settings=settings,
+    )
     found = find_scenes(scenes, Path(out))
     opened = {name: open_scene(path.absolute(), bands, model.bands) for name, path in found.items()}
     for scene in opened.values():
         model.check(scene)
+    if config.object_size is not None:
+        progress.say(f"objects: {describe_objects(config.object_size)}")
+    elif "object_size" not in settings:
+        progress.say(
+            f"{run}: does not know how large objects are, so touching ones are not split; "
+            f"`detect calibrate {run} --with DIR` finds it, or give --object-size"
+        )
     identity = {"run": mapper.digest, "window": model.side}
     return map_scenes(
         opened,
@@ -135,7 +160,7 @@ def geotiff(
         config,
         out=Path(out),
         identity=identity,
-        ending=Ending(category=category, stac=stac),
+        ending=Ending(category=config.category, stac=stac),
         memory_mb=memory_mb,
         workers=workers,
         scheduler=scheduler,

@@ -15,13 +15,17 @@ from pipelines.scenes.windows import Floats
 
 
 class ModelMapper:
-    """A trained run on windows of ``side`` pixels; by default as large as the pictures that it was trained on."""
+    """A trained run on windows of ``side`` pixels; by default as large as the pictures that it was trained on.
+
+    ``enlargement``: how many times as many pixels long a thing is in the scene as in those pictures.
+    """
 
     def __init__(self, model: distmap.DistinctionModel, side: int | None = None) -> None:
         self._model = model
         self.side = model.survey.longer_side if side is None else side
         self.bands = model.scaling.bands
         self.channels = model.channels
+        self.enlargement = self.side / model.survey.longer_side
         self._scale = self.side / model.map_side
         self.reach = model.reach(self._scale)
 

@@ -1,8 +1,8 @@
 """Objects that reach over several tiles: each tile's parts with their labels along its border, and their joining.
 
 No mask is larger than a tile. A part is an outline, an area, the highest value of its map and the sum of all; parts of
-one object are joined by what their borders say. What comes out is what `detect.extraction.find_objects` would find in
-the whole map.
+one object are joined by what their borders say; then, over the whole scene, touching objects are split and pieces of
+torn ones joined. What comes out is what `detect.extraction.find_objects` would find in the whole map.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from numpy.typing import NDArray
 
 from detect.extraction import (
     ExtractionConfig,
-    ScoreRule,
     close_gaps,
     components,
+    confidence,
     fill_holes,
     normalise,
     open_thin,
-    score,
     smooth,
-    split_touching,
+    strength,
 )
-from detect.masks import Mask, outlines
+from detect.masks import Mask, outlines, union
+from detect.touching import WHOLE, find_pieces, fits, split_touching
+from distmap.common.object_size import ObjectSize
 from pipelines.scenes.source import Scene
 from pipelines.scenes.windows import Floats, Region
 
 Labels: TypeAlias = NDArray[np.int32]
 Geometries: TypeAlias = NDArray[np.object_]
 NO_PART = -1
-LARGEST_SPLIT = 2048 * 2048  # pixels of the bounding box of an object that is split
+LARGEST_SPLIT = 2048 * 2048  # pixels of the bounding box of an object that is split or joined
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,6 +124,7 @@ def find_parts(
         found_HW = fill_holes(found_HW, config.max_hole)
     inner = tile.within(region)
     smooth_HW, tile_valid_HW = smooth_HW[inner], valid_HW[inner]
+    least = _least_piece(config)
     height, width = tile.shape
     top, bottom = np.full((2, width), NO_PART, np.int32)
     left, right = np.full((2, height), NO_PART, np.int32)
@@ -135,7 +137,7 @@ def find_parts(
         peak = float(values.max())
         rows, columns = slice(mask.y, mask.y + crop_HW.shape[0]), slice(mask.x, mask.x + crop_HW.shape[1])
         on_border = rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
-        if not on_border and (peak < high or mask.area < config.min_area):
+        if not on_border and (peak < high or mask.area < least):
             continue
         if rows.start == 0:
             top[columns][crop_HW[0]] = len(kept)
@@ -159,6 +161,11 @@ def find_parts(
         right=right,
         valid=int(np.count_nonzero(tile_valid_HW)),
     )
+
+
+def _least_piece(config: ExtractionConfig) -> int:
+    """Area from which on a component counts: where pieces are joined, small ones may be part of a larger object."""
+    return config.min_area if config.object_size is None or config.join_gap == 0 else 0
 
 
 def threshold(config: ExtractionConfig) -> float:
@@ -243,8 +250,10 @@ def join(
         bottom = np.concatenate(bottoms)
     merged = _merge(geometry, np.array(area, np.int64), np.array(peak), np.array(total), pairs, config)
     unsplit = 0
-    if config.split_distance:
-        merged, unsplit = _split(merged, config, scene, map_of)
+    if config.object_size is not None and config.neck > 0:
+        merged, unsplit = _split(merged, config.object_size, config, scene, map_of)
+    if config.object_size is not None and config.join_gap > 0:
+        merged = _pieces_joined(merged, config.object_size, config.join_gap)
     return _chosen(merged, config, scene, unsplit), valid
 
 
@@ -271,6 +280,20 @@ class _Merged:
     peak: NDArray[np.float64]
     total: NDArray[np.float64]
 
+    def only(self, numbers: Sequence[int]) -> _Merged:
+        """Some of the objects."""
+        some = np.array(numbers, np.int64)
+        return _Merged(geometry=self.geometry[some], area=self.area[some], peak=self.peak[some], total=self.total[some])
+
+    def and_also(self, others: _Merged) -> _Merged:
+        """These objects and others."""
+        return _Merged(
+            geometry=np.concatenate([self.geometry, others.geometry]),
+            area=np.concatenate([self.area, others.area]),
+            peak=np.concatenate([self.peak, others.peak]),
+            total=np.concatenate([self.total, others.total]),
+        )
+
 
 def _merge(
     geometry: list[Any],
@@ -280,7 +303,7 @@ def _merge(
     pairs: list[NDArray[np.int64]],
     config: ExtractionConfig,
 ) -> _Merged:
-    """Objects that reach the threshold and the least area."""
+    """Objects that reach the threshold, without those that are too small whatever follows."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -295,45 +318,78 @@ def _merge(
     members: list[list[int]] = [[] for _ in range(groups)]
     for index, group in enumerate(owner.tolist()):
         members[group].append(index)
-    wanted = np.flatnonzero((peaks >= threshold(config)) & (areas >= config.min_area))
+    wanted = np.flatnonzero((peaks >= threshold(config)) & (areas >= _least_piece(config)))
     shapes = np.empty(len(wanted), object)
     for index, group in enumerate(wanted.tolist()):
         shapes[index] = _union([geometry[part] for part in members[group]])
     return _Merged(geometry=shapes, area=areas[wanted], peak=peaks[wanted], total=totals[wanted])
 
 
+def _is_too_large(shape: Any) -> bool:
+    left, top, right, bottom = shape.bounds
+    return bool((right - left) * (bottom - top) > LARGEST_SPLIT)
+
+
 def _split(
-    merged: _Merged, config: ExtractionConfig, scene: Scene, map_of: Callable[[Region], Floats]
+    merged: _Merged, size: ObjectSize, config: ExtractionConfig, scene: Scene, map_of: Callable[[Region], Floats]
 ) -> tuple[_Merged, int]:
-    """Objects split where they touch, as `split_touching` does; and how many were too large for that."""
-    geometry: list[Any] = []
-    area: list[int] = []
+    """Objects split where they touch, as `split_touching` does; and how many were too large for that.
+
+    The map is read again for those alone that do not fit the typical object.
+    """
+    large = np.array([_is_too_large(shape) for shape in merged.geometry], bool)
+    whole: list[int] = []
+    parts: list[Mask] = []
     peak: list[float] = []
     total: list[float] = []
-    unsplit = 0
     for index, shape in enumerate(merged.geometry):
-        left, top, right, bottom = (int(edge) for edge in shape.bounds)
-        large = (right - left) * (bottom - top) > LARGEST_SPLIT
-        unsplit += large
-        parts = [] if large else split_touching(mask_of(shape), config.split_distance)
-        if len(parts) < 2:
-            geometry.append(shape)
-            area.append(int(merged.area[index]))
-            peak.append(float(merged.peak[index]))
-            total.append(float(merged.total[index]))
+        mask = None if large[index] else mask_of(shape)
+        if mask is None or fits(mask, size):
+            whole.append(index)
             continue
-        region = Region(top=top, left=left, bottom=bottom, right=right)
+        height, width = mask.crop_HW.shape
+        region = Region(top=mask.y, left=mask.x, bottom=mask.y + height, right=mask.x + width)
         around = region.grown(smoothing_reach(config), scene)
         smooth_HW = smoothed(map_of(around), config)[region.within(around)]
-        geometry += list(_geometries(parts, 0, 0))
-        for part in parts:
-            values = Mask(x=part.x - left, y=part.y - top, crop_HW=part.crop_HW).window(smooth_HW)[part.crop_HW]
-            area.append(values.size)
+        some = split_touching(mask, smooth_HW, size, neck=config.neck)
+        if len(some) < 2:
+            whole.append(index)
+            continue
+        for part in some:
+            values = Mask(x=part.x - mask.x, y=part.y - mask.y, crop_HW=part.crop_HW).window(smooth_HW)[part.crop_HW]
+            parts.append(part)
             peak.append(float(values.max()))
             total.append(float(values.sum(dtype=np.float64)))
-    shapes = np.empty(len(geometry), object)
-    shapes[:] = geometry
-    return _Merged(geometry=shapes, area=np.array(area, np.int64), peak=np.array(peak), total=np.array(total)), unsplit
+    made = _Merged(
+        geometry=_geometries(parts, 0, 0),
+        area=np.array([part.area for part in parts], np.int64),
+        peak=np.array(peak, np.float64),
+        total=np.array(total, np.float64),
+    )
+    return merged.only(whole).and_also(made), int(large.sum())
+
+
+def _pieces_joined(merged: _Merged, size: ObjectSize, gap: float) -> _Merged:
+    """Pieces of one object joined, as `join_pieces` does."""
+    pieces = {
+        index: mask_of(shape)
+        for index, shape in enumerate(merged.geometry)
+        if merged.area[index] < WHOLE * size.area and not _is_too_large(shape)
+    }
+    numbers = list(pieces)
+    groups = [
+        [numbers[piece] for piece in group]
+        for group in find_pieces(list(pieces.values()), size, gap=gap)
+        if len(group) > 1
+    ]
+    gone = {index for group in groups for index in group}
+    made = _Merged(
+        geometry=_geometries([union([pieces[index] for index in group]) for group in groups], 0, 0),
+        area=np.array([merged.area[group].sum() for group in groups], np.int64),
+        peak=np.array([merged.peak[group].max() for group in groups], np.float64),
+        total=np.array([merged.total[group].sum() for group in groups], np.float64),
+    )
+    return merged.only([index for index in range(len(merged.geometry)) if index not in gone]).and_also(made)
 
 
 def _chosen(merged: _Merged, config: ExtractionConfig, scene: Scene, unsplit: int) -> SceneObjects:
@@ -349,19 +405,12 @@ def _chosen(merged: _Merged, config: ExtractionConfig, scene: Scene, unsplit: in
     area = merged.area[wanted]
     # Where a ring starts must not depend on the tiles either.
     shapes = np.asarray(shapely.normalize(merged.geometry[wanted]), object)
-    strength = _strength(merged.peak[wanted], merged.total[wanted], area, config.score)
-    scores = np.array([score(np.array([value]), threshold(config)) for value in strength.tolist()], float)
+    known = zip(merged.peak[wanted].tolist(), merged.total[wanted].tolist(), area.tolist(), strict=True)
+    scores = np.array(
+        [confidence(strength(*values, config.score, config.object_size), threshold(config)) for values in known], float
+    )
     order = sorted(range(len(area)), key=lambda index: (-scores[index], *_place(shapes[index])))
     return SceneObjects(geometry=shapes[order], area=area[order], score=scores[order], unsplit=unsplit)
-
-
-def _strength(
-    peak: NDArray[np.float64], total: NDArray[np.float64], area: NDArray[np.int64], rule: ScoreRule
-) -> NDArray[np.float64]:
-    """What `detect.extraction.score` takes of all the values of an object, from what is known of them."""
-    if rule == "peak":
-        return peak
-    return total / (area if rule == "mean" else np.sqrt(area))
 
 
 def mask_of(shape: Any) -> Mask:

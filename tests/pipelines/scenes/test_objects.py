@@ -19,11 +19,13 @@ from rasterio.transform import Affine
 from rasterio.warp import transform as warp
 
 from detect.extraction import ExtractionConfig, find_objects
+from distmap.common.object_size import ObjectSize
 from distmap.progress import Silent
 from pipelines.scenes.geotiffs import Ending, map_scenes
 from pipelines.scenes.job import Job, do_tiles
 from pipelines.scenes.parts import SceneObjects, mask_of
 from pipelines.scenes.source import open_scene
+from pipelines.scenes.windows import Floats, Region
 from tests.pipelines.scenes.conftest import UTM, Brightness, WriteScene
 
 PLAIN = Brightness(weight=0.0)
@@ -47,16 +49,28 @@ def objects_of(path: Path, folder: Path, config: ExtractionConfig, tile_HW: tupl
     return job.objects()[0]
 
 
+BLOB = ObjectSize(area=80, length=12, width=8)
 CONFIGS = [
     ExtractionConfig(threshold=0.6),
     ExtractionConfig(threshold=0.6, connectivity=4, min_area=20),
     ExtractionConfig(threshold=0.75, low_threshold=0.55, min_area=5, max_area=900),
     ExtractionConfig(threshold=0.5, max_hole=40, score="mean"),
     ExtractionConfig(threshold=0.3, value_range=(0.4, 0.9), drop_border=True, score="mass"),
-    ExtractionConfig(threshold=0.55, split_distance=6, min_area=9, max_area=150),
-    ExtractionConfig(threshold=0.6, smoothing=1.2, close_radius=2, open_radius=1.5, max_hole=30, split_distance=8),
+    ExtractionConfig(threshold=0.55, object_size=BLOB, min_area=9, max_area=150),
+    ExtractionConfig(threshold=0.65, object_size=BLOB, neck=0, join_gap=4, min_area=40, drop_border=True),
+    ExtractionConfig(threshold=0.6, object_size=BLOB, join_gap=3, min_area=20, connectivity=4, score="mean"),
+    ExtractionConfig(
+        threshold=0.6,
+        smoothing=1.2,
+        close_radius=2,
+        open_radius=1.5,
+        max_hole=30,
+        object_size=BLOB,
+        join_gap=3,
+        min_area=8,
+    ),
 ]
-NAMES = ["plain", "four", "hysteresis", "holes", "range and border", "split", "morphology"]
+NAMES = ["plain", "four", "hysteresis", "holes", "range and border", "split", "join", "split and join", "morphology"]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=NAMES)
@@ -67,7 +81,7 @@ def test_objects_do_not_depend_on_tiles(
     path = write_scene("a.tif", blobs)
     whole = objects_of(path, tmp_path / "whole", config, (512, 512))
     tiled = objects_of(path, tmp_path / "tiled", config, tile_HW)
-    assert len(whole) > 20
+    assert len(whole) > 15
     np.testing.assert_array_equal(whole.area, tiled.area)
     # Smoothing rounds differently at other places of an array.
     np.testing.assert_allclose(whole.score, tiled.score, atol=1e-6)
@@ -83,21 +97,98 @@ def test_objects_are_those_of_detect(
     tmp_path: Path, write_scene: WriteScene, blobs: Fields, config: ExtractionConfig
 ) -> None:
     """The map is the picture but for a ramp in each window, so it is taken from the tiles."""
-    path = write_scene("a.tif", blobs)
-    (done,) = run(path, tmp_path / "out", config=config, memory_mb=40)
+    assert same_as_detect(write_scene("a.tif", blobs), tmp_path / "out", config) > 15
+
+
+def same_as_detect(path: Path, out: Path, config: ExtractionConfig) -> int:
+    """How many objects there are, once all are found to be those that `find_objects` finds in the scene's map."""
+    (done,) = run(path, out, config=config, memory_mb=40)
     with rasterio.open(done.files[0]) as file:
-        expected = find_objects(file.read(1), config)
+        map_HW = file.read(1)
+    expected = find_objects(map_HW, config)
     annotations = COCO(done.files[-1])
     items = annotations.loadAnns(annotations.getAnnIds())
     found = [annotations.annToMask(item).astype(bool) for item in items]
-    assert len(found) == len(expected) > 20
-    canvas = np.zeros(blobs.shape, bool)
+    assert len(found) == len(expected)
+    canvas = np.zeros(map_HW.shape, bool)
     for one in expected:
         canvas[:] = False
         assert one.mask is not None
         one.mask.paint(canvas)
         (score,) = [item["score"] for item, mask in zip(items, found, strict=True) if (mask == canvas).all()]
         assert score == pytest.approx(one.score, abs=1e-6)
+    return len(expected)
+
+
+CAR = ObjectSize(area=126, length=14, width=9)
+CARS = ExtractionConfig(threshold=0.6, object_size=CAR, join_gap=4, min_area=60)
+
+
+def rows_of_cars(rng: np.random.Generator) -> tuple[Fields, int]:
+    """Blocks of 14 x 9 on 300 x 260, and how many: some in rows, joined by bumpers, some torn in two or three."""
+    pixels = rng.integers(0, 20, (300, 260)).astype(np.uint8)
+    count = 0
+    for top in range(5, 285, 18):
+        left = int(rng.integers(3, 20))
+        while left + 14 < 255:
+            torn = rng.random() < 0.5
+            height = top + int(rng.integers(0, 3))
+            pixels[height : height + 9, left : left + 14] = rng.integers(200, 255, (9, 14))
+            if torn:
+                for slit in (5, 10)[: int(rng.integers(1, 3))]:
+                    pixels[height : height + 9, left + slit : left + slit + 2] = 0
+            count += 1
+            touches = not torn and rng.random() < 0.7 and left + 30 < 255
+            pixels[top + 4 : top + 7, left + 14 : left + 16] = 200 if touches else 0
+            left += 16 if touches else 24
+    return pixels, count
+
+
+@pytest.mark.parametrize("tile_HW", [(64, 64), (29, 41), (7, 260)], ids=str)
+def test_rows_and_torn_blocks_across_tiles(
+    tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator, tile_HW: tuple[int, int]
+) -> None:
+    pixels, count = rows_of_cars(rng)
+    path = write_scene("a.tif", pixels)
+    whole = objects_of(path, tmp_path / "whole", CARS, (512, 512))
+    tiled = objects_of(path, tmp_path / "tiled", CARS, tile_HW)
+    assert len(whole) == len(tiled) == count > 100
+    assert all(one.equals(two) for one, two in zip(whole.geometry, tiled.geometry, strict=True))
+    np.testing.assert_array_equal(whole.area, tiled.area)
+    np.testing.assert_allclose(whole.score, tiled.score, rtol=1e-12)
+    assert same_as_detect(path, tmp_path / "out", CARS) == count
+
+
+def test_pieces_equally_near_do_not_depend_on_tiles(
+    tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator
+) -> None:
+    """Squares on a lattice, some of them missing: any two neighbours could be joined first."""
+    pixels = np.zeros((80, 100), np.uint8)
+    pixels[np.ix_(np.arange(80) % 4 < 3, np.arange(100) % 4 < 3)] = 255
+    pixels &= np.kron(rng.random((20, 25)) < 0.7, np.full((4, 4), 255, np.uint8)).astype(np.uint8)
+    path = write_scene("a.tif", pixels)
+    config = ExtractionConfig(threshold=0.6, object_size=ObjectSize(area=100, length=10, width=10), join_gap=2)
+    whole = objects_of(path, tmp_path / "whole", config, (512, 512))
+    tiled = objects_of(path, tmp_path / "tiled", config, (21, 30))
+    assert whole.area.max() > 60
+    assert {shape.wkb for shape in whole.geometry} == {shape.wkb for shape in tiled.geometry}
+    assert same_as_detect(path, tmp_path / "out", config) == len(whole)
+
+
+def test_the_map_is_read_again_for_touching_objects_only(
+    tmp_path: Path, write_scene: WriteScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Region] = []
+    map_of = Job.map_of
+
+    def note(self: Job, region: Region) -> Floats:
+        asked.append(region)
+        return map_of(self, region)
+
+    monkeypatch.setattr(Job, "map_of", note)
+    pixels = rectangle(10, 5, 9, 14) | rectangle(10, 21, 9, 14) | rectangle(13, 19, 3, 2) | rectangle(40, 5, 9, 14)
+    assert len(objects_of(write_scene("a.tif", pixels), tmp_path / "a", CARS, (64, 64))) == 3
+    assert asked == [Region(top=10, left=5, bottom=19, right=35)]
 
 
 def test_objects_too_large_to_be_split(
@@ -116,6 +207,18 @@ def test_objects_too_large_to_be_split(
     (line,) = said
     assert line.startswith("a.tif: ")
     assert int(line.split()[1]) > 3
+
+
+def test_objects_too_large_to_be_joined(
+    tmp_path: Path, write_scene: WriteScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_scene("a.tif", rectangle(10, 20, 5, 90) | rectangle(17, 20, 5, 90))
+    config = ExtractionConfig(threshold=0.6, object_size=ObjectSize(area=1080, length=90, width=12), join_gap=4)
+    joined = objects_of(path, tmp_path / "joined", config, (64, 64))
+    assert joined.area.tolist() == [900]
+    assert {part.bounds for part in joined.geometry[0].geoms} == {(20, 10, 110, 15), (20, 17, 110, 22)}
+    monkeypatch.setattr("pipelines.scenes.parts.LARGEST_SPLIT", 400)
+    assert objects_of(path, tmp_path / "apart", config, (64, 64)).area.tolist() == [450, 450]
 
 
 def run(path: Path, out: Path, *, config: ExtractionConfig = CONFIGS[0], **options: Any) -> list[Any]:
@@ -270,4 +373,5 @@ def test_detect_reads_the_layer(tmp_path: Path, write_scene: WriteScene) -> None
     (found,) = picture.instances
     assert found.mask is not None
     assert list(found.mask.box) == [70, 50, 40, 12]
-    assert found.score == pytest.approx(1 / 1.6, abs=0.01)
+    # The root of the area, as no size is known, times a map of about 1, beside the threshold.
+    assert found.score == pytest.approx(480**0.5 / (480**0.5 + 0.6), abs=1e-3)
