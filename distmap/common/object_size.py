@@ -16,7 +16,8 @@ FEWEST_OBJECTS = 8  # fewer say nothing
 AS_THICK = 0.8  # of the thickest part of the same picture, that what is no fragment is
 MOST_WEIGHT = 5.0  # of an object, so that one that hardly fits into its picture does not decide alone
 BANDWIDTH = 0.2  # of the density over the logarithm of areas
-LOWER_MODE = 0.25  # of the highest mode's density, that a mode at smaller areas must have
+ALIKE_MODE = 0.67  # of the highest mode's density, from which on a mode counts as much
+ROW, ROW_MODE, ROW_THICK = 3.0, 0.25, 0.6  # how much smaller, less dense and thinner what makes the rows may be
 NEAR_MODE = 1.5  # objects whose area is within this factor of the mode are the typical ones
 
 
@@ -92,16 +93,17 @@ def find_object_size(maps: Iterable[NDArray[np.floating]], threshold: float) -> 
 
     Objects are the 8-connected parts that reach the threshold, each as it is: nothing is split. Those that the
     picture's border cuts are left out, and so are fragments: parts that are thin beside the thickest of their picture.
-    The typical ones are around the first mode of the density of the logarithm of area, since what is beyond it may be
-    several objects that touch. For the spread, those left whole stand for those of their size that were cut: each
-    weighs the inverse of the share of places at which the border leaves it whole (Lantuéjoul 1980).
+    The typical ones are around the first of the high modes of the density of the logarithm of area; or around a lower
+    mode at a third of its area or less where objects are about as thick, since rows of touching objects are made of
+    them. (At a half there are halves, too.) For the spread, those left whole stand for those of their size that were
+    cut: each weighs the inverse of the share of places at which the border leaves it whole (Lantuéjoul 1980).
     """
     area, thickness, length, width, weight = (
         np.array([part for map_HW in maps for part in _objects(map_HW, threshold)], float).reshape(-1, 5).T
     )
     if len(area) < FEWEST_OBJECTS:
         return None
-    typical = np.abs(np.log(area) - _first_mode(np.log(area))) <= np.log(NEAR_MODE)
+    typical = _typical(area, thickness)
     return ObjectSize(
         area=float(np.median(area[typical])),
         length=float(np.median(length[typical])),
@@ -138,10 +140,21 @@ def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     return float(high / low)
 
 
-def _first_mode(values: NDArray[np.float64]) -> float:
-    """The least of the modes of a kernel density that are not much lower than the highest."""
-    grid = np.arange(values.min() - BANDWIDTH, values.max() + 2 * BANDWIDTH, BANDWIDTH / 10)
-    density = np.exp(-0.5 * ((grid[:, None] - values) / BANDWIDTH) ** 2).sum(axis=1)
+def _typical(area: NDArray[np.float64], thickness: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which objects are the typical ones."""
+    logs = np.log(area)
+    grid = np.arange(logs.min() - BANDWIDTH, logs.max() + 2 * BANDWIDTH, BANDWIDTH / 10)
+    density = np.exp(-0.5 * ((grid[:, None] - logs) / BANDWIDTH) ** 2).sum(axis=1)
     before, after = np.pad(density, 1)[:-2], np.pad(density, 1)[2:]
-    modes = (density >= before) & (density > after) & (density >= LOWER_MODE * density.max())
-    return float(grid[modes][0])
+
+    def near(mode: float) -> NDArray[np.bool_]:
+        close: NDArray[np.bool_] = np.abs(logs - mode) <= np.log(NEAR_MODE)
+        return close
+
+    modes = (density >= before) & (density > after)
+    high = grid[modes & (density >= ALIKE_MODE * density.max())][0]
+    thick = ROW_THICK * np.median(thickness[near(high)])
+    for mode in grid[modes & (density >= ROW_MODE * density.max()) & (grid <= high - np.log(ROW))]:
+        if np.median(thickness[near(mode)]) >= thick:
+            return near(mode)
+    return near(high)
