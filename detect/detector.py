@@ -18,18 +18,18 @@ from distmap.common.object_size import ObjectSize
 
 # What follows the typical object: radii in multiples of its diameter, the least area in multiples of its area, the gap
 # over which pieces are joined in multiples of its width; the neck and the halo do not depend on it. The second line is
-# where objects are not alike.
-OPEN, CLOSE, LEAST, NECK, GAP, HALO = 0.1, 0.0, 0.25, 0.95, 0.5, 0.3
-OPEN_UNLIKE, CLOSE_UNLIKE, LEAST_UNLIKE = 0.05, 0.05, 0.05
+# where objects are not countable.
+OPEN, CLOSE, LEAST, NECK, GAP, HALO = 0.1, 0.0, 0.25, 0.95, 0.5, 0.45
+OPEN_ELSE, CLOSE_ELSE, LEAST_ELSE = 0.05, 0.05, 0.05
 
 
 def following(size: ObjectSize) -> dict[str, Any]:
-    """The settings of `ExtractionConfig` that follow the typical object. Where objects are not alike nothing is split
-    or joined, no halo is left out, and little is opened."""
-    if size.alike:
+    """The settings of `ExtractionConfig` that follow the typical object. Where objects are not countable nothing is
+    split or joined, no halo is left out, and little is opened."""
+    if size.countable:
         open_radius, close_radius, least, neck, gap, halo = OPEN, CLOSE, LEAST, NECK, GAP, HALO
     else:
-        open_radius, close_radius, least, neck, gap, halo = OPEN_UNLIKE, CLOSE_UNLIKE, LEAST_UNLIKE, 0.0, 0.0, 0.0
+        open_radius, close_radius, least, neck, gap, halo = OPEN_ELSE, CLOSE_ELSE, LEAST_ELSE, 0.0, 0.0, 0.0
     return {
         "object_size": size,
         "open_radius": open_radius * size.diameter,

@@ -300,7 +300,7 @@ def without_halo(mask: Mask, values_HW: NDArray[np.floating[Any]], share: float)
         return mask
     kept = Mask.of(mask.crop_HW & (values_HW >= share * values_HW[mask.crop_HW].mean(dtype=np.float64)))
     assert kept is not None  # the greatest value is not below the mean
-    return Mask(x=mask.x + kept.x, y=mask.y + kept.y, crop_HW=kept.crop_HW)
+    return kept.moved(mask.x, mask.y)
 
 
 def score(

@@ -69,6 +69,10 @@ class Mask:
         height, width = self.crop_HW.shape
         return array_HW[self.y : self.y + height, self.x : self.x + width]
 
+    def moved(self, right: int, down: int) -> Mask:
+        """The same pixels so much further right and down."""
+        return Mask(x=self.x + right, y=self.y + down, crop_HW=self.crop_HW)
+
     def paint(self, canvas_HW: NDArray[Any], value: Any = True) -> None:
         """Set this object's pixels of `canvas_HW` (a picture-sized array) to `value`, in place."""
         self.window(canvas_HW)[self.crop_HW] = value
@@ -81,7 +85,7 @@ def union(masks: Sequence[Mask]) -> Mask:
     bottom = max(mask.y + mask.crop_HW.shape[0] for mask in masks)
     crop_HW = np.zeros((bottom - top, right - left), np.bool_)
     for mask in masks:
-        Mask(x=mask.x - left, y=mask.y - top, crop_HW=mask.crop_HW).paint(crop_HW)
+        mask.moved(-left, -top).paint(crop_HW)
     return Mask(x=left, y=top, crop_HW=crop_HW)
 
 

@@ -65,8 +65,7 @@ def split_touching(
     parts = _regions(owner[labels_HW][1:-1, 1:-1])
     if len(parts) < 2:
         return [mask]
-    moved = [Mask(x=mask.x + part.x, y=mask.y + part.y, crop_HW=part.crop_HW) for part in parts.values()]
-    return sorted(moved, key=_first_pixel)
+    return sorted((part.moved(mask.x, mask.y) for part in parts.values()), key=_first_pixel)
 
 
 def _regions(labels_HW: NDArray[np.int32]) -> dict[int, Mask]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from distmap.common.shapes import edge_corners, sides
 
-MOST_SPREAD = 6.0  # objects that spread less are alike, see `ObjectSize.alike`
+MOST_SPREAD = 6.0  # of objects that are alike, see `ObjectSize.countable`
+SEVERAL = 0.05  # of the pictures, that hold several objects where these come in numbers
 FEWEST_OBJECTS = 8  # fewer say nothing
 AS_THICK = 0.8  # of the thickest part of the same picture, that what is no fragment is
 MOST_WEIGHT = 5.0  # of an object, so that one that hardly fits into its picture does not decide alone
 BANDWIDTH = 0.2  # of the density over the logarithm of areas
 ALIKE_MODE = 0.67  # of the highest mode's density, from which on a mode counts as much
-ROW, ROW_MODE, ROW_THICK = 3.0, 0.25, 0.6  # how much smaller, less dense and thinner what makes the rows may be
+ROW, ROW_MODE, ROW_THICK = 3.0, 0.18, 0.65  # how much smaller, less dense and thinner what makes the rows may be
 NEAR_MODE = 1.5  # objects whose area is within this factor of the mode are the typical ones
 
 
@@ -38,6 +39,8 @@ class ObjectSize:
     spread: float = 1.0
     """How many times larger the largest objects are than the smallest, the outermost tenths left aside; by area, or by
     the square of their thickness where that differs less, as it does where objects touch in rows."""
+    several: float = 0.0
+    """Share of the pictures that hold several objects, of those that hold any."""
     objects: int = 0
     """How many it was found from; 0: somebody said it."""
 
@@ -54,12 +57,13 @@ class ObjectSize:
         return float(np.sqrt(self.area))
 
     @property
-    def alike(self) -> bool:
-        """Whether objects are so alike in size that it helps to tell one from two."""
-        return self.spread < MOST_SPREAD
+    def countable(self) -> bool:
+        """Whether objects are alike in size or come in numbers, as cars do; where not, as with tumours, one with a neck
+        is no two."""
+        return self.spread < MOST_SPREAD or self.several >= SEVERAL
 
     def scaled(self, factor: float) -> ObjectSize:
-        """The same object where it is ``factor`` times as many pixels long."""
+        """The same object where a length has ``factor`` times as many pixels."""
         return replace(self, area=self.area * factor**2, length=self.length * factor, width=self.width * factor)
 
 
@@ -68,7 +72,7 @@ def describe_objects(size: ObjectSize | None) -> str:
     if size is None:
         return "too few to tell their size, so none is split"
     measures = f"about {size.length:.0f} x {size.width:.0f} pixels"
-    if size.alike:
+    if size.countable:
         return measures
     return f"{measures}, but of no typical size (the largest {size.spread:.0f} times the smallest), so none is split"
 
@@ -98,39 +102,46 @@ def find_object_size(maps: Iterable[NDArray[np.floating]], threshold: float) -> 
     them. (At a half there are halves, too.) For the spread, those left whole stand for those of their size that were
     cut: each weighs the inverse of the share of places at which the border leaves it whole (Lantuéjoul 1980).
     """
-    area, thickness, length, width, weight = (
-        np.array([part for map_HW in maps for part in _objects(map_HW, threshold)], float).reshape(-1, 5).T
-    )
-    if len(area) < FEWEST_OBJECTS:
+    found = [_objects(map_HW, threshold) for map_HW in maps]
+    whole = [item for objects, _ in found for item in objects]
+    if len(whole) < FEWEST_OBJECTS:
         return None
+    area, thickness, length, width, weight = np.array(whole).T
     typical = _typical(area, thickness)
     return ObjectSize(
         area=float(np.median(area[typical])),
         length=float(np.median(length[typical])),
         width=float(np.median(width[typical])),
         spread=min(_spread(area, weight), _spread(thickness**2, weight)),
-        objects=len(area),
+        several=float(np.mean([count > 1 for _, count in found if count])),
+        objects=len(whole),
     )
 
 
-def _objects(map_HW: NDArray[np.floating], threshold: float) -> Iterator[tuple[float, float, float, float, float]]:
-    """Area, thickness (diameter of the largest disk inside), length, width and weight of each whole object of a map."""
+def _objects(map_HW: NDArray[np.floating], threshold: float) -> tuple[list[tuple[float, ...]], int]:
+    """Area, thickness (diameter of the largest disk inside), length, width and weight of each whole object of a map;
+    and how many objects there are, cut ones too."""
     height, width = map_HW.shape
     taken_HW = (map_HW >= threshold).astype(np.uint8)
     count, labels_HW, stats, _ = cv2.connectedComponentsWithStats(taken_HW, connectivity=8)
     # What lies beyond the border is not known, so a part does not become thinner there.
     depth_HW = cv2.distanceTransform(np.pad(taken_HW, 1, mode="edge"), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     thickest = 2 * float(depth_HW.max()) - 1
+    whole: list[tuple[float, ...]] = []
+    thick = 0
     for label in range(1, count):
         left, top, columns, rows, area = stats[label].tolist()
-        if left == 0 or top == 0 or left + columns == width or top + rows == height:
-            continue
         place = slice(top, top + rows), slice(left, left + columns)
         part_HW = labels_HW[place] == label
         thickness = 2 * float(depth_HW[place][part_HW].max()) - 1
-        if thickness >= AS_THICK * thickest:
+        if thickness < AS_THICK * thickest:
+            continue
+        thick += 1
+        if left > 0 and top > 0 and left + columns < width and top + rows < height:
             places = (height - rows - 1) * (width - columns - 1) / (height * width)
-            yield (area, thickness, *sides(edge_corners(part_HW)), min(1 / places, MOST_WEIGHT))
+            length_width = sides(edge_corners(part_HW))
+            whole.append((area, thickness, *length_width, min(1 / places, MOST_WEIGHT)))
+    return whole, thick
 
 
 def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

@@ -7,7 +7,7 @@ torn ones joined. What comes out is what `detect.extraction.find_objects` would 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,6 +25,7 @@ from detect.extraction import (
     open_thin,
     smooth,
     strength,
+    without_halo,
 )
 from detect.masks import Mask, outlines, union
 from detect.touching import WHOLE, find_pieces, fits, split_touching
@@ -35,7 +36,8 @@ from pipelines.scenes.windows import Floats, Region
 Labels: TypeAlias = NDArray[np.int32]
 Geometries: TypeAlias = NDArray[np.object_]
 NO_PART = -1
-LARGEST_SPLIT = 2048 * 2048  # pixels of the bounding box of an object that is split or joined
+LARGEST_SPLIT = 2048 * 2048  # pixels of the bounding box of an object that is split, joined or loses its halo
+READ_AT_ONCE = 1024  # side of the blocks for whose objects the map is read together, pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -254,6 +256,8 @@ def join(
         merged, unsplit = _split(merged, config.object_size, config, scene, map_of)
     if config.object_size is not None and config.join_gap > 0:
         merged = _pieces_joined(merged, config.object_size, config.join_gap)
+    if config.halo > 0:
+        merged = _without_halos(merged, config, scene, map_of)
     return _chosen(merged, config, scene, unsplit), valid
 
 
@@ -338,35 +342,68 @@ def _split(
     The map is read again for those alone that do not fit the typical object.
     """
     large = np.array([_is_too_large(shape) for shape in merged.geometry], bool)
-    whole: list[int] = []
-    parts: list[Mask] = []
-    peak: list[float] = []
-    total: list[float] = []
-    for index, shape in enumerate(merged.geometry):
-        mask = None if large[index] else mask_of(shape)
-        if mask is None or fits(mask, size):
-            whole.append(index)
-            continue
-        height, width = mask.crop_HW.shape
-        region = Region(top=mask.y, left=mask.x, bottom=mask.y + height, right=mask.x + width)
+    masks = {index: mask_of(shape) for index, shape in enumerate(merged.geometry) if not large[index]}
+    masks = {index: mask for index, mask in masks.items() if not fits(mask, size)}
+    gone: set[int] = set()
+    made: list[tuple[Mask, Floats]] = []
+    for index, smooth_HW in _values(masks, config, scene, map_of):
+        mask = masks[index]
+        parts = split_touching(mask, smooth_HW, size, neck=config.neck)
+        if len(parts) > 1:
+            gone.add(index)
+            made += [(part, part.moved(-mask.x, -mask.y).window(smooth_HW)) for part in parts]
+    whole = merged.only([index for index in range(len(merged.geometry)) if index not in gone])
+    return whole.and_also(_measured(made)), int(large.sum())
+
+
+def _without_halos(
+    merged: _Merged, config: ExtractionConfig, scene: Scene, map_of: Callable[[Region], Floats]
+) -> _Merged:
+    """Objects less their faint pixels, as `without_halo` does; those too large to be split stay as they are."""
+    masks = {index: mask_of(shape) for index, shape in enumerate(merged.geometry) if not _is_too_large(shape)}
+    made: list[tuple[Mask, Floats]] = []
+    for index, smooth_HW in _values(masks, config, scene, map_of):
+        mask = masks[index]
+        kept = without_halo(mask, smooth_HW, config.halo)
+        made.append((kept, kept.moved(-mask.x, -mask.y).window(smooth_HW)))
+    return merged.only([index for index in range(len(merged.geometry)) if index not in masks]).and_also(_measured(made))
+
+
+def _values(
+    masks: Mapping[int, Mask], config: ExtractionConfig, scene: Scene, map_of: Callable[[Region], Floats]
+) -> Iterator[tuple[int, Floats]]:
+    """Each mask's number and the smoothed map at its crop. The map is read once for masks that begin in one block."""
+    blocks: dict[tuple[int, int], list[int]] = {}
+    for index, mask in masks.items():
+        blocks.setdefault((mask.y // READ_AT_ONCE, mask.x // READ_AT_ONCE), []).append(index)
+    for members in blocks.values():
+        places = {index: _region(masks[index]) for index in members}
+        region = Region(
+            top=min(place.top for place in places.values()),
+            left=min(place.left for place in places.values()),
+            bottom=max(place.bottom for place in places.values()),
+            right=max(place.right for place in places.values()),
+        )
         around = region.grown(smoothing_reach(config), scene)
-        smooth_HW = smoothed(map_of(around), config)[region.within(around)]
-        some = split_touching(mask, smooth_HW, size, neck=config.neck)
-        if len(some) < 2:
-            whole.append(index)
-            continue
-        for part in some:
-            values = Mask(x=part.x - mask.x, y=part.y - mask.y, crop_HW=part.crop_HW).window(smooth_HW)[part.crop_HW]
-            parts.append(part)
-            peak.append(float(values.max()))
-            total.append(float(values.sum(dtype=np.float64)))
-    made = _Merged(
-        geometry=_geometries(parts, 0, 0),
-        area=np.array([part.area for part in parts], np.int64),
-        peak=np.array(peak, np.float64),
-        total=np.array(total, np.float64),
+        smooth_HW = smoothed(map_of(around), config)
+        for index, place in places.items():
+            yield index, smooth_HW[place.within(around)]
+
+
+def _region(mask: Mask) -> Region:
+    height, width = mask.crop_HW.shape
+    return Region(top=mask.y, left=mask.x, bottom=mask.y + height, right=mask.x + width)
+
+
+def _measured(objects: Sequence[tuple[Mask, Floats]]) -> _Merged:
+    """Objects of masks, each given with the smoothed map at its crop."""
+    values = [smooth_HW[mask.crop_HW] for mask, smooth_HW in objects]
+    return _Merged(
+        geometry=_geometries([mask for mask, _ in objects], 0, 0),
+        area=np.array([some.size for some in values], np.int64),
+        peak=np.array([some.max() for some in values], np.float64),
+        total=np.array([some.sum(dtype=np.float64) for some in values], np.float64),
     )
-    return merged.only(whole).and_also(made), int(large.sum())
 
 
 def _pieces_joined(merged: _Merged, size: ObjectSize, gap: float) -> _Merged:

@@ -59,6 +59,8 @@ CONFIGS = [
     ExtractionConfig(threshold=0.55, object_size=BLOB, min_area=9, max_area=150),
     ExtractionConfig(threshold=0.65, object_size=BLOB, neck=0, join_gap=4, min_area=40, drop_border=True),
     ExtractionConfig(threshold=0.6, object_size=BLOB, join_gap=3, min_area=20, connectivity=4, score="mean"),
+    ExtractionConfig(threshold=0.6, halo=0.93, min_area=5),
+    ExtractionConfig(threshold=0.6, object_size=BLOB, join_gap=3, halo=0.95, min_area=10),
     ExtractionConfig(
         threshold=0.6,
         smoothing=1.2,
@@ -70,7 +72,19 @@ CONFIGS = [
         min_area=8,
     ),
 ]
-NAMES = ["plain", "four", "hysteresis", "holes", "range and border", "split", "join", "split and join", "morphology"]
+NAMES = [
+    "plain",
+    "four",
+    "hysteresis",
+    "holes",
+    "range and border",
+    "split",
+    "join",
+    "split and join",
+    "halo",
+    "all",
+    "morphology",
+]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=NAMES)
