@@ -18,7 +18,7 @@ AS_THICK = 0.8  # of the thickest part of the same picture, that what is no frag
 MOST_WEIGHT = 5.0  # of an object, so that one that hardly fits into its picture does not decide alone
 BANDWIDTH = 0.2  # of the density over the logarithm of areas
 ALIKE_MODE = 0.67  # of the highest mode's density, from which on a mode counts as much
-ROW, ROW_MODE, ROW_THICK = 3.0, 0.18, 0.65  # how much smaller, less dense and thinner what makes the rows may be
+ROW, ROW_MODE, ROW_THICK = 3.0, 0.18, 0.6  # how much smaller, less dense and thinner what makes the rows may be
 NEAR_MODE = 1.5  # objects whose area is within this factor of the mode are the typical ones
 
 
