@@ -19,7 +19,7 @@ from distmap.common.object_size import ObjectSize
 # What follows the typical object: radii in multiples of its diameter, the least area in multiples of its area, the gap
 # over which pieces are joined in multiples of its width; the neck and the halo do not depend on it. The second line is
 # where objects are not countable.
-OPEN, CLOSE, LEAST, NECK, GAP, HALO = 0.1, 0.0, 0.25, 0.95, 0.5, 0.45
+OPEN, CLOSE, LEAST, NECK, GAP, HALO = 0.1, 0.0, 0.25, 0.9, 0.5, 0.45
 OPEN_ELSE, CLOSE_ELSE, LEAST_ELSE = 0.05, 0.05, 0.05
 
 

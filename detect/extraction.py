@@ -70,7 +70,7 @@ class ExtractionConfig:
     object_size: ObjectSize | None = None
     """The typical object, by which touching objects are split, pieces joined and objects scored; None: neither is done,
     and a pixel is the measure of scores."""
-    neck: float = 0.95
+    neck: float = 0.9
     """Larger objects are split at a neck of at most this share of what it joins, see `detect.touching`; 0: never."""
     join_gap: float = 0.0
     """Pieces of one object are joined over a gap of less than this; 0: never."""

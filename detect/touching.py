@@ -27,7 +27,7 @@ Hull: TypeAlias = NDArray[np.float32]
 
 
 def split_touching(
-    mask: Mask, values_HW: NDArray[np.floating[Any]], size: ObjectSize, *, neck: float = 0.95
+    mask: Mask, values_HW: NDArray[np.floating[Any]], size: ObjectSize, *, neck: float = 0.9
 ) -> list[Mask]:
     """Part what is larger than a typical object where it has a neck, as where cars stand bumper to bumper.
 

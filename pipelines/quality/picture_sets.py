@@ -60,7 +60,7 @@ class Generated:
         return None
 
     def name(self, seed: int) -> str:
-        return f"{self.split}-{seed}"
+        return f"{self.split}-{seed}" if self.image_size is None else f"{self.split}-{self.image_size}-{seed}"
 
     def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> None:
         pipelines.synthetic(folder, split=self.split, count=self.count, image_size=self.image_size, seed=seed)

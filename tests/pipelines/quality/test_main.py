@@ -130,7 +130,7 @@ def test_report_runs_nothing(
 
 def test_prepare_writes_pictures_alone(folder: Folder, two_rows: list[Row]) -> None:
     assert folder.invoke("--prepare", "--rows", "tiny", "--seeds", "4").exit_code == 0
-    assert (folder.work / "data" / "shape-4" / "train" / "with").is_dir()
+    assert (folder.work / "data" / "shape-32-4" / "train" / "with").is_dir()
     assert not (folder.work / "runs").exists()
 
 

@@ -52,8 +52,18 @@ def test_names_are_file_names_and_unique() -> None:
 def test_the_rows_that_were_asked_for() -> None:
     seeds = {row.name: row.seeds for row in ROWS if row.part == "targets"}
     generated, real = {"presence", "shape", "effect"}, {"lgg", "cats", "aerial-other", "planes", "brats"}
-    assert set(seeds) == generated | real | {"brats-hemispheres"}
-    assert seeds["lgg"] == seeds["cats"] == (0, 1, 2)
+    rows_of_blocks = {"rows-64", "rows-96", "rows-160"}
+    assert set(seeds) == generated | rows_of_blocks | real | {"cats-full", "brats-hemispheres"}
+    assert seeds["lgg"] == seeds["cats"] == seeds["cats-full"] == (0, 1, 2)
+
+
+def test_rows_of_blocks_differ_in_the_pictures_alone() -> None:
+    sizes = [by_name(f"rows-{side}") for side in (64, 96, 160)]
+    assert [row.pictures.name(0) for row in sizes] == ["rows-64-0", "rows-96-0", "rows-160-0"]
+    assert "--image-size 96" in by_name("rows-96").commands(0)[0]
+
+
+def test_folders_of_few_pictures() -> None:
     assert {row.name for row in ROWS if row.part == "folders"} == {"lgg-25", "lgg-50", "lgg-100", "lgg-200"}
 
 
