@@ -20,7 +20,6 @@ DETECTOR = Detector(
     min_area=5,
     open_radius=1,
     close_radius=2,
-    split_distance=3,
 )
 
 
@@ -40,7 +39,7 @@ def test_rates_beyond_the_table_are_refused() -> None:
 def test_settings_for_extraction() -> None:
     config = DETECTOR.config()
     assert (config.threshold, config.low_threshold, config.smoothing) == (0.4, 0.2, 1.5)
-    assert (config.min_area, config.open_radius, config.close_radius, config.split_distance) == (5, 1, 2, 3)
+    assert (config.min_area, config.open_radius, config.close_radius, config.object_size) == (5, 1, 2, None)
     other = DETECTOR.config(false_alarm=0.0001, min_area=0, category="car")
     assert other.threshold == pytest.approx(0.7)
     assert other.low_threshold == pytest.approx(0.35)

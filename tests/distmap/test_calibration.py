@@ -159,16 +159,13 @@ def test_detector_json_holds_the_fields_of_the_contract(rng: np.random.Generator
     stored = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert stored["threshold"] == detector.threshold  # bit for bit
     assert {
-        "smoothing",
         "threshold",
         "low_threshold",
         "false_alarm",
         "rates",
         "thresholds",
-        "min_area",
-        "open_radius",
-        "close_radius",
         "pictures",
+        "object_size",
         "unit",
     } <= set(stored)
     assert stored["unit"] == "pixel"

@@ -45,6 +45,7 @@ class TestFiles:
             assert files(folder / "train" / name) == [f"{stem}.{suffix}" for stem in stems[:3]]
             assert files(folder / "test" / name) == [f"{stem}.{suffix}" for stem in stems]
         truth = {"masks": "png"} | {"shape": {"shapes": "png"}}.get(split, {"effects": "tif"})
+        truth |= {"labelTxt": "txt"} if split == "rows" else {}
         assert {path.name for path in (folder / "test").iterdir()} == {"with", "without", *truth}
         assert {path.name for path in (folder / "train").iterdir()} == {"with", "without"}
         pictures = files(folder / "test" / "with") + files(folder / "test" / "without")
