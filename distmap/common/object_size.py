@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,7 +14,7 @@ from distmap.common.shapes import edge_corners, sides
 MOST_SPREAD = 6.0  # of objects that are alike, see `ObjectSize.countable`
 SEVERAL = 0.05  # of the pictures, that hold several objects where these come in numbers
 FEWEST_OBJECTS = 8  # fewer say nothing
-AS_THICK = 0.8  # of the thickest part of the same picture, that what is no fragment is
+AS_THICK = 0.8  # of the usual thickness in the same picture, that what is no fragment has
 MOST_WEIGHT = 5.0  # of an object, so that one that hardly fits into its picture does not decide alone
 BANDWIDTH = 0.2  # of the density over the logarithm of areas
 ALIKE_MODE = 0.67  # of the highest mode's density, from which on a mode counts as much
@@ -96,11 +96,12 @@ def find_object_size(maps: Iterable[NDArray[np.floating]], threshold: float) -> 
     """The typical object of maps, H x W each, of pictures that hold objects; None where too few are found.
 
     Objects are the 8-connected parts that reach the threshold, each as it is: nothing is split. Those that the
-    picture's border cuts are left out, and so are fragments: parts that are thin beside the thickest of their picture.
-    The typical ones are around the first of the high modes of the density of the logarithm of area; or around a lower
-    mode at a third of its area or less where objects are about as thick, since rows of touching objects are made of
-    them. (At a half there are halves, too.) For the spread, those left whole stand for those of their size that were
-    cut: each weighs the inverse of the share of places at which the border leaves it whole (Lantuéjoul 1980).
+    picture's border cuts are left out, and so are fragments: parts that are thin beside those that most of the pixels
+    taken in their picture belong to. The typical ones are around the first of the high modes of the density of the
+    logarithm of area; or around a lower mode at a third of its area or less where objects are about as thick, since
+    rows of touching objects are made of them. (At a half there are halves, too.) For the spread, those left whole stand
+    for those of their size that were cut: each weighs the inverse of the share of places at which the border leaves it
+    whole (Lantuéjoul 1980).
     """
     found = [_objects(map_HW, threshold) for map_HW in maps]
     whole = [item for objects, _ in found for item in objects]
@@ -120,35 +121,40 @@ def find_object_size(maps: Iterable[NDArray[np.floating]], threshold: float) -> 
 
 def _objects(map_HW: NDArray[np.floating], threshold: float) -> tuple[list[tuple[float, ...]], int]:
     """Area, thickness (diameter of the largest disk inside), length, width and weight of each whole object of a map;
-    and how many objects there are, cut ones too."""
+    and how many objects it has, cut ones too."""
     height, width = map_HW.shape
     taken_HW = (map_HW >= threshold).astype(np.uint8)
     count, labels_HW, stats, _ = cv2.connectedComponentsWithStats(taken_HW, connectivity=8)
     # What lies beyond the border is not known, so a part does not become thinner there.
     depth_HW = cv2.distanceTransform(np.pad(taken_HW, 1, mode="edge"), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    thickest = 2 * float(depth_HW.max()) - 1
-    whole: list[tuple[float, ...]] = []
-    thick = 0
+    parts: list[tuple[float, ...]] = []
     for label in range(1, count):
         left, top, columns, rows, area = stats[label].tolist()
         place = slice(top, top + rows), slice(left, left + columns)
         part_HW = labels_HW[place] == label
         thickness = 2 * float(depth_HW[place][part_HW].max()) - 1
-        if thickness < AS_THICK * thickest:
-            continue
-        thick += 1
-        if left > 0 and top > 0 and left + columns < width and top + rows < height:
-            places = (height - rows - 1) * (width - columns - 1) / (height * width)
-            length_width = sides(edge_corners(part_HW))
-            whole.append((area, thickness, *length_width, min(1 / places, MOST_WEIGHT)))
-    return whole, thick
+        whole = left > 0 and top > 0 and left + columns < width and top + rows < height
+        places = (height - rows - 1) * (width - columns - 1) / (height * width)
+        weight = min(1 / places, MOST_WEIGHT) if whole else 0.0
+        parts.append((area, thickness, *sides(edge_corners(part_HW)), weight))
+    if not parts:
+        return [], 0
+    area_N, thickness_N = np.array(parts).T[:2]
+    usual = _quantiles(thickness_N, area_N, [0.5])[0]
+    objects = [part for part in parts if part[1] >= AS_THICK * usual]
+    return [part for part in objects if part[-1] > 0], len(objects)
 
 
 def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    low, high = _quantiles(values, weights, [0.1, 0.9])
+    return high / low
+
+
+def _quantiles(values: NDArray[np.float64], weights: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
     order = np.argsort(values)
-    shares = np.cumsum(weights[order]) / weights.sum()
-    low, high = values[order][np.searchsorted(shares, [0.1, 0.9])].tolist()
-    return float(high / low)
+    cumulated = np.cumsum(weights[order])
+    quantiles: list[float] = values[order][np.searchsorted(cumulated, np.array(shares) * cumulated[-1])].tolist()
+    return quantiles
 
 
 def _typical(area: NDArray[np.float64], thickness: NDArray[np.float64]) -> NDArray[np.bool_]:
