@@ -96,12 +96,12 @@ def find_object_size(maps: Iterable[NDArray[np.floating]], threshold: float) -> 
     """The typical object of maps, H x W each, of pictures that hold objects; None where too few are found.
 
     Objects are the 8-connected parts that reach the threshold, each as it is: nothing is split. Those that the
-    picture's border cuts are left out, and so are fragments: parts that are thin beside those that most of the pixels
-    taken in their picture belong to. The typical ones are around the first of the high modes of the density of the
-    logarithm of area; or around a lower mode at a third of its area or less where objects are about as thick, since
-    rows of touching objects are made of them. (At a half there are halves, too.) For the spread, those left whole stand
-    for those of their size that were cut: each weighs the inverse of the share of places at which the border leaves it
-    whole (Lantuéjoul 1980).
+    picture's border cuts are left out, and so are fragments: parts that are thin beside the usual thickness in their
+    picture (the median over parts, weighed by area times thickness). The typical ones are around the first of the high
+    modes of the density of the logarithm of area; or around a lower mode at a third of its area or less where objects
+    are about as thick, since rows of touching objects are made of them. (At a half there are halves, too.) For the
+    spread, those left whole stand for those of their size that were cut: each weighs the inverse of the share of places
+    at which the border leaves it whole (Lantuéjoul 1980).
     """
     found = [_objects(map_HW, threshold) for map_HW in maps]
     whole = [item for objects, _ in found for item in objects]
@@ -140,7 +140,7 @@ def _objects(map_HW: NDArray[np.floating], threshold: float) -> tuple[list[tuple
     if not parts:
         return [], 0
     area_N, thickness_N = np.array(parts).T[:2]
-    usual = _quantiles(thickness_N, area_N, [0.5])[0]
+    usual = _quantiles(thickness_N, area_N * thickness_N, [0.5])[0]
     objects = [part for part in parts if part[1] >= AS_THICK * usual]
     return [part for part in objects if part[-1] > 0], len(objects)
 
