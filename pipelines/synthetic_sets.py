@@ -31,7 +31,8 @@ DARK, WHITE = 32, 224  # grey levels of the drawn shapes
 ATTEMPTS = 200  # at placing a rectangle before it shrinks
 LONGEST_ROW = 6  # blocks
 BRIGHTEST, DIMMEST = 240, 190  # grey levels of the blocks in a row
-RIM = 40  # grey levels by which a block's outermost pixels are darker
+RIM = 40  # grey levels by which a block's rim is darker
+RIM_WIDTH = 0.15  # of a block's side
 OUT_OF_LINE = 0.12  # of a block's side, by which it may stand off the row's middle
 BACKGROUND_MEAN, BACKGROUND_STD = 128.0, 20.0
 
@@ -187,7 +188,7 @@ def rows(rng: np.random.Generator, size: int, has_thing: bool) -> Sample:
     """Draw a dark bar on smoothed noise and, where ``has_thing``, a row of one to six blocks on it.
 
     Blocks are squares of a tenth of ``size`` that touch their neighbours, each of a brightness of its own, a little out
-    of line, and with a rim of one pixel that is darker. Bar and row have any direction.
+    of line, and with a rim that is darker. Bar and row have any direction.
     """
     block = size / 10
     direction = rng.uniform(0, np.pi)
@@ -210,7 +211,7 @@ def rows(rng: np.random.Generator, size: int, has_thing: bool) -> Sample:
         half_2 = np.array([block / 2, block / 2])
         block_HW = _turned_rectangle(size, middle_2, half_2, direction)
         picture_HW[block_HW] = level - RIM
-        picture_HW[_turned_rectangle(size, middle_2, half_2 - 1, direction)] = level
+        picture_HW[_turned_rectangle(size, middle_2, (1 - 2 * RIM_WIDTH) * half_2, direction)] = level
         mask_HW |= block_HW
         around_42 = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half_2
         corners_N42[index] = (middle_2 + _turned(around_42, direction))[:, ::-1]
