@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,8 +18,11 @@ import pytest
 from numpy.typing import NDArray
 
 from detect.detections import Detections
+from detect.detector import Detector
 from detect.extraction import ExtractionConfig, find_objects
+from detect.files import write_map, write_mask
 from detect.formats import coco
+from distmap.common.object_size import ObjectSize
 
 SIDE, ACROSS = 4096, 71
 THRESHOLD = 0.5
@@ -73,6 +77,29 @@ def test_annotations_of_a_large_map(benchmark: Any, large: NDArray[np.float32]) 
     picture = Detections(name="large.png", height=SIDE, width=SIDE, instances=objects)
     content = benchmark(coco.document, [picture])
     assert len(content["annotations"]) == ACROSS**2
+
+
+def test_saved_maps_of_100_pictures(benchmark: Any, tmp_path: Path) -> None:
+    """The whole command, from saved maps of 224 x 224 with touching blocks to COCO JSON: below two seconds."""
+    run, images, maps = (tmp_path / name for name in ("run", "images", "maps"))
+    for folder in (run, images, maps):
+        folder.mkdir()
+    size = ObjectSize(area=300, length=24, width=13, objects=50)
+    Detector(threshold=0.2, false_alarm=0.01, object_size=size).write(run / "detector.json")
+    rng = np.random.default_rng(0)
+    for number in range(100):
+        map_HW = rng.random((224, 224), dtype=np.float32) * np.float32(0.1)
+        for _ in range(8):
+            x, y = rng.integers(0, 180, 2).tolist()
+            map_HW[y : y + 12, x : x + 24] = 1
+        write_map(maps / f"{number}.tiff", cv2.GaussianBlur(map_HW, (0, 0), 1))  # type: ignore[arg-type]
+        write_mask(images / f"{number}.png", map_HW > 0.5)
+    words = ["extract", str(run), str(images), "--from-maps", str(maps), "--out", str(tmp_path / "out.json")]
+    command = [sys.executable, "-m", "detect.cli", *words]
+    benchmark(subprocess.run, command, check=True, capture_output=True)
+    assert len(coco.read(tmp_path / "out.json")) == 100
+    if not benchmark.disabled:
+        assert benchmark.stats.stats.median < 2
 
 
 def test_memory_stays_within_four_maps() -> None:
