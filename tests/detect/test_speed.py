@@ -89,7 +89,7 @@ def test_saved_maps_of_100_pictures(benchmark: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(100):
         map_HW = rng.random((224, 224), dtype=np.float32) * np.float32(0.1)
-        for _ in range(8):
+        for _ in range(5):
             x, y = rng.integers(0, 180, 2).tolist()
             map_HW[y : y + 12, x : x + 24] = 1
         write_map(maps / f"{number}.tiff", cv2.GaussianBlur(map_HW, (0, 0), 1))  # type: ignore[arg-type]
