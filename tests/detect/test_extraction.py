@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -26,10 +27,13 @@ from detect.extraction import (
     find_threshold,
     normalise,
     open_thin,
+    one_by_one,
     score,
     smooth,
+    without_halo,
 )
 from detect.masks import Mask
+from distmap.common.object_size import ObjectSize
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=15))
 
@@ -145,6 +149,66 @@ def test_scores_lie_between_half_and_one_and_order_by_their_rule() -> None:
     assert score(small, 0.5, "mass") < score(large, 0.5, "mass") == pytest.approx(6 / 6.5)
 
 
+def test_mass_is_measured_by_the_typical_object() -> None:
+    """A typical object that just reaches the threshold has 0.5, and so has a quarter of one at twice the threshold."""
+    size = ObjectSize(area=100, length=20, width=5)
+    assert score(np.full(100, 0.3), 0.3, "mass", size) == pytest.approx(0.5)
+    assert score(np.full(25, 0.6), 0.3, "mass", size) == pytest.approx(0.5)
+    assert score(np.full(400, 0.3), 0.3, "mass", size) == pytest.approx(2 / 3)
+    assert score(np.full(25, 0.3), 0.3, "mass", size) == pytest.approx(1 / 3)
+    assert score(np.array([0.3]), 0.3) == pytest.approx(0.5), "without a size a pixel is the measure"
+    for rule in ("peak", "mean"):
+        assert score(np.full(25, 0.3), 0.3, rule, size) == pytest.approx(0.5)
+    map_HW = np.zeros((30, 30), np.float32)
+    map_HW[2:7, 4:24], map_HW[20:25, 5:10] = 0.3, 0.6
+    config = ExtractionConfig(threshold=0.3, object_size=size)
+    assert [item.score for item in find_objects(map_HW, config)] == pytest.approx([0.5, 0.5])
+
+
+def test_a_halo_by_hand() -> None:
+    """The mean of the eight pixels is 2.5, so that half of it leaves out the two ones."""
+    values_HW = np.array([[9, 1, 3, 3], [1, 4, 3, 3], [9, 2, 9, 9]], np.float32)
+    mask = Mask(x=5, y=7, crop_HW=np.array([[0, 1, 1, 1], [1, 1, 1, 1], [0, 1, 0, 0]], bool))
+    assert values_HW[mask.crop_HW].mean() == 2.5
+    kept = without_halo(mask, values_HW, 0.5)
+    assert kept.box == (6, 7, 3, 3)
+    assert kept.crop_HW.astype(int).tolist() == [[0, 1, 1], [1, 1, 1], [1, 0, 0]]
+    assert without_halo(mask, values_HW, 0.8).area == 6, "what is just so much of the mean stays"
+    assert without_halo(mask, values_HW, 0.81).area == 5
+    assert without_halo(mask, values_HW, 0) is mask
+
+
+def test_halos_are_left_out_of_strong_objects_alone() -> None:
+    """A strong block and a faint one, both with a wide border of 0.15; the threshold is there for the faint one."""
+    map_HW = np.zeros((30, 60), np.float32)
+    map_HW[5:21, 5:21], map_HW[5:21, 35:51] = 0.15, 0.15
+    map_HW[8:18, 8:18], map_HW[8:18, 38:48] = 2.0, 0.3
+    config = ExtractionConfig(threshold=0.1, halo=0.3)
+    assert sorted(item.bbox for item in find_objects(map_HW, config)) == [(8, 8, 10, 10), (35, 5, 16, 16)]
+    without = replace(config, halo=0.0)
+    assert sorted(item.bbox for item in find_objects(map_HW, without)) == [(5, 5, 16, 16), (35, 5, 16, 16)]
+    assert len(find_objects(map_HW, replace(config, min_area=101))) == 1, "the area is that without the halo"
+
+
+def test_splitting_and_joining_need_a_size() -> None:
+    """Two blocks that touch at a neck, and two halves of one a pixel apart."""
+    map_HW = np.zeros((30, 30), np.float32)
+    map_HW[2:12, 2:12] = map_HW[6:8, 12] = map_HW[2:12, 13:23] = 1
+    map_HW[16:20, 2:12] = map_HW[21:26, 2:12] = 1
+    size = ObjectSize(area=100, length=10, width=10)
+    config = ExtractionConfig(threshold=0.5, join_gap=3.0)
+    assert len(find_objects(map_HW, config)) == 3
+    sized = replace(config, object_size=size)
+    boxes = sorted(item.bbox for item in find_objects(map_HW, sized))
+    assert len(boxes) == 3
+    assert boxes[1] == (2, 16, 10, 10)
+    assert [boxes[0][0], boxes[2][0] + boxes[2][2]] == [2, 23]
+    assert len(find_objects(map_HW, replace(sized, neck=0.0))) == 2
+    assert len(find_objects(map_HW, replace(sized, join_gap=0.0))) == 4
+    masks = components(map_HW > 0)
+    assert one_by_one(masks, lambda mask: mask.window(map_HW), config) == masks
+
+
 def test_pictures_keep_name_size_and_model_scores() -> None:
     [picture] = extract([PictureMap("sub/a b.png", a_map(), {"residual": 0.1})], ExtractionConfig(threshold=0.5))
     assert (picture.name, picture.height, picture.width) == ("sub/a b.png", 20, 24)
@@ -174,11 +238,21 @@ def test_a_map_that_is_not_finite_is_refused() -> None:
         ({"threshold": 0.5, "smoothing": -1}, "smoothing is -1"),
         ({"threshold": 0.5, "min_area": 5, "max_area": 4}, "max_area 4"),
         ({"threshold": 0.5, "connectivity": 6}, "connectivity is 6"),
+        ({"threshold": 0.5, "neck": 1.01}, "neck is 1.01, it must be from 0 to 1"),
+        ({"threshold": 0.5, "neck": -0.1}, "neck is -0.1"),
+        ({"threshold": 0.5, "neck": float("nan")}, "neck is nan"),
+        ({"threshold": 0.5, "halo": 1.0}, "halo is 1.0, it must be at least 0 and less than 1"),
+        ({"threshold": 0.5, "halo": -0.1}, "halo is -0.1"),
+        ({"threshold": 0.5, "join_gap": -1.0}, "join_gap is -1.0"),
+        ({"threshold": 0.5, "join_gap": float("inf")}, "join_gap is inf"),
+        ({"threshold": 0.5, "close_radius": float("nan")}, "close_radius is nan"),
+        ({"threshold": 0.5, "max_hole": -1}, "max_hole is -1"),
+        ({"threshold": 0.5, "score": "best"}, "score 'best' is none of peak, mean, mass"),
     ],
 )
-def test_settings_outside_their_range_are_refused(settings: dict[str, float], message: str) -> None:
+def test_settings_outside_their_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ExtractionConfig(**settings)  # type: ignore[arg-type]
+        ExtractionConfig(**settings)
 
 
 def test_an_object_needs_a_shape_and_sound_numbers() -> None:
