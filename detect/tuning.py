@@ -65,7 +65,10 @@ def read_tuned(run: Path) -> dict[str, Any]:
     settings = content.get("settings") if isinstance(content, dict) else None
     if not isinstance(settings, list) or not all(isinstance(item, str) for item in settings):
         raise ValueError(f"{path}: holds no list of settings; make it anew with `detect tune`")
-    return parse_settings(settings)
+    try:
+        return parse_settings(settings)
+    except ValueError as error:
+        raise ValueError(f"{path}: {str(error).removeprefix('--set ')}") from None
 
 
 def tune(
@@ -173,7 +176,9 @@ def _search(
 def _with(config: ExtractionConfig, name: str, value: Any) -> ExtractionConfig:
     """The settings with another value for one; the low threshold keeps its ratio to the threshold."""
     if name == "threshold" and config.low_threshold is not None:
-        low = value * (config.low_threshold / config.threshold)  # never above the threshold, as rounding else may have it
+        low = value * (
+            config.low_threshold / config.threshold
+        )  # never above the threshold, as rounding else may have it
         return dataclasses.replace(config, threshold=value, low_threshold=low)
     return dataclasses.replace(config, **{name: value})
 
