@@ -6,7 +6,8 @@ import dataclasses
 import difflib
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from detect.extraction import ExtractionConfig
 from distmap.common.object_size import ObjectSize, parse_object_size
@@ -41,12 +42,15 @@ def _value(name: str, text: str) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     kind = _kinds()[name]
-    if text.lower() in ("none", "null"):
-        value: Any = None
+    value: Any = text
+    if text.lower() in ("none", "null") and NoneType in get_args(kind):
+        value = None
     elif kind == ObjectSize | None:
         return parse_object_size(text)
-    else:
-        value = tuple(text.split(",")) if "," in text else text
+    elif name == "value_range" and "," in text:
+        value = tuple(text.split(","))
+    elif get_origin(kind) is Literal:
+        value = {str(choice): choice for choice in get_args(kind)}.get(text, text)
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
