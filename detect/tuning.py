@@ -175,7 +175,7 @@ def _search(
 
 def _with(config: ExtractionConfig, name: str, value: Any) -> ExtractionConfig:
     """The settings with another value for one; the low threshold keeps its ratio to the threshold."""
-    if name == "threshold" and config.low_threshold is not None:
+    if name == "threshold" and config.low_threshold is not None and not isinstance(config.threshold, str):
         low = value * (
             config.low_threshold / config.threshold
         )  # never above the threshold, as rounding else may have it
