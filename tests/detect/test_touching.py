@@ -209,15 +209,15 @@ def rows_of_blocks(rng: np.random.Generator, block: int, counts: list[int]) -> t
             map_HW[y : y + block, x : x + block] = 0.6 * level
             map_HW[y + rim : y + block - rim, x + rim : x + block - rim] = level
             boxes.append((float(x), float(y), float(block), float(block)))
-    map_HW = cv2.GaussianBlur(map_HW, (0, 0), block / 16) + rng.normal(0, 0.03, map_HW.shape).astype(np.float32)
+    blurred_HW = cv2.GaussianBlur(map_HW, (0, 0), block / 16) + rng.normal(0, 0.03, map_HW.shape)
     truth = Detections(name="", height=height, width=width, instances=tuple(Instance(box=box) for box in boxes))
-    return map_HW, truth
+    return blurred_HW.astype(np.float32), truth
 
 
 @pytest.mark.parametrize("block", [8, 16, 32])
 def test_rows_of_blocks_from_maps_alone(rng: np.random.Generator, block: int) -> None:
     """From end to end: their size is found in the maps, the settings follow it, and each block is an object."""
-    maps, truth = zip(*(rows_of_blocks(rng, block, rng.permutation(6) + 1) for _ in range(8)), strict=True)
+    maps, truth = zip(*(rows_of_blocks(rng, block, (rng.permutation(6) + 1).tolist()) for _ in range(8)), strict=True)
     size = find_object_size(maps, 0.3)
     assert size is not None
     assert size.diameter == pytest.approx(block, rel=0.1)

@@ -40,7 +40,8 @@ def generated(
     rng = np.random.default_rng(3)
     maps, pictures = {}, {}
     for index in range(count):
-        map_HW, instances = np.zeros((40, 80), np.float32), []
+        map_HW = np.zeros((40, 80), np.float32)
+        instances: list[Instance] = []
         for left in (8, 48):
             x, y = left + int(rng.integers(0, 8)), 8 + int(rng.integers(0, 16))
             map_HW[y - 6 : y + 14, x - 6 : x + 14] = border

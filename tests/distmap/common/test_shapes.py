@@ -19,7 +19,7 @@ def test_corners_have_the_hull_of_all_pixels(mask_HW: NDArray[np.bool_]) -> None
     assume(mask_HW.any())
     rows, columns = np.nonzero(mask_HW)
     pixels = shapely.union_all(shapely.box(columns, rows, columns + 1, rows + 1))
-    hull = shapely.multipoints(edge_corners(mask_HW)).convex_hull
+    hull = shapely.MultiPoint(edge_corners(mask_HW)).convex_hull
     assert hull.equals(pixels.convex_hull)
 
 
@@ -28,7 +28,7 @@ def test_sides_are_those_of_the_least_rectangle(mask_HW: NDArray[np.bool_]) -> N
     """Two rectangles may be equally small, so area is compared, and that it is long and wide enough."""
     assume(mask_HW.any())
     length, width = sides(edge_corners(mask_HW))
-    least = shapely.multipoints(edge_corners(mask_HW)).minimum_rotated_rectangle
+    least = shapely.MultiPoint(edge_corners(mask_HW)).minimum_rotated_rectangle
     assert length >= width
     assert length * width == pytest.approx(least.area, rel=1e-4)
     assert length**2 + width**2 >= mask_HW.any(axis=0).sum() ** 2
