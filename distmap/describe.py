@@ -61,9 +61,7 @@ def format_description(description: dict[str, Any]) -> str:
             f"{detector['pictures']} kept-out pictures WITHOUT"
         )
         size = detector.get("object_size")
-        lines.append(
-            describe_objects(None if size is None else ObjectSize(**size)).replace("objects: ", "objects      ")
-        )
+        lines.append(f"objects      {describe_objects(None if size is None else ObjectSize(**size))}")
         for name, value in detector.get("kept_out_scores", {}).items():
             lines.append(f"{name:12} {value:.4g}")
         lines += [f"warning      {warning}" for warning in detector["warnings"]]

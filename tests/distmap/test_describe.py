@@ -32,6 +32,19 @@ def test_a_finished_run(copy_of_run: Path) -> None:
     assert "psnr" in text
 
 
+@pytest.mark.parametrize(
+    ("size", "line"),
+    [
+        (None, "objects      too few to tell their size, so none is split"),
+        ({"area": 500.0, "length": 36.0, "width": 16.0}, "objects      about 36 x 16 pixels"),
+    ],
+)
+def test_the_typical_object(copy_of_run: Path, size: dict[str, float] | None, line: str) -> None:
+    path = copy_of_run / "detector.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"object_size": size}))
+    assert line in format_description(describe_run(copy_of_run)).splitlines()
+
+
 def test_a_run_that_stopped_early(copy_of_run: Path) -> None:
     for name in ("weights.safetensors", "detector.json", "metrics.jsonl"):
         (copy_of_run / name).unlink()
