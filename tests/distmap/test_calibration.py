@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distmap.calibration import RATES, calibrate, explained, read_detector, threshold_for, write_detector
+from distmap.common.object_size import ObjectSize
 
 
 def test_threshold_by_hand() -> None:
@@ -192,6 +194,26 @@ def test_a_detector_is_read_back(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "detector.json").read_text())
     (tmp_path / "detector.json").write_text(json.dumps(content | {"of_another_version": 1}))
     assert read_detector(tmp_path) == written
+
+
+def test_the_typical_object_is_read_back(tmp_path: Path) -> None:
+    ramp = [np.linspace(0, 1, 100, dtype=np.float32)[None]]
+    size = ObjectSize(area=90, length=12, width=8, spread=2.5, several=0.5, objects=33)
+    written = replace(calibrate(ramp, ramp, "plain"), object_size=size)
+    write_detector(tmp_path, written)
+    assert read_detector(tmp_path) == written
+    content = json.loads((tmp_path / "detector.json").read_text())
+    for wrong in (
+        5,
+        [],
+        {},
+        {"area": 9},
+        content["object_size"] | {"width": 13},
+        content["object_size"] | {"area": "9"},
+    ):
+        (tmp_path / "detector.json").write_text(json.dumps(content | {"object_size": wrong}))
+        with pytest.raises(ValueError, match=r"detector\.json: damaged"):
+            read_detector(tmp_path)
 
 
 @pytest.mark.parametrize(("content", "message"), [("[]", "damaged"), ("{}", "damaged"), ("{", "not a JSON file")])

@@ -61,6 +61,24 @@ def test_yaml_round_trip(tmp_path: Path, name: str) -> None:
     assert resolve(file=tmp_path / "config.yaml") == config
 
 
+def test_settings_that_are_no_more_are_passed_over(tmp_path: Path) -> None:
+    """A run of before they went can still be used; other settings that nobody knows are still refused."""
+    path = tmp_path / "config.yaml"
+    config = resolve(preset="quick", settings=["seed=7"])
+    text = to_yaml(config)
+    retired = "map:\n  close_radius: 1.0\n  open_radius: 1.5\n  split_distance: 4.0\n"
+    assert "\nmap:\n" in text
+    path.write_text(text.replace("map:\n", retired))
+    assert validate(read_yaml(path)) == config
+    path.write_text(f"seed: 7\n{retired}")
+    assert resolve(file=path) == config
+    path.write_text(f"{retired}  kind_of: 1\n")
+    with pytest.raises(ValueError, match="kind_of"):
+        resolve(file=path)
+    with pytest.raises(ValueError, match=r"map\.split_distance"):
+        resolve(settings=["map.split_distance=3"])
+
+
 def test_a_value_may_hold_an_equals_sign() -> None:
     assert resolve(settings=["data.group=(?P<name>=)"]).data.group == "(?P<name>=)"
 

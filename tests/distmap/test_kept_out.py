@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from distmap.common.object_size import ObjectSize
 from distmap.common.picture_files import PictureFile
 from distmap.config import resolve
 from distmap.folders import LabelledPicture, list_folders
@@ -62,6 +63,31 @@ def test_the_threshold_is_of_typical_pictures_and_the_scores_of_kept_out_ones(li
     assert weak.threshold < 0.04 < usual.threshold
     assert (weak.pictures, usual.pictures) == (2, 2)
     assert (weak.kept_out_scores["taken"], usual.kept_out_scores["taken"]) == pytest.approx((0.1, 0.0))
+
+
+def test_the_typical_object_is_that_of_kept_out_and_typical_pictures(listed: list[LabelledPicture]) -> None:
+    class Blocks(HandMade):
+        """Maps of pictures WITH hold a block of 3 x 4, those of the first two, which are kept out, two of them."""
+
+        def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
+            for file, result in zip(files, super().map_files(files), strict=True):
+                map_HW = np.zeros((20, 20), np.float32)
+                if file.name.startswith("with_"):
+                    map_HW[3:6, 2:6] = 0.8
+                    map_HW[12:16, 12:15] = 0.8 if file.name in {"with_00.png", "with_01.png"} else 0
+                yield replace(result, map_HW=map_HW)
+
+    class Listening(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    said: list[str] = []
+    model: Any = Blocks()
+    kept_out = [picture for picture in listed if picture.file.name.endswith(("_00.png", "_01.png"))]
+    detector = calibrated(model, kept_out, listed, "placed", 7, Listening())
+    assert detector.object_size == ObjectSize(area=12, length=4, width=3, several=2 / 12, objects=14)
+    assert "objects: about 4 x 3 pixels" in said
+    assert calibrated(model, kept_out, kept_out, "placed", 7, Silent()).object_size is None, "four are too few"
 
 
 def test_few_of_each_are_spread_evenly(listed: list[LabelledPicture]) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import filecmp
+import itertools
 from pathlib import Path
 from typing import Any, get_args
 
 import cv2
 import numpy as np
 import pytest
+import shapely
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 import pipelines
+from detect.formats import dota
 from pipelines import synthetic_sets
-from pipelines.synthetic_sets import DARK, WHITE, Sample, Split
+from pipelines.synthetic_sets import BRIGHTEST, DARK, DIMMEST, RIM, WHITE, Sample, Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 NUMBER = 400  # samples where a distribution is looked at
@@ -33,6 +36,11 @@ def samples(split: Split, has_thing: bool, number: int = NUMBER, size: int = 64)
 
 def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def corners(sample: Sample) -> NDArray[np.float64]:
+    assert sample.corners_N42 is not None
+    return sample.corners_N42
 
 
 class TestFiles:
@@ -200,11 +208,87 @@ class TestEffect:
         np.testing.assert_array_equal(picture, expected.picture_HW)
 
 
+class TestRows:
+    def test_one_to_six_blocks(self) -> None:
+        """Each number is as likely, and directions are spread evenly."""
+        pictures = samples("rows", has_thing=True)
+        numbers = [len(corners(sample)) for sample in pictures]
+        assert set(numbers) == {1, 2, 3, 4, 5, 6}
+        assert stats.chisquare(np.bincount(numbers)[1:]).pvalue > 0.01
+        edges = np.array([corners(sample)[0, 1] - corners(sample)[0, 0] for sample in pictures])
+        directions = np.arctan2(edges[:, 1], edges[:, 0]) % np.pi
+        assert stats.kstest(directions / np.pi, "uniform").pvalue > 0.01
+
+    @pytest.mark.parametrize("size", [32, 64, 150])
+    def test_blocks_touch_and_agree_with_the_mask(self, size: int) -> None:
+        """A pixel is in the mask where its centre is in a block's square, and neighbours' squares share a side."""
+        rows, columns = np.mgrid[:size, :size] + 0.5
+        for sample in samples("rows", has_thing=True, number=60, size=size):
+            blocks = shapely.polygons(corners(sample))
+            np.testing.assert_allclose(shapely.area(blocks), (size / 10) ** 2)
+            edges = np.diff(corners(sample)[:, [0, 1, 2, 3, 0]], axis=1)
+            np.testing.assert_allclose(np.hypot(edges[..., 0], edges[..., 1]), size / 10)
+            inside = shapely.contains_xy(shapely.union_all(shapely.buffer(blocks, 1e-9)), columns, rows)
+            np.testing.assert_array_equal(sample.mask_HW, inside)
+            assert ndimage.label(sample.mask_HW, np.ones((3, 3)))[1] == 1, "the row falls apart"
+            for one, other in itertools.pairwise(blocks):
+                assert shapely.distance(one, other) < 1e-9
+                assert shapely.area(shapely.intersection(one, other)) < 1e-6
+                assert shapely.length(shapely.intersection(one.buffer(1e-7), other)) > 2 * 0.7 * size / 10
+
+    def test_blocks_lie_within_the_bar_and_the_bar_within_the_picture(self) -> None:
+        """Nothing of the bar is cut off: its area is whole."""
+        whole = (6.5 * 6.4) * (1.6 * 6.4)
+        for has_thing in (False, True):
+            for sample in samples("rows", has_thing=has_thing, number=150):
+                assert sample.effect_HW is not None
+                before = sample.picture_HW - sample.effect_HW
+                labels, _ = ndimage.label(before == DARK)
+                bar = labels == np.bincount(labels.ravel())[1:].argmax() + 1
+                assert bar.sum() == pytest.approx(whole, rel=0.06)
+                assert not (sample.mask_HW & ~bar).any()
+                assert ((corners(sample) >= 0) & (corners(sample) <= 64)).all()
+
+    def test_blocks_have_a_rim_and_a_brightness_of_their_own(self) -> None:
+        levels = []
+        for sample in samples("rows", has_thing=True, number=100):
+            taken = np.unique(sample.picture_HW[sample.mask_HW]).tolist()
+            bright = [level for level in taken if level >= DIMMEST]
+            assert set(taken) <= {*bright, *(level - RIM for level in bright)}
+            assert max(bright) <= BRIGHTEST
+            levels += bright
+            alone = ndimage.binary_erosion(sample.mask_HW, iterations=2) & (sample.picture_HW >= DIMMEST)
+            edge = sample.mask_HW & ~ndimage.binary_erosion(sample.mask_HW, np.ones((3, 3)))
+            assert sample.picture_HW[edge].mean() < sample.picture_HW[alone].mean() - RIM / 2
+        assert len(set(levels)) > 30
+
+    def test_nothing_in_without(self) -> None:
+        for sample in samples("rows", has_thing=False, number=50):
+            assert not sample.mask_HW.any()
+            assert corners(sample).shape == (0, 4, 2)
+            assert sample.effect_HW is not None
+            assert not sample.effect_HW.any()
+
+    def test_oriented_boxes_in_the_files(self, tmp_path: Path) -> None:
+        folder = pipelines.synthetic(tmp_path / "set", split="rows", count=1, seed=3)
+        sizes = {f"{name}_{number:05d}.png": (64, 64) for name in ("with", "without") for number in range(50)}
+        found = {item.name: item.instances for item in dota.read(folder / "test" / "labelTxt", sizes=sizes)}
+        assert set(found) == set(sizes)
+        assert not any(items for name, items in found.items() if name.startswith("without"))
+        for number in range(50):
+            expected = synthetic_sets.rows(np.random.default_rng((3, 3, 1, 1, number)), 64, True)
+            blocks = found[f"with_{number:05d}.png"]
+            assert len(blocks) == len(corners(expected))
+            for block, corners_42 in zip(blocks, corners(expected), strict=True):
+                assert block.category == "block"
+                assert shapely.Polygon(block.obb).symmetric_difference(shapely.Polygon(corners_42)).area < 0.2
+
+
 class TestWrongInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"split": "holes"}, "unknown split 'holes': choose one of presence, shape, effect"),
+            ({"split": "holes"}, "unknown split 'holes': choose one of presence, shape, effect, rows"),
             ({"count": 0}, "count must be 1 or more, not 0"),
             ({"image_size": 31}, "image size must be from 32 to 4096 pixels, not 31"),
             ({"image_size": 5000}, "image size must be from 32 to 4096 pixels, not 5000"),
