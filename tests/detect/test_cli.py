@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from detect.conversion import read_annotations
 from detect.detector import Detector, read_detector
 from detect.files import read_map
 from detect.formats import coco
+from distmap.common.object_size import ObjectSize
 
 Command = Callable[..., Result]
 
@@ -358,3 +360,247 @@ def test_extract_never_replaces_the_pictures(
     assert result.exit_code == 2
     assert option in result.output
     assert (images / "two.png").read_bytes() == before
+
+
+# Of a run, over the blocks of `images`: the typical object is the block of 5 x 4, and the threshold is for both.
+SIZED: dict[str, Any] = {"threshold": 0.3, "false_alarm": 0.01, "object_size": ObjectSize(area=20, length=5, width=4)}
+
+
+def saved(command: Command, run: Path, images: Path, folder: Path) -> Path:
+    """Maps of ``images``, as `extract --maps` leaves them in ``folder``."""
+    result = command("extract", run, images, "--out", folder.parent / "first.json", "--maps", folder)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def shapes(path: Path) -> list[tuple[str, list[tuple[float, ...]], list[float | None]]]:
+    """Name, boxes and scores of each picture of a COCO file."""
+    return [
+        (item.name, [one.bbox for one in item.instances], [one.score for one in item.instances])
+        for item in coco.read(path)
+    ]
+
+
+def test_saved_maps_give_the_same_annotations(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    maps = saved(command, run, images, tmp_path / "maps")
+    for options in ([], ["--threshold", "0.3", "--object-size", "5x4"], ["--threshold", "otsu"]):
+        new, again = tmp_path / "new.json", tmp_path / "again.json"
+        assert command("extract", run, images, "--out", new, *options).exit_code == 0
+        assert command("extract", run, images, "--out", again, "--from-maps", maps, *options).exit_code == 0
+        assert shapes(again) == shapes(new)
+        assert any(boxes for _, boxes, _ in shapes(new))
+    assert [item.model for item in coco.read(again)] == [{}, {}]
+
+
+def test_saved_maps_need_no_network(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    """Neither torch nor a model is loaded."""
+    maps = saved(command, run, images, tmp_path / "maps")
+    out = tmp_path / "a.json"
+    code = (
+        "import sys\n"
+        "from detect.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "print([name for name in ('torch', 'lightning_fabric', 'distmap.model') if name in sys.modules])"
+    )
+    arguments = ["extract", str(run), str(images), "--out", str(out), "--from-maps", str(maps)]
+    answer = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "[]"
+    assert shapes(out) == shapes(tmp_path / "first.json")
+
+
+def test_saved_maps_that_do_not_fit_are_named(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    maps, out = saved(command, run, images, tmp_path / "maps"), tmp_path / "a.json"
+    (maps / "two.tiff").rename(maps / "three.tiff")
+    line = failed(command("extract", run, images, "--out", out, "--from-maps", maps))
+    assert "two.png: has no map in" in line
+    assert "1 of 2 pictures have none" in line
+    (maps / "sub" / "one ä.tiff").replace(maps / "two.tiff")
+    assert "two.tiff: the map is 24 x 20" in failed(
+        command("extract", run, images / "two.png", "--out", out, "--from-maps", maps)
+    )
+    assert "no such folder" in failed(command("extract", run, images, "--out", out, "--from-maps", tmp_path / "none"))
+    assert not out.exists()
+
+
+def test_any_setting_and_the_typical_object(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    """The least area follows the size: a quarter of it."""
+    Detector(**SIZED).write(run / "detector.json")
+    out = tmp_path / "a.json"
+
+    def boxes(*options: str) -> list[tuple[float, ...]]:
+        assert command("extract", run, images, "--out", out, *options).exit_code == 0
+        return sorted(box for _, some, _ in shapes(out) for box in some)
+
+    large, small = (3, 2, 5, 4), (12, 12, 3, 3)
+    assert boxes() == [large, small]
+    assert boxes("--set", "min_area=10") == [large]
+    assert boxes("--set", "threshold=0.5", "--set", "min_area=1") == [large]
+    assert boxes("--set", "max_area=10") == [small]
+    assert boxes("--object-size", "8x6") == [large], "9 pixels are less than a quarter of 48"
+    assert boxes("--object-size", "8x6", "--set", "min_area=9", "--set", "open_radius=0") == [large, small]
+    assert boxes("--object-size", "auto", "--min-area", "10") == [large]
+    assert boxes("--min-area", "10", "--set", "min_area=1") == [large, small]
+
+
+def test_what_is_said_of_objects(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    unknown = command("extract", run, images, "--out", out)
+    assert "does not know how large they are" in unknown.stderr
+    assert "detect calibrate RUN --with DIR" in unknown.stderr
+    assert "about 8 x 6 pixels" in command("extract", run, images, "--out", out, "--object-size", "6x8").stderr
+    Detector(**SIZED).write(run / "detector.json")
+    known = command("extract", run, images, "--out", out, "--json")
+    assert known.stderr.startswith("objects: about 5 x 4 pixels")
+    assert "objects: about 5 x 4 pixels" in command("calibrate", run).stdout
+    assert json.loads(known.stdout)["objects"] == 2, "what is said goes to standard error"
+
+
+def test_objects_with_tuned_settings(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    """What is given on the command line counts more than what was tuned."""
+    out = tmp_path / "a.json"
+    assert "tuned.json: not there" in failed(command("extract", run, images, "--out", out, "--tuned"))
+    (run / "tuned.json").write_text(json.dumps({"settings": ["threshold=0.3", "min_area=10"]}))
+    for options, objects in (([], 1), (["--tuned"], 1), (["--tuned", "--set", "min_area=1"], 2)):
+        report = json.loads(command("extract", run, images, "--out", out, "--json", *options).stdout)
+        assert report["objects"] == objects
+        assert report["threshold"] == (0.3 if options else 0.5)
+    (run / "tuned.json").write_text('{"settings": ["nek=1"]}')
+    assert "tuned.json: nek=1: unknown setting" in failed(command("extract", run, images, "--out", out, "--tuned"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--object-size", "large"], "object size 'large': give auto, a length and a width in pixels"),
+        (["--object-size", "3x"], "object size '3x'"),
+        (["--object-size", "-5"], "object size '-5'"),
+        (["--set", "nek=0.5"], "unknown setting 'nek'; did you mean neck?"),
+        (["--set", "neck"], "--set neck: give it as KEY=VALUE"),
+        (["--set", "neck=wide"], "--set neck=wide: Input should be a valid number"),
+        (["--set", "neck=2"], "neck is 2.0, it must be from 0 to 1"),
+        (["--set", "halo=1"], "halo is 1.0"),
+        (["--set", "threshold=-1"], "threshold -1.0"),
+        (["--set", "low_threshold=0.9"], "low threshold 0.9"),
+        (["--set", "value_range=2,1"], "the range 2.0..1.0 is empty"),
+        (["--set", "object_size=large"], "object size 'large'"),
+    ],
+)
+def test_wrong_settings_are_one_line(
+    command: Command, run: Path, images: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    assert message in failed(command("extract", run, images, "--out", tmp_path / "a.json", *options))
+    assert not (tmp_path / "a.json").exists()
+
+
+@pytest.fixture
+def with_blocks(tmp_path: Path) -> Path:
+    """Pictures of 60 x 60 that hold two blocks of 12 x 6 each, of brightness 250."""
+    folder = tmp_path / "with"
+    folder.mkdir()
+    for index in range(6):
+        picture = np.zeros((60, 60), np.uint8)
+        picture[5 + index : 11 + index, 8:20] = picture[30:42, 40 + index : 46 + index] = 250
+        assert cv2.imwrite(str(folder / f"p{index}.png"), picture)
+    return folder
+
+
+def test_calibrate_finds_how_large_objects_are(command: Command, run: Path, with_blocks: Path, tmp_path: Path) -> None:
+    before = read_detector(run / "detector.json")
+    result = command("calibrate", run, "--with", with_blocks)
+    assert result.exit_code == 0, result.output
+    assert "objects: about 12 x 6 pixels" in result.stdout
+    after = read_detector(run / "detector.json")
+    size = ObjectSize(area=72, length=12, width=6, several=1, objects=12)
+    assert after == dataclasses.replace(before, object_size=size), "nothing else changes"
+    without = tmp_path / "without"
+    without.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        assert cv2.imwrite(str(without / f"{index}.png"), rng.integers(0, 100, (20, 20)).astype(np.uint8))
+    result = command("calibrate", run, without, "--with", with_blocks, "--false-alarm", "0.05", "--json")
+    report = json.loads(result.stdout)
+    both = read_detector(run / "detector.json")
+    assert both.object_size == size
+    assert both.threshold == pytest.approx(0.37, abs=0.03)
+    assert report["detector"] == json.loads(json.dumps(dataclasses.asdict(both)))
+    assert command("calibrate", run, without, "--false-alarm", "0.05").exit_code == 0
+    assert read_detector(run / "detector.json").object_size == size, "without --with it stays"
+    shown = json.loads(command("calibrate", run, "--json").stdout)
+    assert shown["object_size"] == dataclasses.asdict(size)
+
+
+def test_calibrate_with_too_few_objects(command: Command, run: Path, images: Path) -> None:
+    result = command("calibrate", run, "--with", images, "--json")
+    assert json.loads(result.stdout)["detector"]["object_size"] is None
+    assert "too few to tell their size" in command("calibrate", run, "--with", images).stdout
+
+
+def test_tune_on_a_little_truth(command: Command, run: Path, with_blocks: Path, tmp_path: Path) -> None:
+    """The label-free threshold is far too low: a border of 60 around the blocks of 250 is taken, too."""
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    for file in sorted(with_blocks.iterdir()):
+        picture = np.asarray(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))
+        assert cv2.imwrite(str(truth / file.name), np.where(picture > 0, 255, 0).astype(np.uint8))
+        wide = cv2.dilate(picture, np.ones((9, 9), np.uint8))
+        assert cv2.imwrite(str(file), np.where((picture == 0) & (wide > 0), np.uint8(60), picture))
+    Detector(threshold=0.1, low_threshold=0.1, false_alarm=0.01).write(run / "detector.json")
+    before = (run / "detector.json").read_bytes()
+    maps = saved(command, run, with_blocks, tmp_path / "maps")
+    result = command("tune", run, "--maps", maps, "--truth", truth, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["label_free"], report["score"], report["pictures"]) == (0, "ap50", 6)
+    assert report["tuned"] == pytest.approx(1)
+    assert report["held_out"] == pytest.approx(1)
+    assert json.loads((run / "tuned.json").read_text()) == report
+    assert (run / "detector.json").read_bytes() == before
+    assert "ap50 1.000" in result.stderr, "what changes is told"
+
+    out = tmp_path / "tuned.json"
+    for options, ap50 in (([], 0), (["--tuned"], 1)):
+        arguments = ["extract", run, with_blocks, "--out", out, "--from-maps", maps, *options]
+        assert command(*arguments).exit_code == 0
+        assert json.loads(command("evaluate", out, truth, "--json").stdout)["ap50"] == pytest.approx(ap50)
+
+    told = command("tune", run, "--maps", maps, "--truth", truth, "--score", "dice", "--group", "^(p)")
+    assert told.exit_code == 0, told.output
+    assert "dice: " in told.stdout
+    assert " 1.000 tuned (in hindsight), - tuned on either half" in told.stdout, "a single group"
+    assert str(run / "tuned.json") in told.stdout
+    assert json.loads((run / "tuned.json").read_text())["held_out"] is None
+
+
+def test_tune_needs_no_network(command: Command, run: Path, with_blocks: Path, tmp_path: Path) -> None:
+    maps, masks = tmp_path / "maps", tmp_path / "masks"
+    out = tmp_path / "a.json"
+    assert command("extract", run, with_blocks, "--out", out, "--maps", maps, "--masks", masks).exit_code == 0
+    code = (
+        "import sys\n"
+        "from detect.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "print([name for name in ('torch', 'lightning_fabric') if name in sys.modules])"
+    )
+    arguments = ["tune", str(run), "--maps", str(maps), "--truth", str(masks), "--score", "dice"]
+    answer = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "[]"
+    assert "settings: the label-free ones are best" in answer.stdout
+
+
+def test_tune_names_what_is_wrong(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    maps, truth, empty = saved(command, run, images, tmp_path / "maps"), tmp_path / "truth", tmp_path / "empty"
+    truth.mkdir()
+    empty.mkdir()
+    assert cv2.imwrite(str(truth / "two.png"), np.zeros((8, 9), np.uint8))
+
+    def said(*options: object) -> str:
+        return failed(command("tune", run, *options))
+
+    assert "holds no map" in said("--maps", empty, "--truth", truth)
+    assert "no such folder" in said("--maps", tmp_path / "none", "--truth", truth)
+    assert "no such file or folder" in said("--maps", maps, "--truth", tmp_path / "none")
+    assert "Missing option '--truth'" in said("--maps", maps)
+    assert "--score" in said("--maps", maps, "--truth", truth, "--score", "iou")
+    assert "--group 'x' does not match" in said("--maps", maps, "--truth", truth, "--group", "x")
+    assert "detector.json: not there" in failed(command("tune", empty, "--maps", maps, "--truth", truth))
+    assert not (run / "tuned.json").exists()
