@@ -176,9 +176,8 @@ def _search(
 def _with(config: ExtractionConfig, name: str, value: Any) -> ExtractionConfig:
     """The settings with another value for one; the low threshold keeps its ratio to the threshold."""
     if name == "threshold" and config.low_threshold is not None and not isinstance(config.threshold, str):
-        low = value * (
-            config.low_threshold / config.threshold
-        )  # never above the threshold, as rounding else may have it
+        # In this order rounding cannot lift it above the threshold.
+        low = value * (config.low_threshold / config.threshold)
         return dataclasses.replace(config, threshold=value, low_threshold=low)
     return dataclasses.replace(config, **{name: value})
 
