@@ -224,7 +224,7 @@ class TestRows:
         """A pixel is in the mask where its centre is in a block's square, and neighbours' squares share a side."""
         rows, columns = np.mgrid[:size, :size] + 0.5
         for sample in samples("rows", has_thing=True, number=60, size=size):
-            blocks = shapely.polygons(corners(sample))
+            blocks = [shapely.Polygon(block) for block in corners(sample)]
             np.testing.assert_allclose(shapely.area(blocks), (size / 10) ** 2)
             edges = np.diff(corners(sample)[:, [0, 1, 2, 3, 0]], axis=1)
             np.testing.assert_allclose(np.hypot(edges[..., 0], edges[..., 1]), size / 10)
@@ -258,7 +258,7 @@ class TestRows:
             assert max(bright) <= BRIGHTEST
             levels += bright
             alone = ndimage.binary_erosion(sample.mask_HW, iterations=2) & (sample.picture_HW >= DIMMEST)
-            edge = sample.mask_HW & ~ndimage.binary_erosion(sample.mask_HW, np.ones((3, 3)))
+            edge = sample.mask_HW & ~ndimage.binary_erosion(sample.mask_HW, np.ones((3, 3), bool))
             assert sample.picture_HW[edge].mean() < sample.picture_HW[alone].mean() - RIM / 2
         assert len(set(levels)) > 30
 
