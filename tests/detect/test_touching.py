@@ -188,6 +188,12 @@ def test_a_torn_object_is_joined_and_neighbours_are_not() -> None:
     assert find_pieces(pieces, CAR, gap=2.1) == [[0, 1, 2]]
 
 
+def test_what_is_nearly_whole_is_no_piece() -> None:
+    """Together either pair fits a car; three quarters of one, or more, is a whole one."""
+    assert len(join_pieces([rectangle(0, 0, 15, 10), rectangle(16, 0, 4, 10)], CAR, gap=3)) == 2
+    assert len(join_pieces([rectangle(0, 0, 14, 10), rectangle(15, 0, 4, 10)], CAR, gap=3)) == 1
+
+
 def test_pieces_that_make_no_typical_object_stay_apart() -> None:
     """Four pieces in a row, of which three are a whole car."""
     pieces = [rectangle(7 * index, 0, 6, 10) for index in range(4)]

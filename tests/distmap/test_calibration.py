@@ -203,14 +203,9 @@ def test_the_typical_object_is_read_back(tmp_path: Path) -> None:
     write_detector(tmp_path, written)
     assert read_detector(tmp_path) == written
     content = json.loads((tmp_path / "detector.json").read_text())
-    for wrong in (
-        5,
-        [],
-        {},
-        {"area": 9},
-        content["object_size"] | {"width": 13},
-        content["object_size"] | {"area": "9"},
-    ):
+    right = content["object_size"]
+    damaged: list[object] = [5, [], {}, {"area": 9}, right | {"width": 13}, right | {"area": "9"}]
+    for wrong in damaged:
         (tmp_path / "detector.json").write_text(json.dumps(content | {"object_size": wrong}))
         with pytest.raises(ValueError, match=r"detector\.json: damaged"):
             read_detector(tmp_path)

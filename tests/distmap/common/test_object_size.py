@@ -79,10 +79,11 @@ def test_rows_of_one_to_six_touching_blocks(block: int) -> None:
     assert size.countable
 
 
-def test_a_fifth_of_halves() -> None:
-    """Each in a picture of its own, so that nothing thicker stands beside it."""
-    size = found(alone(*[(12, 12)] * 40, *[(12, 6)] * 10))
-    assert (size.area, size.length, size.width, size.objects) == (144, 12, 12, 50)
+@pytest.mark.parametrize("half", [(12, 12), (24, 6)])
+def test_a_fifth_of_halves(half: tuple[int, int]) -> None:
+    """Each in a picture of its own, so that nothing thicker stands beside it; as thick as whole ones, or not."""
+    size = found(alone(*[(24, 12)] * 40, *[half] * 10))
+    assert (size.area, size.length, size.width, size.objects) == (288, 24, 12, 50)
 
 
 def test_sizes_over_two_decades() -> None:
