@@ -98,10 +98,10 @@ def find_object_size(maps: Iterable[NDArray[np.floating]], threshold: float) -> 
     Objects are the 8-connected parts that reach the threshold, each as it is: nothing is split. Those that the
     picture's border cuts are left out, and so are fragments: parts that are thin beside the usual thickness in their
     picture (the median over parts, weighed by area times thickness). The typical ones are around the first of the high
-    modes of the density of the logarithm of area; or around a lower mode at a third of its area or less where objects
-    are about as thick, since rows of touching objects are made of them. (At a half there are halves, too.) For the
-    spread, those left whole stand for those of their size that were cut: each weighs the inverse of the share of places
-    at which the border leaves it whole (Lantuéjoul 1980).
+    modes of the density of the logarithm of area; or around a lower mode at a third of the area of the highest or less
+    where objects are about as thick, since rows of touching objects are made of them. (At a half there are halves,
+    too.) For the spread, those left whole stand for those of their size that were cut: each weighs the inverse of the
+    share of places at which the border leaves it whole (Lantuéjoul 1980).
     """
     found = [_objects(map_HW, threshold) for map_HW in maps]
     whole = [item for objects, _ in found for item in objects]
@@ -171,7 +171,8 @@ def _typical(area: NDArray[np.float64], thickness: NDArray[np.float64]) -> NDArr
     modes = (density >= before) & (density > after)
     high = grid[modes & (density >= ALIKE_MODE * density.max())][0]
     thick = ROW_THICK * np.median(thickness[near(high)])
-    for mode in grid[modes & (density >= ROW_MODE * density.max()) & (grid <= high - np.log(ROW))]:
+    largest = grid[density.argmax()] - np.log(ROW)  # block that rows at the highest mode may be made of
+    for mode in grid[modes & (density >= ROW_MODE * density.max()) & (grid < high) & (grid <= largest)]:
         if np.median(thickness[near(mode)]) >= thick:
             return near(mode)
     return near(high)
