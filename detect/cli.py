@@ -118,7 +118,9 @@ def extract(
         except KeyboardInterrupt as signal:
             stopped = signal
         if pictures or stopped is None:
-            write_annotations(out, pictures, target_format=target_format, categories=[category], georeferences=places)
+            write_annotations(
+                out, pictures, target_format=target_format, categories=[config.category], georeferences=places
+            )
         if stopped is not None:
             click.echo(f"{len(pictures)} pictures are done and saved", err=True)
             raise stopped
