@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,7 +15,6 @@ MOST_SPREAD = 6.0  # of objects that are alike, see `ObjectSize.countable`
 SEVERAL = 0.05  # of the pictures, that hold several objects where these come in numbers
 FEWEST_OBJECTS = 8  # fewer say nothing
 AS_THICK = 0.8  # of the usual thickness in the same picture, that what is no fragment has
-MOST_WEIGHT = 5.0  # of an object, so that one that hardly fits into its picture does not decide alone
 BANDWIDTH = 0.2  # of the density over the logarithm of areas
 ALIKE_MODE = 0.67  # of the highest mode's density, from which on a mode counts as much
 ROW, ROW_MODE, ROW_THICK = 3.0, 0.18, 0.6  # how much smaller, less dense and thinner what makes the rows may be
@@ -100,61 +99,58 @@ def find_object_size(maps: Iterable[NDArray[np.floating]], threshold: float) -> 
     picture (the median over parts, weighed by area times thickness). The typical ones are around the first of the high
     modes of the density of the logarithm of area; or around a lower mode at a third of the area of the highest or less
     where objects are about as thick, since rows of touching objects are made of them. (At a half there are halves,
-    too.) For the spread, those left whole stand for those of their size that were cut: each weighs the inverse of the
-    share of places at which the border leaves it whole (Lantuéjoul 1980).
+    too.)
     """
     found = [_objects(map_HW, threshold) for map_HW in maps]
     whole = [item for objects, _ in found for item in objects]
     if len(whole) < FEWEST_OBJECTS:
         return None
-    area, thickness, length, width, weight = np.array(whole).T
+    area, thickness, length, width = np.array(whole).T
     typical = _typical(area, thickness)
     return ObjectSize(
         area=float(np.median(area[typical])),
         length=float(np.median(length[typical])),
         width=float(np.median(width[typical])),
-        spread=min(_spread(area, weight), _spread(thickness**2, weight)),
+        spread=min(_spread(area), _spread(thickness**2)),
         several=float(np.mean([count > 1 for _, count in found if count])),
         objects=len(whole),
     )
 
 
 def _objects(map_HW: NDArray[np.floating], threshold: float) -> tuple[list[tuple[float, ...]], int]:
-    """Area, thickness (diameter of the largest disk inside), length, width and weight of each whole object of a map;
-    and how many objects it has, cut ones too."""
+    """Area, thickness (diameter of the largest disk inside), length and width of each whole object of a map; and how
+    many objects it has, cut ones too."""
     height, width = map_HW.shape
     taken_HW = (map_HW >= threshold).astype(np.uint8)
     count, labels_HW, stats, _ = cv2.connectedComponentsWithStats(taken_HW, connectivity=8)
     # What lies beyond the border is not known, so a part does not become thinner there.
     depth_HW = cv2.distanceTransform(np.pad(taken_HW, 1, mode="edge"), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     parts: list[tuple[float, ...]] = []
+    whole: list[bool] = []
     for label in range(1, count):
         left, top, columns, rows, area = stats[label].tolist()
         place = slice(top, top + rows), slice(left, left + columns)
         part_HW = labels_HW[place] == label
         thickness = 2 * float(depth_HW[place][part_HW].max()) - 1
-        whole = left > 0 and top > 0 and left + columns < width and top + rows < height
-        places = (height - rows - 1) * (width - columns - 1) / (height * width)
-        weight = min(1 / places, MOST_WEIGHT) if whole else 0.0
-        parts.append((area, thickness, *sides(edge_corners(part_HW)), weight))
+        parts.append((area, thickness, *sides(edge_corners(part_HW))))
+        whole.append(left > 0 and top > 0 and left + columns < width and top + rows < height)
     if not parts:
         return [], 0
     area_N, thickness_N = np.array(parts).T[:2]
-    usual = _quantiles(thickness_N, area_N * thickness_N, [0.5])[0]
-    objects = [part for part in parts if part[1] >= AS_THICK * usual]
-    return [part for part in objects if part[-1] > 0], len(objects)
+    thick_N = thickness_N >= AS_THICK * _weighted_median(thickness_N, area_N * thickness_N)
+    kept = [part for part, thick, uncut in zip(parts, thick_N.tolist(), whole, strict=True) if thick and uncut]
+    return kept, int(thick_N.sum())
 
 
-def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    low, high = _quantiles(values, weights, [0.1, 0.9])
-    return high / low
-
-
-def _quantiles(values: NDArray[np.float64], weights: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     order = np.argsort(values)
     cumulated = np.cumsum(weights[order])
-    quantiles: list[float] = values[order][np.searchsorted(cumulated, np.array(shares) * cumulated[-1])].tolist()
-    return quantiles
+    return float(values[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    low, high = np.quantile(values, [0.1, 0.9]).tolist()
+    return float(high / low)
 
 
 def _typical(area: NDArray[np.float64], thickness: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -97,14 +97,6 @@ def test_sizes_over_two_decades() -> None:
     assert found(two).countable
 
 
-def test_large_objects_are_cut_more_often_than_small_ones() -> None:
-    """Thirteen whole objects, one of them large: those of its size that the border cut count through it."""
-    shapes = [(10, 10)] * 12
-    assert found(alone(*shapes)).spread == 1
-    assert found(alone(*shapes, (60, 60))).spread == pytest.approx(36)
-    assert found(alone(*shapes, (20, 20))).spread == 1
-
-
 def test_too_few() -> None:
     assert find_object_size([], THRESHOLD) is None
     assert find_object_size(alone(*[(9, 9)] * (FEWEST_OBJECTS - 1)), THRESHOLD) is None
