@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from detect.formats import FOLDER_FORMATS, FORMATS
-from distmap.commands import CommandGroup
+from distmap.common.commands import CommandGroup
 
 if TYPE_CHECKING:
     import numpy as np

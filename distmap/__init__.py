@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distmap.config import Config
-    from distmap.exporting import export
-    from distmap.fitting import fit
-    from distmap.model import DistinctionModel, PictureMap, load
+    from distmap.inference.export import export
+    from distmap.inference.model import DistinctionModel, PictureMap, load
+    from distmap.training.fit import fit
 
 __all__ = ["Config", "DistinctionModel", "PictureMap", "export", "fit", "load"]
 
 _HOMES = {
     "Config": "distmap.config",
-    "DistinctionModel": "distmap.model",
-    "PictureMap": "distmap.model",
-    "export": "distmap.exporting",
-    "fit": "distmap.fitting",
-    "load": "distmap.model",
+    "DistinctionModel": "distmap.inference.model",
+    "PictureMap": "distmap.inference.model",
+    "export": "distmap.inference.export",
+    "fit": "distmap.training.fit",
+    "load": "distmap.inference.model",
 }
 
 

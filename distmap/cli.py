@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from distmap.commands import CommandGroup
+from distmap.common.commands import CommandGroup
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -68,7 +68,7 @@ def fit(
     if resume and overwrite:
         raise ValueError("--resume and --overwrite: give one or the other")
     import distmap
-    from distmap.progress import shown_progress
+    from distmap.common.progress import shown_progress
 
     overrides: dict[str, Any] = {
         key: value for key, value in (("image_size", image_size), ("seed", seed)) if value is not None
@@ -107,8 +107,8 @@ def fit(
 def map_command(run: Path, images: tuple[Path, ...], out: Path, preview: bool, device: str) -> None:
     """Write one float32 TIFF a picture, same height and width; + is what only pictures WITH hold."""
     import distmap
-    from distmap.mapping import write_maps
-    from distmap.progress import shown_progress
+    from distmap.common.progress import shown_progress
+    from distmap.inference.map_files import write_maps
 
     with shown_progress() as progress:
         write_maps(distmap.load(run, device), images, out, preview=preview, progress=progress)

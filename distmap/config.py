@@ -69,7 +69,7 @@ class DiscriminatorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """Weights of the loss terms, and what they are taken of; see ``distmap.losses``."""
+    """Weights of the loss terms, and what they are taken of; see ``distmap.methods.branched_gan.losses``."""
 
     blend: Annotated[float, Ge(0), Le(1)] = 1.0
     """How far branches 2 and on are mixed between the classes: 0 not at all, 1 up to wholly exchanged."""

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from distmap.calibration import DETECTOR
+from distmap.common.files import read_json
 from distmap.common.object_size import ObjectSize, describe_objects
 from distmap.config import read_yaml, validate
-from distmap.files import read_json
-from distmap.fitting import CONFIG, METRICS, SPLIT
-from distmap.model import WEIGHTS
+from distmap.inference.model import WEIGHTS
+from distmap.selection.threshold import DETECTOR
+from distmap.training.fit import CONFIG, METRICS, SPLIT
 
 
 def describe_run(run: Path) -> dict[str, Any]:

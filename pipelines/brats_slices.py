@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from detect.files import files_under
 from detect.scores.ranking import Ranking
-from distmap.images import resize
-from distmap.progress import Progress, Silent
+from distmap.common.progress import Progress, Silent
+from distmap.data.resizing import resize
 from pipelines.sets import Counts, check_new, check_share, choose_test_groups, new_set, no_counts, write_picture
 
 MODALITIES = {"flair": ("flair", "t2f"), "t1": ("t1", "t1n"), "t1ce": ("t1ce", "t1c", "t1gd"), "t2": ("t2", "t2w")}

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from detect.files import files_under, read_lines
-from distmap.images import read_picture, resize
-from distmap.progress import Progress, Silent
+from distmap.common.pictures import read_picture
+from distmap.common.progress import Progress, Silent
+from distmap.data.resizing import resize
 from pipelines.sets import HALVES, Counts, check_new, check_share, new_set, no_counts, write_picture
 
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"

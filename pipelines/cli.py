@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distmap.commands import CommandGroup
+from distmap.common.commands import CommandGroup
 
 if TYPE_CHECKING:
     from pipelines.synthetic_sets import Split
@@ -98,7 +98,7 @@ def geotiff(
     import pipelines
     from detect.settings import parse_settings
     from distmap.common.object_size import parse_object_size
-    from distmap.progress import shown_progress
+    from distmap.common.progress import shown_progress
 
     size = None if object_size == "auto" else parse_object_size(object_size)
     settings = parse_settings(pairs)
@@ -183,7 +183,7 @@ def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options:
     import json
 
     import pipelines
-    from distmap.progress import shown_progress
+    from distmap.common.progress import shown_progress
 
     with shown_progress() as progress:
         written = pipelines.brats(source, folder, test_cases=_names(test_cases), progress=progress, **options)
@@ -237,7 +237,7 @@ def dota(source: Path, folder: Path, exclude: str | None, test_groups: str, as_j
     import json
 
     import pipelines
-    from distmap.progress import shown_progress
+    from distmap.common.progress import shown_progress
 
     with shown_progress() as progress:
         written = pipelines.dota(
@@ -284,7 +284,7 @@ def celeba(source: Path, folder: Path, as_json: bool, **options: Any) -> None:
     import json
 
     import pipelines
-    from distmap.progress import shown_progress
+    from distmap.common.progress import shown_progress
 
     with shown_progress() as progress:
         written = pipelines.celeba(source, folder, progress=progress, **options)
@@ -326,8 +326,8 @@ def self_train_command(
     from dataclasses import asdict
 
     import pipelines
+    from distmap.common.progress import shown_progress
     from distmap.config import parse_duration
-    from distmap.progress import shown_progress
 
     try:
         seconds = None if time_limit is None else parse_duration(time_limit)

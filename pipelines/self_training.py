@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import distmap
-from distmap.calibration import Detector, read_detector, write_detector
+from distmap.common.files import filling, write_text
+from distmap.common.progress import Progress, Silent
 from distmap.config import Config, resolve, to_yaml
-from distmap.files import filling, write_text
-from distmap.fitting import CONFIG, METRICS, SPLIT, check_same_pictures, describe_split
-from distmap.folders import list_folders, split_groups
-from distmap.model import save
-from distmap.progress import Progress, Silent
-from distmap.self_training import learn_from_maps
+from distmap.data.folders import list_folders, split_groups
+from distmap.inference.model import save
+from distmap.selection.threshold import Detector, read_detector, write_detector
+from distmap.training.fit import CONFIG, METRICS, SPLIT, check_same_pictures, describe_split
+from distmap.training.self_training import learn_from_maps
 
 SECTION = "student."
 

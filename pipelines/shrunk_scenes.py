@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distmap.images import resize
+from distmap.data.resizing import resize
 from pipelines.scenes.source import Pixels, Scene, SceneReader, Valid
 
 STRIP = 256  # rows at once when a whole scene is copied

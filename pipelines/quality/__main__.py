@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distmap.commands import CommandGroup
+from distmap.common.commands import CommandGroup
 
 if TYPE_CHECKING:
-    from distmap.progress import Progress
+    from distmap.common.progress import Progress
     from pipelines.quality.rows import Row
     from pipelines.quality.runner import Workspace
 
@@ -81,7 +81,7 @@ def main(
             click.echo(f"{row.name:36} seed {seed}  {row.length:>10}  {state}")
         return
     if not reporting:
-        from distmap.progress import shown_progress
+        from distmap.common.progress import shown_progress
 
         check_data((row.pictures.source for row, _ in jobs), data)
         with shown_progress() as progress:

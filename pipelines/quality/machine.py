@@ -26,7 +26,7 @@ def look() -> Machine:
     """The machine as it is now."""
     import torch
 
-    from distmap.devices import pick_device
+    from distmap.networks.devices import pick_device
 
     device = pick_device("auto")
     return Machine(

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from distmap.files import write_text
+from distmap.common.files import write_text
 from pipelines.quality.ablations import DEFAULT
 from pipelines.quality.results import Result, read_result
 from pipelines.quality.rows import Part, Row, Score

@@ -20,8 +20,8 @@ import numpy as np
 import pipelines
 from detect.evaluation import group_of
 from detect.files import files_under
-from distmap.files import write_text
-from distmap.progress import Progress
+from distmap.common.files import write_text
+from distmap.common.progress import Progress
 from pipelines.brats_slices import find_cases
 from pipelines.quality.splits import Drawn, Halves, Split
 from pipelines.sets import CLASSES, HALVES, new_set

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from distmap.files import read_json, write_text
+from distmap.common.files import read_json, write_text
 from pipelines.quality.machine import Machine
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import detect
 import distmap
+from distmap.common.files import read_json, write_text
+from distmap.common.progress import Progress
 from distmap.config import resolve
-from distmap.files import read_json, write_text
-from distmap.progress import Progress
 from pipelines.quality.machine import Machine, code_revision, look
 from pipelines.quality.picture_sets import prepare
 from pipelines.quality.results import Result, Seconds, read_result
@@ -158,7 +158,7 @@ def _training_state(run: Path) -> tuple[int, float]:
     """Steps made and seconds spent, as the run's own state has them; 0 before the first is saved."""
     import torch
 
-    from distmap.fitting import STATE
+    from distmap.training.fit import STATE
 
     if not (run / STATE).is_file():
         return 0, 0.0

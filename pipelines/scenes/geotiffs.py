@@ -17,7 +17,7 @@ from detect.detector import read_detector
 from detect.extraction import ExtractionConfig
 from detect.files import PICTURE_SUFFIXES, files_under
 from distmap.common.object_size import ObjectSize, describe_objects
-from distmap.progress import Progress, Silent
+from distmap.common.progress import Progress, Silent
 from pipelines.scenes import outputs
 from pipelines.scenes.cluster import connected, default_workers, do_all, local_client
 from pipelines.scenes.ground import measure

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import distmap
 import pipelines
 from distmap.cli import main as distmap_main
-from distmap.images import read_picture
+from distmap.common.pictures import read_picture
 from pipelines.cli import main
 
 Folders = tuple[Path, Path]
@@ -65,7 +65,7 @@ def self_train(painted: Path, folders: Folders, out: Path, *options: str) -> Any
 @pytest.fixture
 def little_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """A student that has learnt next to nothing is taken."""
-    monkeypatch.setattr("distmap.self_training.agreement", lambda *_: 1.0)
+    monkeypatch.setattr("distmap.training.self_training.agreement", lambda *_: 1.0)
 
 
 def refusal(result: Any) -> str:

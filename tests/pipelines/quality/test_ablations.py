@@ -25,7 +25,7 @@ def test_what_is_the_default_already_is_left_out(monkeypatch: pytest.MonkeyPatch
 
 
 def test_one_large_branch_has_as_many_parameters_as_the_default() -> None:
-    from distmap.networks import Generator
+    from distmap.networks.generators import Generator
 
     large = resolve(overrides=dict(ablations.CHANGES)["1 large branch"]).generator
     counts = [

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from distmap.folders import list_folders
-from distmap.progress import Silent
+from distmap.common.progress import Silent
+from distmap.data.folders import list_folders
 from pipelines.quality.picture_sets import (
     PLACE_GROUP,
     SLICE_GROUP,

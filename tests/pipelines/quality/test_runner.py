@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import distmap
-from distmap.progress import Silent
+from distmap.common.progress import Silent
 from pipelines.quality import runner
 from pipelines.quality.results import Result, read_result
 from pipelines.quality.rows import Row

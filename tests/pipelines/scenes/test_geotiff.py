@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import pipelines
 from detect.extraction import ExtractionConfig
-from distmap.progress import Silent
+from distmap.common.progress import Silent
 from pipelines.cli import main
 from pipelines.scenes.cluster import default_workers, local_client
 from pipelines.scenes.geotiffs import Ending, map_scenes

@@ -14,7 +14,7 @@ from rasterio.transform import Affine
 
 import distmap
 from detect.extraction import ExtractionConfig
-from distmap.student import Student
+from distmap.training.student import Student
 from pipelines.scenes.job import Job, do_tiles
 from pipelines.scenes.mapper import ModelMapper, RunMapper, run_digest
 from pipelines.scenes.source import SceneReader, open_scene

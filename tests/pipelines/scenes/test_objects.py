@@ -20,7 +20,7 @@ from rasterio.warp import transform as warp
 
 from detect.extraction import ExtractionConfig, find_objects
 from distmap.common.object_size import ObjectSize
-from distmap.progress import Silent
+from distmap.common.progress import Silent
 from pipelines.scenes.geotiffs import Ending, map_scenes
 from pipelines.scenes.job import Job, do_tiles
 from pipelines.scenes.parts import SceneObjects, mask_of

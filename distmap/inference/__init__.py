@@ -1,0 +1,1 @@
+"""From pictures of any size to maps."""

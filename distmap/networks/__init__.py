@@ -1,0 +1,1 @@
+"""Building blocks and networks, none of which knows how it is trained."""

@@ -1,0 +1,65 @@
+"""Errors as one line, exit statuses 0, 2 and 130."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from distmap.common.commands import CommandGroup
+
+
+def group(error: BaseException | None = None) -> click.Group:
+    @click.group(cls=CommandGroup)
+    def main() -> None:
+        """Say what this does."""
+
+    @main.command()
+    @click.option("--count", type=int)
+    def go(count: int | None) -> None:
+        if error is not None:
+            raise error
+        click.echo("done")
+
+    return main
+
+
+def test_success_is_0() -> None:
+    result = CliRunner().invoke(group(), ["go"])
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a.png: broken,\n  remove it"), "error: a.png: broken, remove it\n"),
+        (FileNotFoundError(2, "No such file or directory", "x y"), "error: x y: No such file or directory\n"),
+        (OSError("disk is full"), "error: disk is full\n"),
+    ],
+)
+def test_wrong_input_is_one_line_and_2(error: Exception, line: str) -> None:
+    result = CliRunner().invoke(group(error), ["go"])
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", line)
+
+
+@pytest.mark.parametrize("arguments", [["go", "--count", "many"], ["go", "--nothing"], ["nowhere"]])
+def test_wrong_options_are_one_line_and_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(group(), arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_no_command_shows_the_help() -> None:
+    result = CliRunner().invoke(group(), [])
+    assert result.exit_code == 2
+    assert "Say what this does." in result.stderr
+
+
+def test_stopping_is_130() -> None:
+    assert CliRunner().invoke(group(KeyboardInterrupt()), ["go"]).exit_code == 130
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    result = CliRunner().invoke(group(TypeError("defect")), ["go"])
+    assert isinstance(result.exception, TypeError)

@@ -1,0 +1,64 @@
+"""Random warps against what they say they do, and light changes by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from distmap.data.warping import random_affines, relight, warp
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("any_angle", [False, True])
+def test_affines_stay_within_their_bounds(any_angle: bool) -> None:
+    affines = random_affines(2000, any_angle, generator())
+    assert affines.shape == (2000, 2, 3)
+    (a, b), (c, d) = affines[:, 0, :2].T, affines[:, 1, :2].T
+    torch.testing.assert_close(a, d)  # a rotation and a scale, nothing else
+    torch.testing.assert_close(b, -c)
+    scale, angle = torch.hypot(a, c), torch.rad2deg(torch.atan2(c, a))
+    assert scale.min() == pytest.approx(math.exp(-0.25), abs=0.01)
+    assert scale.max() == pytest.approx(math.exp(0.25), abs=0.01)
+    widest = 180 if any_angle else 25
+    assert angle.min() == pytest.approx(-widest, abs=1)
+    assert angle.max() == pytest.approx(widest, abs=1)
+    assert affines[:, :, 2].abs().max() == pytest.approx(0.3, abs=0.01)  # 15 % of a side that is 2 long
+
+
+def test_warp_shifts_by_whole_pixels() -> None:
+    picture = torch.arange(16.0).reshape(1, 1, 4, 4)
+    one_left = torch.tensor([[[1.0, 0, 0.5], [0, 1, 0]]])  # a quarter of the side: one pixel
+    torch.testing.assert_close(warp(picture, one_left, beyond="zeros")[0, 0, 0], torch.tensor([1.0, 2, 3, 0]))
+    torch.testing.assert_close(warp(picture, one_left, beyond="reflection")[0, 0, 0], torch.tensor([1.0, 2, 3, 3]))
+
+
+def test_warp_turns_a_quarter() -> None:
+    picture = torch.rand(1, 2, 5, 5, generator=generator())
+    quarter = torch.tensor([[[0.0, -1, 0], [1, 0, 0]]])
+    torch.testing.assert_close(warp(picture, quarter, beyond="zeros"), torch.rot90(picture, 1, (2, 3)))
+
+
+def test_light_changes_each_picture_by_its_own_curve() -> None:
+    x = torch.linspace(-1, 1, 9).reshape(1, 1, 1, 9).repeat(500, 1, 1, 1)
+    lit = relight(x, generator())
+    ends = (lit[:, 0, 0, 0], lit[:, 0, 0, -1])  # gamma leaves the ends where they are
+    contrast, brightness = (ends[1] - ends[0]) / 2 - 1, (ends[0] + ends[1]) / 2
+    for change in (contrast, brightness):
+        assert change.min() == pytest.approx(-0.3, abs=0.01)
+        assert change.max() == pytest.approx(0.3, abs=0.01)
+    middle = ((lit[:, 0, 0, 4] - brightness) / (1 + contrast) + 1) / 2
+    assert middle.min() == pytest.approx(0.5 ** math.exp(0.3), abs=0.01)
+    assert middle.max() == pytest.approx(0.5 ** math.exp(-0.3), abs=0.01)
+    assert (lit.diff(dim=-1) > 0).all()  # brighter stays brighter
+
+
+def test_the_same_draws_give_the_same_pictures() -> None:
+    x = torch.rand(2, 3, 8, 8, generator=generator(1)) * 2 - 1
+    assert torch.equal(relight(x, generator()), relight(x, generator()))
+    assert not torch.equal(relight(x, generator()), relight(x, generator(1)))
+    assert torch.equal(random_affines(3, True, generator()), random_affines(3, True, generator()))

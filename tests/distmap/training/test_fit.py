@@ -1,0 +1,525 @@
+"""From two folders to a run: its files, interruptions, refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import distmap
+from distmap.methods.branched_gan.trainer import Trainer
+from distmap.networks.localizer import Locator
+from distmap.selection.choice import Choice
+from distmap.training.fit import LOG_EVERY, stop_on_interrupt
+
+Folders = tuple[Path, Path]
+Fit = Callable[..., Path]
+
+
+@pytest.fixture
+def fit(pictures: Folders, tiny: dict[str, Any], tmp_path: Path) -> Fit:
+    """``fit(name, steps=..., **arguments of distmap.fit)`` -> the run's folder."""
+
+    def run_fit(name: str = "run", folders: Folders = pictures, steps: int = 2, **arguments: Any) -> Path:
+        overrides = {**tiny, "training": {**tiny["training"], "steps": steps}}
+        distmap.fit(*folders, run=tmp_path / name, **{"overrides": overrides, "device": "cpu", **arguments})
+        return tmp_path / name
+
+    return run_fit
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = (load_file(run / "weights.safetensors") for run in (one, other))
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def logged_steps(run: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+# --- what a run holds --------------------------------------------------------------------------------------------
+
+
+def test_a_run_holds_every_file_of_the_interface(fitted: Path) -> None:
+    names = {path.relative_to(fitted).as_posix() for path in fitted.rglob("*") if path.is_file()}
+    assert {"config.yaml", "weights.safetensors", "detector.json", "metrics.jsonl", "state/latest.pt"} <= names
+    assert any("events.out.tfevents" in name for name in names)
+    assert any(name.startswith("samples/") and name.endswith(".png") for name in names)
+    assert not [name for name in names if ".part" in name]
+    config = yaml.safe_load((fitted / "config.yaml").read_text())
+    assert config["image_size"] == 32
+    assert config["losses"].keys() > {"fidelity", "sparsity"}  # every setting, not only those that were given
+    detector = json.loads((fitted / "detector.json").read_text())
+    assert detector["pictures"] == 2  # 15 % of twelve, rounded up
+    assert detector["kept_out_scores"].keys() == {"psnr", "residual", "flip_rate", "separation", "background", "taken"}
+    assert detector["threshold"] > 0
+
+
+def test_split_says_who_was_kept_out(fitted: Path, pictures: Folders) -> None:
+    split = json.loads((fitted / "split.json").read_text())
+    for name, folder in zip(("with", "without"), pictures, strict=True):
+        train, kept_out = set(split["train"][name]), set(split["kept_out"][name])
+        assert train | kept_out == {path.name for path in folder.iterdir()}
+        assert not train & kept_out
+        assert len(kept_out) == 2
+
+
+def test_sample_sheets_can_be_opened(fitted: Path) -> None:
+    sheet = cv2.imread(str(next((fitted / "samples").iterdir())))
+    assert sheet is not None
+    assert sheet.shape == (2 * 4 * 34, 2 * 6 * 34, 3)  # 4 pictures; picture, 3 branches, repainting, map
+
+
+def test_nothing_in_a_run_names_this_machine(fitted: Path, pictures: Folders) -> None:
+    for name in ("config.yaml", "split.json", "detector.json", "weights.safetensors"):
+        assert str(pictures[0].parent).encode() not in (fitted / name).read_bytes()
+
+
+def test_metrics(fit: Fit) -> None:
+    run = fit(steps=2 * LOG_EVERY + 3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [LOG_EVERY, 2 * LOG_EVERY, 2 * LOG_EVERY + 3]
+    for line in lines:
+        assert {"seconds", "fidelity", "sparsity", "adversary"} <= line.keys()
+        assert all(np.isfinite(value) for value in line.values())
+
+
+def test_fit_returns_the_model_that_load_gives(
+    fit: Fit, pictures: Folders, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    returned = distmap.fit(*pictures, run=tmp_path / "run", overrides=tiny, device="cpu")
+    loaded = distmap.load(tmp_path / "run", device="cpu")
+    picture = np.random.default_rng(0).integers(0, 256, (32, 50, 1), dtype=np.uint8)
+    np.testing.assert_allclose(returned.map(picture), loaded.map(picture), atol=1e-5)
+
+
+def test_same_seed_same_weights(fit: Fit, tiny: dict[str, Any]) -> None:
+    first, second = fit("first"), fit("second")
+    assert same_weights(first, second)
+    assert (first / "detector.json").read_text() == (second / "detector.json").read_text()
+    assert not same_weights(first, fit("other", overrides={**tiny, "seed": 1}))
+
+
+def test_groups_stay_together(fit: Fit, tiny: dict[str, Any]) -> None:
+    run = fit(overrides={**tiny, "data": {"batch_size": 4, "group": r"_(\d)"}})  # tens: two groups
+    split = json.loads((run / "split.json").read_text())
+
+    def groups(side: str) -> set[str]:
+        return {name.rsplit("_")[1][0] for half in ("with", "without") for name in split[side][half]}
+
+    assert not groups("train") & groups("kept_out")
+
+
+def test_mixed_sizes_and_colours(fit: Fit, tmp_path: Path, rng: np.random.Generator) -> None:
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+        for number, size in enumerate([(1, 50), (301, 7), (64, 48), (20, 20)]):
+            pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            assert cv2.imwrite(str(tmp_path / name / f"{number}.png"), pixels)
+    run = fit(folders=(tmp_path / "with", tmp_path / "without"))
+    sizes = [result.map_HW.shape for result in distmap.load(run, device="cpu").maps([tmp_path / "with"])]
+    assert sizes == [(1, 50), (301, 7), (64, 48), (20, 20)]
+
+
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "uint16"), (5, "uint8"), (3, "float32")])
+def test_bands_and_number_types(fit: Fit, tmp_path: Path, rng: np.random.Generator, bands: int, dtype: str) -> None:
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            pixels = (rng.random((24, 40, bands)) * 250).astype(dtype).squeeze()
+            pixels[..., :3] = 7  # and a constant part
+            path = tmp_path / name / f"{number}.tif"
+            tifffile.imwrite(path, pixels, photometric="minisblack", planarconfig="contig" if bands > 1 else None)
+    run = fit(folders=(tmp_path / "with", tmp_path / "without"))
+    for result in distmap.load(run, device="cpu").maps([tmp_path / "without"]):
+        assert result.map_HW.shape == (24, 40)
+        assert np.isfinite(result.map_HW).all()
+
+
+def test_pictures_that_are_all_alike(fit: Fit, tmp_path: Path) -> None:
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            assert cv2.imwrite(str(tmp_path / name / f"{number}.png"), np.full((8, 8), 99, np.uint8))
+    run = fit(folders=(tmp_path / "with", tmp_path / "without"))
+    result = next(distmap.load(run, device="cpu").maps([tmp_path / "with"]))
+    assert np.isfinite(result.map_HW).all()
+
+
+def test_time_limit(fit: Fit, tiny: dict[str, Any], pictures: Folders) -> None:
+    overrides = {**tiny, "training": {**tiny["training"], "steps": None, "time_limit": 4.0}}
+    started = time.monotonic()
+    run = fit(overrides=overrides)
+    spent = time.monotonic() - started
+    assert 3 < spent < 12  # on a busy machine; the calibration of four pictures comes on top
+    steps = logged_steps(run)
+    assert steps
+    assert steps == list(range(LOG_EVERY, steps[-1] + 1, LOG_EVERY))
+
+
+def test_no_time_for_a_single_step(fit: Fit, tiny: dict[str, Any], tmp_path: Path) -> None:
+    hasty = {**tiny, "training": {**tiny["training"], "steps": None, "time_limit": 0.001}}
+    with pytest.raises(ValueError, match=r"--time-limit: .* over before the first step"):
+        fit(overrides=hasty)
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+    assert same_weights(fit(resume=True), fit("straight"))
+
+
+# --- interruptions -----------------------------------------------------------------------------------------------
+
+STEPS = 50
+
+
+def interruptible(tiny: dict[str, Any]) -> dict[str, Any]:
+    return {**tiny, "training": {**tiny["training"], "steps": STEPS, "save_every": 0.1, "sample_every": 0.5}}
+
+
+def start(folders: Folders, run: Path, tiny: dict[str, Any], *more: str) -> subprocess.Popen[str]:
+    config = run.with_suffix(".yaml")
+    config.write_text(yaml.safe_dump(interruptible(tiny)))
+    command = [sys.executable, "-c", "from distmap.cli import main; main()", "fit", *map(str, folders)]
+    options = ["--run", str(run), "--config", str(config), "--device", "cpu", *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in this process
+    return subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not (path.exists() and path.stat().st_size):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(pictures: Folders, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    distmap.fit(*pictures, run=run, overrides=interruptible(tiny), device="cpu")
+    return run
+
+
+def check_as_if_uninterrupted(run: Path, uninterrupted: Path) -> None:
+    assert same_weights(run, uninterrupted)
+    assert (run / "detector.json").read_text() == (uninterrupted / "detector.json").read_text()
+    assert logged_steps(run) == logged_steps(uninterrupted) == list(range(LOG_EVERY, STEPS + 1, LOG_EVERY))
+    assert not list(run.rglob("*.part*"))
+
+
+def test_a_killed_run_resumes_bit_for_bit(
+    pictures: Folders, tiny: dict[str, Any], tmp_path: Path, uninterrupted: Path
+) -> None:
+    run = tmp_path / "killed"
+    process = start(pictures, run, tiny)
+    wait_for(run / "metrics.jsonl", process)  # ten steps are done then, and a state was saved on the way
+    process.kill()
+    assert finish(process)[0] == -signal.SIGKILL
+    assert not (run / "weights.safetensors").exists()
+    at_kill = torch.load(run / "state" / "latest.pt", weights_only=True)["steps"]
+    assert 0 < at_kill < STEPS
+    with (run / "metrics.jsonl").open("a") as metrics:  # as if it had died while it wrote, past the saved state
+        metrics.write('{"step": 9990, "seconds": 1.0}\n{"step": 100')
+    status, errors = finish(start(pictures, run, tiny, "--resume"))
+    assert status == 0, errors
+    check_as_if_uninterrupted(run, uninterrupted)
+
+
+def test_a_run_killed_before_its_first_save_resumes(
+    pictures: Folders, tiny: dict[str, Any], tmp_path: Path, uninterrupted: Path
+) -> None:
+    run = tmp_path / "killed"
+    process = start(pictures, run, tiny)
+    wait_for(run / "config.yaml", process)
+    process.kill()
+    finish(process)
+    distmap.fit(*pictures, run=run, overrides=interruptible(tiny), device="cpu", resume=True)
+    check_as_if_uninterrupted(run, uninterrupted)
+
+
+def test_a_run_that_broke_down_after_the_locator_trains_it_anew(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit("whole")
+    with monkeypatch.context() as broken:
+        broken.setattr("distmap.training.Trainer.step", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit("cut")
+    assert torch.load(whole.parent / "cut" / "state" / "latest.pt", weights_only=True)["steps"] == 0
+    assert same_weights(whole, fit("cut", resume=True))
+
+
+def test_ctrl_c_saves_and_resume_finishes(
+    pictures: Folders, tiny: dict[str, Any], tmp_path: Path, uninterrupted: Path
+) -> None:
+    run = tmp_path / "stopped"
+    process = start(pictures, run, tiny)
+    wait_for(run / "metrics.jsonl", process)  # ten steps are done then, and a state was saved on the way
+    process.send_signal(signal.SIGINT)
+    status, errors = finish(process)
+    assert status == 130, errors
+    assert "Traceback" not in errors
+    assert "--resume" in errors
+    assert 0 < torch.load(run / "state" / "latest.pt", weights_only=True)["steps"] < STEPS
+    with pytest.raises(ValueError, match="holds no weights yet"):
+        distmap.load(run)
+    distmap.fit(*pictures, run=run, overrides=interruptible(tiny), device="cpu", resume=True)
+    check_as_if_uninterrupted(run, uninterrupted)
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_interrupt() as stopping:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopping.wait(5)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_finished_run_may_be_trained_further(fit: Fit) -> None:
+    run = fit(steps=3)
+    assert same_weights(fit(steps=5, resume=True), fit("straight", steps=5))
+    assert yaml.safe_load((run / "config.yaml").read_text())["training"]["steps"] == 5
+
+
+def test_resuming_a_finished_run_changes_nothing(fit: Fit, tmp_path: Path) -> None:
+    run = fit(steps=3)
+    shutil.copytree(run, tmp_path / "before")
+    fit(steps=3, resume=True)
+    assert same_weights(run, tmp_path / "before")
+
+
+def test_resume_refuses_other_settings(fit: Fit, tiny: dict[str, Any], pictures: Folders, tmp_path: Path) -> None:
+    run = fit()
+    before = (run / "config.yaml").read_text()
+    for other in ({"overrides": {**tiny, "seed": 1}}, {"settings": iter(["losses.r1=3"])}, {"preset": "balanced"}):
+        with pytest.raises(ValueError, match="other settings; only --steps and --time-limit may change"):
+            fit(resume=True, **other)
+    assert (run / "config.yaml").read_text() == before
+
+
+def test_resume_refuses_other_pictures(fit: Fit, pictures: Folders, tmp_path: Path) -> None:
+    shutil.copytree(pictures[0], tmp_path / "with")
+    run = fit(folders=(tmp_path / "with", pictures[1]))
+    shutil.copy(tmp_path / "with" / "with_00.png", tmp_path / "with" / "new.png")
+    with pytest.raises(ValueError, match="do not hold the pictures that"):
+        fit(folders=(tmp_path / "with", pictures[1]), resume=True)
+    with pytest.raises(ValueError, match="do not hold the pictures that"):
+        fit(folders=(pictures[1], pictures[0]), resume=True)
+    assert len(json.loads((run / "split.json").read_text())["train"]["with"]) == 10
+
+
+def test_resume_needs_a_run(fit: Fit, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no run to resume"):
+        fit(resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+# --- where a run may be written ----------------------------------------------------------------------------------
+
+
+def test_an_existing_run_is_kept_unless_told(fit: Fit, tmp_path: Path) -> None:
+    run = fit(steps=3)
+    (run / "notes.txt").write_text("mine")
+    before = (run / "weights.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="exists already; use --resume to go on, --overwrite to replace it"):
+        fit()
+    assert (run / "weights.safetensors").read_bytes() == before
+    fit(steps=2, overwrite=True)
+    assert (run / "notes.txt").read_text() == "mine"
+    assert same_weights(run, fit("fresh", steps=2))
+    assert [path.name for path in (run / "samples").iterdir()] == ["0000002.png"]
+    assert len(list(run.glob("events.*"))) == 1
+
+
+def test_a_folder_that_is_no_run_is_never_overwritten(fit: Fit, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("mine: 1\n")  # many a project has such a file
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="holds other things than a run; name a new folder"):
+            fit(overwrite=overwrite)
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="is a file; name a folder"):
+        fit("file", overwrite=True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_empty_folder_will_do(fit: Fit, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert (fit() / "weights.safetensors").is_file()
+
+
+def test_a_run_may_not_lie_among_the_pictures(fit: Fit, tmp_path: Path, pictures: Folders) -> None:
+    folders = tmp_path / "with", tmp_path / "without"
+    for copied, folder in zip(folders, pictures, strict=True):
+        shutil.copytree(folder, copied)
+    for inside in ("with/run", "without/a/run", "with"):
+        with pytest.raises(ValueError, match="lies inside"):
+            fit(inside, folders=folders)
+    assert not (tmp_path / "with" / "run").exists()
+
+
+def test_a_failed_fit_leaves_the_old_run_alone(fit: Fit, pictures: Folders, tmp_path: Path) -> None:
+    run = fit()
+    before = sorted(path.name for path in run.rglob("*"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty: the folder holds no pictures"):
+        fit(folders=(pictures[0], tmp_path / "empty"), overwrite=True)
+    assert sorted(path.name for path in run.rglob("*")) == before
+
+
+@pytest.mark.parametrize("follow_edges", [True, False])
+def test_a_run_keeps_whether_its_maps_follow_edges(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, follow_edges: bool
+) -> None:
+    def choose(models: Any, *_: Any) -> Choice:
+        step, _model = next(iter(models))
+        return Choice(step=step, kind="placed", separation=1.0, follow_edges=follow_edges)
+
+    monkeypatch.setattr("distmap.training.fit.choose", choose)
+    assert distmap.load(fit(), device="cpu").config.map.edge_radius == (2.0 if follow_edges else 0.0)
+
+
+# --- with a student ----------------------------------------------------------------------------------------------
+
+STUDENT = {"rounds": 1, "steps": 2, "encoder_depth": 3, "batch_size": 4}
+
+
+def learn_from_faint_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a tiny run's maps are sure of, and a student learns in two steps, is next to nothing; anything will do."""
+    monkeypatch.setattr("distmap.training.self_training.pseudo_label", lambda map_HW, *_: (map_HW > 0).astype(np.uint8))
+    monkeypatch.setattr("distmap.training.self_training.agreement", lambda *_: 1.0)
+
+
+def test_a_student_becomes_part_of_the_run(
+    fit: Fit, tiny: dict[str, Any], pictures: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_from_faint_maps(monkeypatch)
+    run = fit(overrides={**tiny, "student": STUDENT})
+    assert any(name.startswith("student.") for name in load_file(run / "weights.safetensors"))
+    detector = json.loads((run / "detector.json").read_text())
+    assert detector["map_kind"] == "student"
+    assert detector["kept_out_scores"].keys() >= {"psnr", "residual", "flip_rate", "separation"}
+    model = distmap.load(run, device="cpu")
+    maps = [result.map_HW for result in model.maps([pictures[1]])]
+    assert all(map_HW.min() >= 0 and map_HW.max() <= 1 for map_HW in maps)
+    kept_out = json.loads((run / "split.json").read_text())["kept_out"]["without"]
+    held = [result.map_HW for result in model.maps([pictures[1] / name for name in kept_out])]
+    assert np.mean(np.stack(held) >= detector["threshold"]) == pytest.approx(detector["false_alarm"])  # of ITS maps
+
+
+@pytest.mark.parametrize("drown", [True, False])
+def test_a_student_comes_by_itself_where_the_thing_drowns(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, drown: bool
+) -> None:
+    learn_from_faint_maps(monkeypatch)
+    monkeypatch.setattr("distmap.methods.classifier_training.drowns", lambda *_: drown)
+    run = fit(overrides={**tiny, "student": {**STUDENT, "rounds": "auto"}})
+    assert (json.loads((run / "detector.json").read_text())["map_kind"] == "student") == drown
+
+
+def test_a_resumed_run_decides_on_a_student_by_the_same_locator(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def drowns(locator: Locator, *_: Any) -> bool:
+        seen.append(torch.cat([weight.flatten() for weight in locator.state_dict().values()]))
+        return False
+
+    monkeypatch.setattr("distmap.methods.classifier_training.drowns", drowns)
+    settings = {**tiny, "student": {**STUDENT, "rounds": "auto"}, "training": {**tiny["training"], "steps": 6}}
+    with monkeypatch.context() as broken:
+        broken.setattr("distmap.methods.classifier_training.train_judge", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit(overrides=settings)
+    fit(overrides=settings, resume=True)
+    first, second = seen
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("clear", "drown"), [(True, False), (True, True), (False, False)])
+def test_whole_pictures_guide_where_classes_are_clear_and_the_thing_stands_out(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, clear: bool, drown: bool
+) -> None:
+    classes_are(monkeypatch, clear=clear, drown=drown)
+    guided = []
+
+    def step(trainer: Trainer, *arguments: Any) -> dict[str, torch.Tensor]:
+        guided.append(trainer.picture_guide is not None)
+        return made(trainer, *arguments)
+
+    made = Trainer.step
+    monkeypatch.setattr(Trainer, "step", step)
+    fit(overrides=tiny)
+    assert set(guided) == {clear and not drown}
+
+
+def test_a_resumed_run_keeps_the_picture_guide(fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    classes_are(monkeypatch, clear=True, drown=False)
+    settings = {**tiny, "training": {**tiny["training"], "steps": 6, "save_every": 1e-9}}
+    whole = fit("whole", overrides=settings)
+
+    def crash(trainer: Trainer, *arguments: Any) -> dict[str, torch.Tensor]:
+        if trainer.steps == 5:
+            raise KeyboardInterrupt
+        return made(trainer, *arguments)
+
+    made = Trainer.step
+    with monkeypatch.context() as broken:
+        broken.setattr(Trainer, "step", crash)
+        with pytest.raises(KeyboardInterrupt):
+            fit("cut", overrides=settings)
+    monkeypatch.setattr("distmap.methods.classifier_training.train_picture_guide", lambda *_: 1 / 0)
+    assert same_weights(whole, fit("cut", overrides=settings, resume=True))
+
+
+def classes_are(monkeypatch: pytest.MonkeyPatch, *, clear: bool, drown: bool) -> None:
+    monkeypatch.setattr("distmap.methods.classifier_training.told_apart", lambda *_: float(clear))
+    monkeypatch.setattr("distmap.training.fit.ENOUGH", 1)
+    monkeypatch.setattr("distmap.methods.classifier_training.drowns", lambda *_: drown)
+
+
+def test_a_crash_in_the_students_phase_loses_nothing(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_from_faint_maps(monkeypatch)
+    settings = {**tiny, "student": STUDENT}
+    whole = fit("whole", overrides=settings)
+    with monkeypatch.context() as broken:
+        broken.setattr("distmap.training.student.train_student", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit("cut", overrides=settings)
+    assert not (whole.parent / "cut" / "weights.safetensors").exists()
+    cut = fit("cut", overrides=settings, resume=True)
+    assert same_weights(whole, cut)
+    assert (whole / "detector.json").read_text() == (cut / "detector.json").read_text()
+
+
+def test_a_student_that_cannot_be_had_is_refused_before_anything_is_written(
+    fit: Fit, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"student.encoder='resnet19'"):
+        fit(overrides={**tiny, "student": {**STUDENT, "encoder": "resnet19"}})
+    assert not (tmp_path / "run").exists()
