@@ -260,7 +260,7 @@ def test_a_run_that_broke_down_after_the_locator_trains_it_anew(
 ) -> None:
     whole = fit("whole")
     with monkeypatch.context() as broken:
-        broken.setattr("distmap.training.Trainer.step", lambda *_: 1 / 0)
+        broken.setattr("distmap.methods.branched_gan.trainer.Trainer.step", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit("cut")
     assert torch.load(whole.parent / "cut" / "state" / "latest.pt", weights_only=True)["steps"] == 0
