@@ -82,9 +82,11 @@ def extract(
     """Find objects in IMAGES (files or folders) with the trained RUN: maps, masks, boxes, COCO JSON."""
     from detect.conversion import write_annotations
     from detect.extraction import extract as extract_objects
-    from detect.files import beside, whole_folder, write_map, write_mask
     from detect.formats.geo import read_georeferences
+    from detect.pairing import beside
     from detect.progress import progress
+    from detect.rasters import write_map, write_mask
+    from distmap.common.files import filling
 
     config = _config(run, category=category, **choices)
     if out.is_dir() and target_format not in FOLDER_FORMATS:
@@ -94,8 +96,8 @@ def extract(
             raise ValueError(f"{option} {folder}: holds the pictures themselves, which could be replaced; name another")
     click.echo(_says(config), err=True)
     with ExitStack() as stack:
-        map_folder = None if maps is None else stack.enter_context(whole_folder(maps))
-        mask_folder = None if masks is None else stack.enter_context(whole_folder(masks))
+        map_folder = None if maps is None else stack.enter_context(filling(maps))
+        mask_folder = None if masks is None else stack.enter_context(filling(masks))
 
         def kept(items: Iterable[PictureMap]) -> Iterator[PictureMap]:
             for item in items:
@@ -416,10 +418,12 @@ def tune(
     """
     from detect.detector import read_detector
     from detect.evaluation import group_of
-    from detect.files import PICTURE_SUFFIXES, files_under, read_map
+    from detect.rasters import read_map
     from detect.truth import read_truth
     from detect.tuning import TUNED
     from detect.tuning import tune as tune_settings
+    from distmap.common.files import files_under
+    from distmap.common.picture_files import PICTURE_SUFFIXES
 
     detector = read_detector(run / "detector.json")
     found = {file.relative_to(maps).as_posix(): read_map(file) for file in files_under(maps, PICTURE_SUFFIXES)}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from detect.detections import Detections
-from detect.files import PICTURE_SUFFIXES, files_under, picture_sizes, read_json, read_lines
 from detect.formats import (
     FOLDER_FORMATS,
     FORMATS,
@@ -22,6 +21,9 @@ from detect.formats import (
     yolo_obb,
 )
 from detect.formats.geo import Georeferences, read_georeferences
+from detect.rasters import picture_sizes
+from distmap.common.files import files_under, read_json, read_lines
+from distmap.common.picture_files import PICTURE_SUFFIXES
 
 _BY_FOLDER: dict[str, Any] = {
     "dota": dota,

@@ -13,7 +13,7 @@ from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY
 from detect.extraction import ExtractionConfig, ThresholdRule
-from detect.files import whole_file
+from distmap.common.files import replacing
 from distmap.common.object_size import ObjectSize
 
 # What follows the typical object: radii in multiples of its diameter, the least area in multiples of its area, the gap
@@ -147,7 +147,7 @@ class Detector:
     def write(self, path: Path) -> None:
         """Write ``detector.json``; what else an existing file holds stays in it."""
         kept = _load(path) if path.is_file() else {}
-        with whole_file(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text(json.dumps(kept | dataclasses.asdict(self), indent=2, allow_nan=False) + "\n")
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from detect.conversion import format_of_source, listed_categories, read_annotations
 from detect.detections import DEFAULT_CATEGORY, Detections
-from detect.files import read_map
+from detect.rasters import read_map
 from detect.saved_maps import map_files
 from detect.scores import model as model_scores
 from detect.scores.bootstrap import ratio_interval

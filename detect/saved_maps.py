@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.files import PICTURE_SUFFIXES, files_under, match_names, picture_size, read_map
-from distmap.common.picture_files import find_pictures
+from detect.pairing import match_names
+from detect.rasters import picture_size, read_map
+from distmap.common.files import files_under
+from distmap.common.picture_files import PICTURE_SUFFIXES, find_pictures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import Detections
-from detect.files import files_under, match_names
 from detect.formats import coco, dota, masks
+from detect.pairing import match_names
+from distmap.common.files import files_under
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from detect.detections import Detections
 from detect.detector import Detector
 from detect.extraction import ExtractionConfig, find_objects
-from detect.files import read_json, write_json
 from detect.scores.coco import coco_scores
 from detect.scores.objects import centre_hits
 from detect.scores.pixels import Overlap
 from detect.settings import parse_settings
 from detect.truth import TruthSet
+from distmap.common.files import read_json, write_json
 
 TUNED = "tuned.json"
 TunedScore = Literal["ap50", "ap25", "centre_f1", "dice"]

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.files import files_under
 from detect.scores.ranking import Ranking
+from distmap.common.files import files_under
 from distmap.common.progress import Progress, Silent
 from distmap.data.resizing import resize
 from pipelines.sets import Counts, check_new, check_share, choose_test_groups, new_set, no_counts, write_picture

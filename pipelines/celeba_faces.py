@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.files import files_under, read_lines
+from distmap.common.files import files_under, read_lines
 from distmap.common.pictures import read_picture
 from distmap.common.progress import Progress, Silent
 from distmap.data.resizing import resize

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
 from detect.evaluation import group_of
-from detect.files import PICTURE_SUFFIXES, files_under
 from detect.formats import dota as label_txt
+from distmap.common.files import files_under
+from distmap.common.picture_files import PICTURE_SUFFIXES
 from distmap.common.progress import Progress, Silent
 from pipelines.patch_rules import AMBIGUOUS, WITH, Corners, cut_objects, label_patches, moved, patch_corners
 from pipelines.scenes.source import Pixels, Scene, Valid, open_scene

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -10,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import distmap
-from distmap.common.files import filling, write_text
+from distmap.common.files import filling, write_json, write_text
 from distmap.common.progress import Progress, Silent
 from distmap.config import Config, resolve, to_yaml
 from distmap.data.folders import list_folders, split_groups
@@ -73,7 +72,7 @@ def self_train(
         raise ValueError(f"{run}: no student could be trained on its maps; see the warning above")
     with filling(out) as folder:
         write_text(folder / CONFIG, to_yaml(config))
-        write_text(folder / SPLIT, json.dumps(description, indent=1) + "\n")
+        write_json(folder / SPLIT, description, indent=1)
         if (run / METRICS).is_file():
             shutil.copyfile(run / METRICS, folder / METRICS)
         save(folder, taught)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
-from detect.files import read_json, side_length, write_json
 from detect.masks import Mask, mask_of_polygons, mask_of_run_lengths, outlines, run_lengths
+from detect.rasters import side_length
+from distmap.common.files import read_json, write_json
 
 Sizes = Mapping[str, tuple[int, int]]
 """Height and width of pictures, by name."""

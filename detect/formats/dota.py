@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from detect.detections import Detections, Instance
-from detect.files import beside, files_under, match_names, read_lines, whole_folder
+from detect.pairing import beside, match_names
+from distmap.common.files import files_under, filling, read_lines
 
 _HEADERS = ("imagesource:", "gsd:", "acquisition dates:")
 
@@ -20,7 +21,7 @@ def write(folder: Path, pictures: Iterable[Detections]) -> None:
     Corners are printed so that they read back as the same numbers. DOTA has no place for masks and scores; spaces in a
     category become ``-``.
     """
-    with whole_folder(folder) as temporary:
+    with filling(folder) as temporary:
         for picture in pictures:
             file = beside(temporary, picture.name, ".txt")
             file.write_text("".join(f"{_line(instance)}\n" for instance in picture.instances), encoding="utf-8")

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from detect.detections import Detections, Instance
-from detect.files import files_under, read_lines, whole_folder
 from detect.formats.dota import category_text, corner_text
+from distmap.common.files import files_under, filling, read_lines
 
 Task = Literal[1, 2]
 
@@ -44,7 +44,7 @@ def write(folder: Path, pictures: Iterable[Detections], *, categories: Sequence[
             score = 1.0 if item.score is None else item.score
             line = f"{stem} {score!r} {corner_text(item) if task == 1 else box}\n"
             lines.setdefault(category_text(item.category), []).append(line)
-    with whole_folder(folder) as temporary:
+    with filling(folder) as temporary:
         for category, content in lines.items():
             (temporary / f"Task{task}_{category}.txt").write_text("".join(content), encoding="utf-8")
 

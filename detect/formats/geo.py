@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
-from detect.files import PICTURE_SUFFIXES, files_under, open_raster, side_length
 from detect.masks import Polygon, mask_of_outlines, outlines
+from detect.rasters import open_raster, side_length
+from distmap.common.files import files_under
+from distmap.common.picture_files import PICTURE_SUFFIXES
 
 Points: TypeAlias = NDArray[np.float64]
 

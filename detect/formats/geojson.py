@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from detect.detections import Detections
-from detect.files import read_json, write_json
 from detect.formats.geo import Georeferences, common_crs, features, pictures_of
 from detect.masks import Polygon
+from distmap.common.files import read_json, write_json
 
 
 def write(path: Path, pictures: Iterable[Detections], *, georeferences: Georeferences | None = None) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from detect.detections import Detections
-from detect.files import whole_file
 from detect.formats.geo import Georeferences, common_crs, features, pictures_of
 from detect.masks import Polygon
+from distmap.common.files import replacing
 
 LAYER = "objects"
 _TEXT = ("picture", "category", "shape", "obb")
@@ -37,7 +37,7 @@ def write(path: Path, pictures: Iterable[Detections], *, georeferences: Georefer
     columns |= {name: np.array([row[name] for _, row in items], np.int32) for name in _WHOLE}
     scores = [row["score"] for _, row in items]
     columns["score"] = np.array([np.nan if score is None else score for score in scores], float)
-    with whole_file(path) as temporary, warnings.catch_warnings():
+    with replacing(path) as temporary, warnings.catch_warnings():
         # Plain pixels have no reference system, and that is meant.
         warnings.filterwarnings("ignore", message="'crs' was not provided")
         pyogrio.raw.write(

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
-from detect.files import match_names, read_json, side_length, write_json
 from detect.masks import Mask, Polygon, mask_of_polygons, outlines
+from detect.pairing import match_names
+from detect.rasters import side_length
+from distmap.common.files import read_json, write_json
 
 _ORIENTED, _DIFFICULT = "oriented box", "difficult"
 _WORD_BITS = 8

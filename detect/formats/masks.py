@@ -11,20 +11,15 @@ from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
 from detect.extraction import components
-from detect.files import (
-    PICTURE_SUFFIXES,
-    beside,
-    files_under,
-    match_names,
-    read_picture,
-    whole_folder,
-    write_mask,
-)
+from detect.pairing import beside, match_names
+from detect.rasters import read_picture, write_mask
+from distmap.common.files import files_under, filling
+from distmap.common.picture_files import PICTURE_SUFFIXES
 
 
 def write(folder: Path, pictures: Iterable[Detections]) -> None:
     """Write ``<picture's path without suffix>.png`` for every picture, black where it has no object."""
-    with whole_folder(folder) as temporary:
+    with filling(folder) as temporary:
         for picture in pictures:
             write_mask(beside(temporary, picture.name, ".png"), picture.union_mask())
 

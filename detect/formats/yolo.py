@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
-from detect.files import beside, files_under, match_names, read_lines, whole_folder
+from detect.pairing import beside, match_names
+from distmap.common.files import files_under, filling, read_lines
 
 # Ten digits place a corner of a 10,000 pixel picture to a millionth of a pixel.
 _DIGITS = 10
@@ -71,7 +72,7 @@ def write_labels(
     pictures = list(pictures)
     listed = sorted({item.category for picture in pictures for item in picture.instances} | set(categories))
     ids = {name: index for index, name in enumerate(listed or [DEFAULT_CATEGORY])}
-    with whole_folder(folder) as temporary:
+    with filling(folder) as temporary:
         for picture in pictures:
             lines = []
             for item in picture.instances:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import Detections
-from detect.files import whole_folder
 from detect.scores.objects import centre_matches
 from detect.scores.ranking import Ranking
+from distmap.common.files import filling, write_json
 
 _MOST_POINTS = 1000
 
@@ -106,8 +105,8 @@ def write_curves(folder: Path, curves: Mapping[str, Curve]) -> None:
         }
         for name, curve in curves.items()
     }
-    with whole_folder(folder) as temporary:
-        (temporary / "curves.json").write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+    with filling(folder) as temporary:
+        write_json(temporary / "curves.json", content)
         for name, curve in curves.items():
             figure = Figure(figsize=(5, 4), layout="constrained")
             axes = figure.add_subplot()

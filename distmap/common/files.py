@@ -1,21 +1,25 @@
-"""Writing files so that nothing half-written ever stands under a final name, and reading them back."""
+"""Files: written so that nothing half-written ever stands under a final name, read back, and found in folders."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+LONGEST_PREFIX = 40  # characters of the final name in a temporary one, which must fit where the final one just does
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; moved onto it when the block ends well, removed when it does not."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    """A hidden temporary name beside ``path``; moved onto it when the block ends well, removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem[:LONGEST_PREFIX]}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -27,13 +31,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def filling(folder: Path) -> Iterator[Path]:
-    """An empty folder beside ``folder``; what it holds is moved into ``folder`` when the block ends, unless it failed.
+    """An empty hidden folder beside ``folder``; what it holds is moved into ``folder`` when the block ends, unless it
+    failed.
 
     Files that ``folder`` holds already are kept, or replaced where names agree. Ctrl-C is no failure: what is finished
     is kept.
+
+    Raises
+    ------
+    ValueError
+        There is a file of this name.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file, give a folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:LONGEST_PREFIX]}."))
     try:
         try:
             yield temporary
@@ -46,7 +58,8 @@ def filling(folder: Path) -> Iterator[Path]:
 
 
 def _move_files(source: Path, target: Path) -> None:
-    for file in sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith(".")):
+    target.mkdir(parents=True, exist_ok=True)
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         file.replace(place)
@@ -58,9 +71,51 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_json(path: Path, content: Any, *, indent: int | None = None) -> None:
+    """Write a JSON file in one move, on one line unless there is an indent.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite.
+    """
+    write_text(path, json.dumps(content, allow_nan=False, ensure_ascii=False, indent=indent) + "\n")
+
+
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; raises ValueError that names the file where it is damaged."""
+    """What a JSON file holds; raises ValueError that names the file where it is damaged or a folder."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except IsADirectoryError:
+        raise ValueError(f"{path}: is a folder, expected a JSON file") from None
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from error
+
+
+def read_lines(path: Path) -> list[tuple[str, str]]:
+    """Lines of a UTF-8 text file that are not empty, each with its place ("file: line 3")."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: is not UTF-8 text") from None
+    return [(f"{path}: line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def files_under(folder: Path, suffixes: Iterable[str] | None = None) -> list[Path]:
+    """Files below a folder (recursively, sorted, hidden ones left out), of these suffixes where some are given.
+
+    Raises
+    ------
+    ValueError
+        There is no such folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    wanted = None if suffixes is None else frozenset(suffixes)
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if (wanted is None or file.suffix.lower() in wanted)
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.is_file()
+    )

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+from distmap.common.files import files_under
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
 
 
@@ -35,11 +37,7 @@ def find_pictures(sources: Iterable[str | Path]) -> list[PictureFile]:
     found: list[PictureFile] = []
     for source in map(Path, sources):
         if source.is_dir():
-            inside = sorted(
-                path
-                for path in source.rglob("*")
-                if path.is_file() and not _hidden(path.relative_to(source)) and path.name.lower() not in CLUTTER
-            )
+            inside = [path for path in files_under(source) if path.name.lower() not in CLUTTER]
             if not inside:
                 raise PictureError(f"{source}: the folder holds no pictures; put {_kinds()} files there")
             found += [PictureFile(path=path, name=path.relative_to(source).as_posix()) for path in inside]
@@ -48,13 +46,9 @@ def find_pictures(sources: Iterable[str | Path]) -> list[PictureFile]:
         else:
             raise PictureError(f"{source}: no such file or folder")
     for picture in found:
-        if picture.path.suffix.lower() not in SUFFIXES:
+        if picture.path.suffix.lower() not in PICTURE_SUFFIXES:
             raise PictureError(f"{picture.path}: not a picture; move it elsewhere (pictures are {_kinds()} files)")
     return found
-
-
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
 
 
 def _kinds() -> str:

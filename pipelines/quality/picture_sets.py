@@ -19,8 +19,7 @@ import numpy as np
 
 import pipelines
 from detect.evaluation import group_of
-from detect.files import files_under
-from distmap.common.files import write_text
+from distmap.common.files import files_under, write_json
 from distmap.common.progress import Progress
 from pipelines.brats_slices import find_cases
 from pipelines.quality.splits import Drawn, Halves, Split
@@ -188,7 +187,7 @@ def prepare(pictures: PictureSet, data: Path, folder: Path, seed: int, progress:
             "groups": None if halves is None else {"train": list(halves.train), "test": list(halves.test)},
             "pictures": {half: {name: _count(unfinished / half / name) for name in CLASSES} for half in HALVES},
         }
-        write_text(unfinished / SET, json.dumps(content, indent=1) + "\n")
+        write_json(unfinished / SET, content, indent=1)
     return content
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from distmap.common.files import read_json, write_text
+from distmap.common.files import read_json, write_json
 from pipelines.quality.machine import Machine
 
 
@@ -50,8 +49,7 @@ class Result:
 
     def write(self, path: Path) -> None:
         """Write the file in one move."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
+        write_json(path, asdict(self), indent=1)
 
 
 def read_result(path: Path) -> Result:

@@ -16,7 +16,7 @@ from typing import Any
 
 import detect
 import distmap
-from distmap.common.files import read_json, write_text
+from distmap.common.files import read_json, write_json
 from distmap.common.progress import Progress
 from distmap.config import resolve
 from pipelines.quality.machine import Machine, code_revision, look
@@ -127,7 +127,7 @@ def _fit(row: Row, seed: int, work: Workspace, progress: Progress) -> dict[str, 
     if not (place / PROTOCOL).is_file() or read_json(place / PROTOCOL) != json.loads(json.dumps(asked)):
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        write_text(place / PROTOCOL, json.dumps(asked, indent=1) + "\n")
+        write_json(place / PROTOCOL, asked, indent=1)
     if (place / FITTED).is_file():
         fitted: dict[str, Any] = read_json(place / FITTED)
         return fitted
@@ -150,7 +150,7 @@ def _fit(row: Row, seed: int, work: Workspace, progress: Progress) -> dict[str, 
         "seconds": before + wall,
         "resumed": resumed,
     }
-    write_text(place / FITTED, json.dumps(fitted, indent=1) + "\n")
+    write_json(place / FITTED, fitted, indent=1)
     return fitted
 
 
@@ -168,14 +168,16 @@ def _training_state(run: Path) -> tuple[int, float]:
 
 def _score(row: Row, pictures: Path, place: Path, progress: Progress) -> tuple[dict[str, Any], dict[str, float]]:
     """Extract and evaluate as the commands do, with the same files; scores, and seconds of both."""
-    from detect.files import beside, whole_folder, write_map
+    from detect.pairing import beside
+    from detect.rasters import write_map
+    from distmap.common.files import filling
 
     started = time.monotonic()
     run, maps, annotations = place / "run", place / "maps", place / "annotations.json"
     shutil.rmtree(maps, ignore_errors=True)
     config = detect.read_detector(run / "detector.json").config(category=row.category)
     model = distmap.load(run)
-    with whole_folder(maps) as unfinished:
+    with filling(maps) as unfinished:
 
         def kept(items: Iterable[distmap.PictureMap]) -> Iterator[distmap.PictureMap]:
             for item in items:

@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.evaluation import Evaluation
-from detect.files import PICTURE_SUFFIXES, files_under, match_names, read_map, read_picture
+from detect.pairing import match_names
+from detect.rasters import read_map, read_picture
+from distmap.common.files import files_under
+from distmap.common.picture_files import PICTURE_SUFFIXES
 
 RIM = 3  # pixels around a shape that count as on it
 

@@ -15,8 +15,9 @@ from typing import Any
 from detect.detections import DEFAULT_CATEGORY
 from detect.detector import read_detector
 from detect.extraction import ExtractionConfig
-from detect.files import PICTURE_SUFFIXES, files_under
+from distmap.common.files import files_under
 from distmap.common.object_size import ObjectSize, describe_objects
+from distmap.common.picture_files import PICTURE_SUFFIXES
 from distmap.common.progress import Progress, Silent
 from pipelines.scenes import outputs
 from pipelines.scenes.cluster import connected, default_workers, do_all, local_client

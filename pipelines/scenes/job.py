@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from detect.extraction import ExtractionConfig
-from detect.files import read_json, whole_file, write_json
+from distmap.common.files import read_json, replacing, write_json
 from pipelines.scenes.parts import Parts, SceneObjects, find_parts, join, reach
 from pipelines.scenes.source import Scene, SceneReader, quiet_open
 from pipelines.scenes.windows import Canvas, Floats, Region, WindowMapper, map_canvas, read_canvas
@@ -217,9 +217,9 @@ def keep_tile(job: Job, mapped: MappedTile) -> None:
     parts = find_parts(mapped.map_HW, mapped.valid_HW, mapped.region, mapped.tile, job.extraction)
     inner = mapped.tile.within(mapped.region)
     if parts.valid:
-        with whole_file(job.map_file(mapped.tile)) as temporary:
+        with replacing(job.map_file(mapped.tile)) as temporary:
             _write_map(temporary, np.where(mapped.valid_HW[inner], mapped.map_HW[inner], np.float32(np.nan)))
-    with whole_file(job.parts_file(mapped.tile)) as temporary:
+    with replacing(job.parts_file(mapped.tile)) as temporary:
         parts.save(temporary)
 
 

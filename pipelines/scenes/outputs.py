@@ -13,8 +13,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.files import read_json, write_json
 from detect.masks import Mask, run_lengths
+from distmap.common.files import read_json, write_json
 from pipelines.scenes.ground import Measures, oriented, to_degrees
 from pipelines.scenes.job import Job
 from pipelines.scenes.parts import SceneObjects, pixels_of

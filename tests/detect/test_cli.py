@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from detect.cli import main
 from detect.conversion import read_annotations
 from detect.detector import Detector, read_detector
-from detect.files import read_map
 from detect.formats import coco
+from detect.rasters import read_map
 from distmap.common.object_size import ObjectSize
 
 Command = Callable[..., Result]

@@ -316,7 +316,7 @@ def test_an_image_twice_is_named(tmp_path: Path) -> None:
 def test_what_is_not_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("{")
-    with pytest.raises(ValueError, match=r"a\.json: not JSON"):
+    with pytest.raises(ValueError, match=r"a\.json: not a JSON file"):
         coco.read(path)
 
 

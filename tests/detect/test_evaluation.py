@@ -21,9 +21,9 @@ from detect.conversion import convert, listed_categories, write_annotations
 from detect.detections import Detections, Instance
 from detect.evaluation import Evaluation, evaluate, group_of
 from detect.extraction import ExtractionConfig, find_objects
-from detect.files import write_map
 from detect.formats import coco, dota, masks
 from detect.masks import Mask
+from detect.rasters import write_map
 from detect.truth import Truth, TruthSet
 
 Picture = NDArray[np.float32]

@@ -233,7 +233,7 @@ def test_georeferences_come_from_geotiffs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not JSON"),
+        ("{", "not a JSON file"),
         ('{"type": "Feature"}', "no list 'features'"),
         ('{"features": [{"geometry": {"type": "Point", "coordinates": [1, 2]}}]}', "feature 1 is no polygon"),
         ('{"features": [{"geometry": null}]}', "feature 1 is no polygon"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detect.files import write_map
+from detect.rasters import write_map
 from detect.saved_maps import map_files, saved_maps
 
 WritePictures = Callable[..., Path]

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from detect.detections import Detections
 from detect.detector import Detector
 from detect.extraction import ExtractionConfig, find_objects
-from detect.files import write_map, write_mask
 from detect.formats import coco
+from detect.rasters import write_map, write_mask
 from distmap.common.object_size import ObjectSize
 
 SIDE, ACROSS = 4096, 71

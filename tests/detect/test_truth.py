@@ -11,7 +11,6 @@ import pytest
 import tifffile
 
 from detect.detections import Detections, Instance
-from detect.files import match_names, read_map, read_picture, whole_file, whole_folder, write_map
 from detect.formats import coco, dota, masks
 from detect.masks import Mask
 from detect.truth import read_truth
@@ -135,15 +134,6 @@ def test_a_broken_mask_is_named(tmp_path: Path) -> None:
         read_truth(tmp_path, SIZES)
 
 
-def test_names_match_by_path_then_by_stem() -> None:
-    assert match_names(["x/a.png", "b.png"], {"x/a.tif": 1, "y/b.tif": 2, "y/a.tif": 3}) == {"x/a.png": 1, "b.png": 2}
-    assert match_names(["a.jpg"], {"a.png": 1, "a.jpg": 2}) == {"a.jpg": 2}
-    with pytest.raises(ValueError, match=r"a\.jpg: x/a\.png and y/a\.png both fit"):
-        match_names(["a.jpg"], {"x/a.png": 1, "y/a.png": 2})
-    with pytest.raises(ValueError, match=r"a\.png: fits both with/a\.jpg and without/a\.jpg"):
-        match_names(["with/a.jpg", "without/a.jpg"], {"a.png": 1})
-
-
 def test_masks_and_labels_come_back(tmp_path: Path) -> None:
     mask = Mask.of(two_blocks(10, 12))
     assert mask is not None
@@ -158,51 +148,3 @@ def test_masks_and_labels_come_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(boxed.instances[0].obb, written.instances[0].obb)
     with pytest.raises(ValueError, match="no picture has this name"):
         dota.read(tmp_path / "labels", sizes={"other.jpg": (10, 12)})
-
-
-def test_pictures_read_as_they_are(tmp_path: Path, rng: np.random.Generator) -> None:
-    colour = rng.integers(0, 255, (5, 7, 3), dtype=np.uint8)
-    save(tmp_path / "a.png", np.ascontiguousarray(colour[..., ::-1]))
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), colour)
-    tifffile.imwrite(tmp_path / "bands.tif", np.moveaxis(colour, -1, 0), planarconfig="separate", photometric="rgb")
-    np.testing.assert_array_equal(read_picture(tmp_path / "bands.tif"), colour)
-
-
-def test_maps_come_back_bit_for_bit(tmp_path: Path, rng: np.random.Generator) -> None:
-    map_HW = rng.normal(size=(9, 5)).astype(np.float32)
-    write_map(tmp_path / "deep" / "a.tiff", map_HW)
-    np.testing.assert_array_equal(read_map(tmp_path / "deep" / "a.tiff"), map_HW)
-    map_HW[0, 0] = np.inf
-    write_map(tmp_path / "a.tiff", map_HW)
-    with pytest.raises(ValueError, match=r"a\.tiff: the map holds values that are not finite"):
-        read_map(tmp_path / "a.tiff")
-
-
-def test_files_and_folders_appear_whole_or_not_at_all(tmp_path: Path) -> None:
-    def failing() -> None:
-        with whole_file(tmp_path / "file") as file, whole_folder(tmp_path / "folder") as folder:
-            file.write_text("half")
-            (folder / "a").write_text("half")
-            raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        failing()
-    assert list(tmp_path.iterdir()) == []
-    with whole_folder(tmp_path / "folder") as folder:
-        (folder / "a").write_text("one")
-    with whole_folder(tmp_path / "folder") as folder:
-        (folder / "b").write_text("two")
-    assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == ["a", "b"]
-    with pytest.raises(ValueError, match="is a file, give a folder"), whole_folder(tmp_path / "folder" / "a"):
-        pass
-
-
-def test_finished_files_are_kept_when_the_user_stops(tmp_path: Path) -> None:
-    def stopped() -> None:
-        with whole_folder(tmp_path / "folder") as folder:
-            (folder / "a").write_text("whole")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stopped()
-    assert (tmp_path / "folder" / "a").read_text() == "whole"

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
 import detect
-from detect.files import picture_sizes
 from detect.formats import dota as label_txt
+from detect.rasters import picture_sizes
 from pipelines.cli import main
 from pipelines.dota_patches import Candidates, choose
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distmap.common.files import read_json, replacing, write_text
+from distmap.common.files import files_under, filling, read_json, read_lines, replacing, write_json, write_text
 
 
 def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
@@ -40,10 +40,87 @@ def test_write_text_is_utf8(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_bytes() == "x̂ ≥ 0\n".encode()
 
 
-def test_read_json(tmp_path: Path) -> None:
+def test_a_name_that_just_fits(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 125 + ".json")  # 255 bytes
+    write_json(path, [])
+    assert read_json(path) == []
+    with filling(tmp_path / ("é" * 127)) as folder:
+        write_text(folder / "a", "a")
+    assert read_json(path) == []
+
+
+def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "deep" / "er" / "a.txt", "a")
+    assert (tmp_path / "deep" / "er" / "a.txt").read_text() == "a"
+
+
+def test_files_and_folders_appear_whole_or_not_at_all(tmp_path: Path) -> None:
+    def failing() -> None:
+        with replacing(tmp_path / "file") as file, filling(tmp_path / "folder") as folder:
+            file.write_text("half")
+            (folder / "a").write_text("half")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        failing()
+    assert list(tmp_path.iterdir()) == []
+    with filling(tmp_path / "folder") as folder:
+        (folder / "a").write_text("one")
+    with filling(tmp_path / "folder") as folder:
+        (folder / "b").write_text("two")
+    assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == ["a", "b"]
+    with pytest.raises(ValueError, match="is a file, give a folder"), filling(tmp_path / "folder" / "a"):
+        pass
+
+
+def test_finished_files_are_kept_when_the_user_stops(tmp_path: Path) -> None:
+    def stopped() -> None:
+        with filling(tmp_path / "folder") as folder:
+            (folder / "a").write_text("whole")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert (tmp_path / "folder" / "a").read_text() == "whole"
+
+
+def test_json(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    write_text(path, '{"a": [1, null]}')
-    assert read_json(path) == {"a": [1, None]}
-    path.write_bytes(b'{"a": \xff')
-    with pytest.raises(ValueError, match=r"a\.json: not a JSON file"):
-        read_json(path)
+    write_json(path, {"x̂": [1, None]})
+    assert path.read_text(encoding="utf-8") == '{"x̂": [1, null]}\n'
+    assert read_json(path) == {"x̂": [1, None]}
+    write_json(path, [1], indent=1)
+    assert path.read_text() == "[\n 1\n]\n"
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, float("nan"))
+    assert read_json(path) == [1]
+
+
+def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}')  # as some editors save it
+    assert read_json(path) == {"a": 1}
+    for content in (b'{"a": \xff', b"{", b"[" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.json: not a JSON file"):
+            read_json(path)
+    with pytest.raises(ValueError, match="is a folder, expected a JSON file"):
+        read_json(tmp_path)
+
+
+def test_lines_with_their_places(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "one\n\ntwo\n")
+    assert read_lines(path) == [(f"{path}: line 1", "one"), (f"{path}: line 3", "two")]
+    path.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"a\.txt: is not UTF-8 text"):
+        read_lines(path)
+
+
+def test_files_below_a_folder(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.TXT", "sub/c.png", ".hidden/d.txt", ".e.txt"):
+        write_text(tmp_path / name, "")
+    assert [file.name for file in files_under(tmp_path, {".txt"})] == ["a.TXT", "b.txt"]
+    assert [file.name for file in files_under(tmp_path)] == ["a.TXT", "b.txt", "c.png"]
+    with pytest.raises(ValueError, match="nowhere: no such folder"):
+        files_under(tmp_path / "nowhere")

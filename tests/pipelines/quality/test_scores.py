@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import detect
 from detect.evaluation import Evaluation
-from detect.files import write_map
+from detect.rasters import write_map
 from pipelines.quality.scores import every_score, on_shape, widened
 
 

@@ -1,0 +1,71 @@
+"""Which file belongs to which picture, told by names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def match_names(names: Iterable[str], available: Mapping[str, T]) -> dict[str, T]:
+    """Pair picture names with entries of `available`: by path without suffix, else by a stem that is there once.
+
+    Parameters
+    ----------
+    names
+        Posix paths of pictures, relative to their folder.
+    available
+        What to find, by posix path relative to its own folder.
+
+    Returns
+    -------
+    Entries found, by picture name; names without an entry are absent.
+
+    Raises
+    ------
+    ValueError
+        Several entries share a picture's stem, or several pictures would get the same entry.
+    """
+    by_path: dict[str, list[str]] = {}
+    by_stem: dict[str, list[str]] = {}
+    for key in available:
+        by_path.setdefault(without_suffix(key), []).append(key)
+        by_stem.setdefault(PurePosixPath(key).stem, []).append(key)
+    found: dict[str, str] = {}
+    for name in names:
+        candidates = by_path.get(without_suffix(name)) or by_stem.get(PurePosixPath(name).stem) or []
+        if name in candidates:
+            candidates = [name]
+        if len(candidates) > 1:
+            both = " and ".join(candidates[:2])
+            raise ValueError(f"{name}: {both} both fit; keep one, or use the same subfolders")
+        if candidates:
+            found[name] = candidates[0]
+    taken: dict[str, str] = {}
+    for name, key in found.items():
+        if key in taken:
+            raise ValueError(f"{key}: fits both {taken[key]} and {name}; use the same subfolders on both sides")
+        taken[key] = name
+    return {name: available[key] for name, key in found.items()}
+
+
+def without_suffix(name: str) -> str:
+    """The posix path without its last suffix: ``a/b.c.png`` gives ``a/b.c``."""
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def beside(folder: Path, name: str, suffix: str) -> Path:
+    """Where a file for picture `name` goes: its path without suffix, below `folder`, with another suffix.
+
+    Raises
+    ------
+    ValueError
+        The file is there already, so two pictures differ in their suffix only.
+    """
+    path = folder / f"{without_suffix(name)}{suffix}"
+    if path.exists():
+        raise ValueError(f"{name}: {path.name} would be that of another picture too; rename one")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,129 @@
+"""Pictures, maps and masks as files: their sizes, reading and writing them."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distmap.common.files import files_under, replacing
+from distmap.common.picture_files import PICTURE_SUFFIXES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_LONGEST_SIDE = 2**31
+
+
+def read_picture(path: Path) -> NDArray[Any]:
+    """Read a picture file as it is: H x W or H x W x C, its own dtype, channels in RGB(A) order.
+
+    Raises
+    ------
+    ValueError
+        The file is not a whole picture.
+    """
+    import cv2
+    import numpy as np
+
+    if path.suffix.lower() in {".tif", ".tiff"}:
+        with open_raster(path) as source:
+            picture: NDArray[Any] = np.moveaxis(source.read(), 0, -1)
+        if picture.shape[2] == 1:
+            picture = picture[..., 0]
+    else:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        decoded = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+        if decoded is None:
+            raise ValueError(f"{path}: not a readable picture, remove it or save it again")
+        picture = np.asarray(decoded)
+        if picture.ndim == 3 and picture.shape[2] >= 3:
+            picture = picture[..., [2, 1, 0, *range(3, picture.shape[2])]]
+    return picture
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[Any]:
+    """Open a TIFF with GDAL, which reads every compression and layout of bands."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(path) as source:
+                yield source
+        except RasterioError as error:
+            raise ValueError(f"{path}: not a readable TIFF ({error})") from None
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width in pixels of a picture file, read from its header."""
+    from PIL import Image, UnidentifiedImageError
+
+    if path.suffix.lower() in {".tif", ".tiff"}:
+        with open_raster(path) as source:
+            return int(source.height), int(source.width)
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: not a readable picture") from None
+    return height, width
+
+
+def picture_sizes(folder: Path) -> dict[str, tuple[int, int]]:
+    """Height and width of every picture below a folder, by posix path relative to it."""
+    files = files_under(folder, PICTURE_SUFFIXES)
+    if not files:
+        raise ValueError(f"{folder}: no picture in this folder")
+    return {file.relative_to(folder).as_posix(): picture_size(file) for file in files}
+
+
+def write_mask(path: Path, mask_HW: NDArray[np.bool_]) -> None:
+    """Write a mask as an 8-bit PNG of 0 and 255."""
+    import cv2
+    import numpy as np
+
+    encoded = cv2.imencode(".png", mask_HW.astype(np.uint8) * 255)[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def write_map(path: Path, map_HW: NDArray[np.floating[Any]]) -> None:
+    """Write a map as a float32 TIFF, deflate-compressed, same height and width."""
+    import numpy as np
+    import tifffile
+
+    with replacing(path) as temporary:
+        tifffile.imwrite(temporary, map_HW.astype(np.float32), compression="zlib")
+
+
+def read_map(path: Path) -> NDArray[np.float32]:
+    """Read a map written by `write_map` (or any single-band picture) as float32, H x W.
+
+    Raises
+    ------
+    ValueError
+        The file has several bands, or values that are not finite.
+    """
+    import numpy as np
+
+    values = read_picture(path)
+    if values.ndim != 2:
+        raise ValueError(f"{path}: a map has one band, this has {values.shape[2]}")
+    map_HW = values.astype(np.float32)
+    if not np.isfinite(map_HW).all():
+        raise ValueError(f"{path}: the map holds values that are not finite")
+    return map_HW
+
+
+def side_length(value: Any) -> int | None:
+    """A picture's height or width as a file says it: 640 and 640.0 are 640; "640", NaN, 0 and the like are None."""
+    if isinstance(value, numbers.Integral | float) and 0 < float(value) < _LONGEST_SIDE and float(value).is_integer():
+        return int(value)
+    return None

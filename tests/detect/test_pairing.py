@@ -1,0 +1,26 @@
+"""Which file belongs to which picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detect.pairing import beside, match_names
+
+
+def test_names_match_by_path_then_by_stem() -> None:
+    assert match_names(["x/a.png", "b.png"], {"x/a.tif": 1, "y/b.tif": 2, "y/a.tif": 3}) == {"x/a.png": 1, "b.png": 2}
+    assert match_names(["a.jpg"], {"a.png": 1, "a.jpg": 2}) == {"a.jpg": 2}
+    with pytest.raises(ValueError, match=r"a\.jpg: x/a\.png and y/a\.png both fit"):
+        match_names(["a.jpg"], {"x/a.png": 1, "y/a.png": 2})
+    with pytest.raises(ValueError, match=r"a\.png: fits both with/a\.jpg and without/a\.jpg"):
+        match_names(["with/a.jpg", "without/a.jpg"], {"a.png": 1})
+
+
+def test_two_pictures_do_not_share_a_file(tmp_path: Path) -> None:
+    path = beside(tmp_path, "sub/a.png", ".tiff")
+    assert path == tmp_path / "sub" / "a.tiff"
+    path.touch()
+    with pytest.raises(ValueError, match=r"sub/a\.jpg: a\.tiff would be that of another picture too"):
+        beside(tmp_path, "sub/a.jpg", ".tiff")
