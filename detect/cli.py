@@ -16,9 +16,6 @@ from detect.formats import FOLDER_FORMATS, FORMATS
 from distmap.common.commands import CommandGroup
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from detect.calibration import CalibrationReport, Unit
     from detect.detector import Detector
     from detect.extraction import ExtractionConfig, PictureMap, ThresholdRule
@@ -84,9 +81,10 @@ def extract(
     from detect.extraction import extract as extract_objects
     from detect.formats.geo import read_georeferences
     from detect.pairing import beside
-    from detect.progress import progress
     from detect.rasters import write_map, write_mask
     from distmap.common.files import filling
+    from distmap.common.picture_files import find_pictures
+    from distmap.common.progress import shown_progress, tracked
 
     config = _config(run, category=category, **choices)
     if out.is_dir() and target_format not in FOLDER_FORMATS:
@@ -96,6 +94,7 @@ def extract(
             raise ValueError(f"{option} {folder}: holds the pictures themselves, which could be replaced; name another")
     click.echo(_says(config), err=True)
     with ExitStack() as stack:
+        progress = stack.enter_context(shown_progress())
         map_folder = None if maps is None else stack.enter_context(filling(maps))
         mask_folder = None if masks is None else stack.enter_context(filling(masks))
 
@@ -111,9 +110,11 @@ def extract(
                 places |= read_georeferences(source)
         pictures = []
         stopped = None
-        source_maps = _maps(run, images, from_maps, device)
+        source_maps = tracked(
+            _maps(run, images, from_maps, device), "mapping", progress, total=len(find_pictures(images))
+        )
         try:
-            for picture in extract_objects(kept(progress(source_maps, "pictures")), config):
+            for picture in extract_objects(kept(source_maps), config):
                 if mask_folder is not None:
                     write_mask(beside(mask_folder, picture.name, ".png"), picture.union_mask())
                 pictures.append(picture)
@@ -124,7 +125,7 @@ def extract(
                 out, pictures, target_format=target_format, categories=[config.category], georeferences=places
             )
         if stopped is not None:
-            click.echo(f"{len(pictures)} pictures are done and saved", err=True)
+            progress.say(f"{len(pictures)} pictures are done and saved")
             raise stopped
     objects = sum(len(picture.instances) for picture in pictures)
     if as_json:
@@ -330,7 +331,7 @@ def calibrate(
         content = dataclasses.asdict(current)
         click.echo(json.dumps(content) if as_json else _describe(current))
         return
-    having = [] if with_folder is None else _mapped(run, with_folder, device)
+    having = [] if with_folder is None else [item.map_HW for item in _mapped(run, with_folder, device)]
     if having:
         # Where objects are counted their size counts.
         current = dataclasses.replace(current, object_size=find_object_size(having, current.threshold))
@@ -350,11 +351,14 @@ def calibrate(
         Console().print(calibration_table(report))
 
 
-def _mapped(run: Path, folder: Path, device: str) -> list[NDArray[np.float32]]:
+def _mapped(run: Path, folder: Path, device: str) -> list[PictureMap]:
     import distmap
-    from detect.progress import progress
+    from distmap.common.picture_files import find_pictures
+    from distmap.common.progress import shown_progress, tracked
 
-    return [item.map_HW for item in progress(distmap.load(run, device=device).maps([folder]), "pictures")]
+    model, total = distmap.load(run, device=device), len(find_pictures([folder]))
+    with shown_progress() as progress:
+        return list(tracked(model.maps([folder]), "mapping", progress, total=total))
 
 
 def _calibrated(
@@ -366,19 +370,14 @@ def _calibrated(
     group: str | None,
     device: str,
 ) -> CalibrationReport:
-    import distmap
     from detect.calibration import calibrate as calibrate_maps
     from detect.evaluation import group_of
-    from detect.progress import progress
 
     if unit is not None and unit != current.unit and false_alarm is None:
         raise ValueError(f"--unit {unit}: the run's rate is one of {current.unit}s, give --false-alarm too")
-    names, maps = [], []
-    for item in progress(distmap.load(run, device=device).maps([without]), "pictures"):
-        names.append(item.name)
-        maps.append(item.map_HW)
+    mapped = _mapped(run, without, device)
     report = calibrate_maps(
-        maps,
+        [item.map_HW for item in mapped],
         false_alarm=_usual_rate(current) if false_alarm is None else false_alarm,
         unit=unit or ("object" if current.unit == "object" else "pixel"),
         smoothing=current.smoothing,
@@ -386,7 +385,7 @@ def _calibrated(
         open_radius=current.open_radius,
         close_radius=current.close_radius,
         object_size=current.object_size,
-        groups=None if group is None else [group_of(name, group) for name in names],
+        groups=None if group is None else [group_of(item.name, group) for item in mapped],
     )
     if current.low_threshold is None:
         return report

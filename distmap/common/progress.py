@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 QUIET_SECONDS = 30.0
 
@@ -84,6 +86,14 @@ def shown_progress() -> Iterator[Progress]:
                 bar.update(tasks[stage], completed=share, figures=format_figures(figures))  # type: ignore[arg-type]
 
         yield Bar()
+
+
+def tracked(items: Iterable[T], stage: str, progress: Progress, *, total: int) -> Iterator[T]:
+    """Items as they come; ``progress`` is told how many of ``total`` are done with."""
+    progress.update(stage, 0.0, {})
+    for count, item in enumerate(items, start=1):
+        yield item
+        progress.update(stage, count / total, {})
 
 
 def format_figures(figures: Mapping[str, float]) -> str:

@@ -84,7 +84,7 @@ def failed(result: Result) -> str:
     assert result.exit_code == 2, result.output
     # What is known of the objects may be said before.
     *before, line = result.stderr.strip().splitlines()
-    assert all(one.startswith("objects: ") for one in before), result.stderr
+    assert all(one.startswith(("objects: ", "mapping ")) for one in before), result.stderr
     assert line.startswith("error: ")
     return line
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from distmap.common.progress import QUIET_SECONDS, Lines, Silent, format_figures, shown_progress
+from distmap.common.progress import QUIET_SECONDS, Lines, Silent, format_figures, shown_progress, tracked
 
 
 def test_a_line_at_the_start_of_a_stage_and_then_now_and_then(
@@ -49,6 +51,17 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     Silent().say("x")
     Silent().update("x", 0.5, {})
     assert capsys.readouterr() == ("", "")
+
+
+def test_items_are_tracked() -> None:
+    told: list[tuple[str, float]] = []
+
+    class Told(Silent):
+        def update(self, stage: str, share: float, figures: Mapping[str, float]) -> None:
+            told.append((stage, share))
+
+    assert list(tracked(iter("ab"), "mapping", Told(), total=2)) == ["a", "b"]
+    assert told == [("mapping", 0.0), ("mapping", 0.5), ("mapping", 1.0)]
 
 
 def test_figures() -> None:
