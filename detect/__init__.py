@@ -9,17 +9,22 @@ if TYPE_CHECKING:
     from detect.calibration import CalibrationReport, calibrate
     from detect.conversion import convert, read_annotations, write_annotations
     from detect.detections import Detections, Instance
-    from detect.detector import Detector, read_detector
+    from detect.detector import extraction_config
     from detect.evaluation import Evaluation, evaluate
     from detect.extraction import ExtractionConfig, extract, find_objects
     from detect.masks import Mask
     from detect.truth import read_truth
     from detect.tuning import Tuning, tune
+    from distmap.common.detection_settings import (
+        DetectionSettings,
+        read_detection_settings,
+        write_detection_settings,
+    )
 
 __all__ = [
     "CalibrationReport",
+    "DetectionSettings",
     "Detections",
-    "Detector",
     "Evaluation",
     "ExtractionConfig",
     "Instance",
@@ -29,38 +34,42 @@ __all__ = [
     "convert",
     "evaluate",
     "extract",
+    "extraction_config",
     "find_objects",
     "read_annotations",
-    "read_detector",
+    "read_detection_settings",
     "read_truth",
     "tune",
     "write_annotations",
+    "write_detection_settings",
 ]
 
-_HOME = {
-    "CalibrationReport": "calibration",
-    "Detections": "detections",
-    "Detector": "detector",
-    "Evaluation": "evaluation",
-    "ExtractionConfig": "extraction",
-    "Instance": "detections",
-    "Mask": "masks",
-    "Tuning": "tuning",
-    "calibrate": "calibration",
-    "convert": "conversion",
-    "evaluate": "evaluation",
-    "extract": "extraction",
-    "find_objects": "extraction",
-    "read_annotations": "conversion",
-    "read_detector": "detector",
-    "read_truth": "truth",
-    "tune": "tuning",
-    "write_annotations": "conversion",
+_HOMES = {
+    "CalibrationReport": "detect.calibration",
+    "DetectionSettings": "distmap.common.detection_settings",
+    "Detections": "detect.detections",
+    "Evaluation": "detect.evaluation",
+    "ExtractionConfig": "detect.extraction",
+    "Instance": "detect.detections",
+    "Mask": "detect.masks",
+    "Tuning": "detect.tuning",
+    "calibrate": "detect.calibration",
+    "convert": "detect.conversion",
+    "evaluate": "detect.evaluation",
+    "extract": "detect.extraction",
+    "extraction_config": "detect.detector",
+    "find_objects": "detect.extraction",
+    "read_annotations": "detect.conversion",
+    "read_detection_settings": "distmap.common.detection_settings",
+    "read_truth": "detect.truth",
+    "tune": "detect.tuning",
+    "write_annotations": "detect.conversion",
+    "write_detection_settings": "distmap.common.detection_settings",
 }
 
 
 def __getattr__(name: str) -> Any:
     # The libraries behind these names take a while to import; `detect --help` need not wait for them.
-    if name not in _HOME:
+    if name not in _HOMES:
         raise AttributeError(f"module 'detect' has no attribute {name!r}")
-    return getattr(import_module(f"detect.{_HOME[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.detector import Detector
+from detect.detector import extraction_config
 from detect.extraction import find_objects, smooth
 from detect.scores.bootstrap import resampling_weights
-from distmap.common.object_size import ObjectSize
+from distmap.common.detection_settings import DetectionSettings, Unit
 
-Unit = Literal["pixel", "object"]
 Map = NDArray[np.floating[Any]]
 
 # The table that other rates are read from.
@@ -26,12 +25,14 @@ _LEAST_THRESHOLD = 1e-6
 # Share of the pixels that is kept in order: the highest ones.
 _MOST_PIXELS = 0.25
 
+UNCALIBRATED = DetectionSettings(threshold=1.0, false_alarm=0.001)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationReport:
     """A calibration and how far to trust it. Rates are shares of pixels, or objects a picture, as the unit says."""
 
-    detector: Detector
+    detector: DetectionSettings
     expected: float
     """Rate that was asked for."""
     reached: float
@@ -54,11 +55,7 @@ def calibrate(
     *,
     false_alarm: float = 0.001,
     unit: Unit = "pixel",
-    smoothing: float = 0.0,
-    min_area: int = 1,
-    open_radius: float = 0.0,
-    close_radius: float = 0.0,
-    object_size: ObjectSize | None = None,
+    settings: DetectionSettings = UNCALIBRATED,
     groups: Sequence[str] | None = None,
     samples: int = 200,
     seed: int = 0,
@@ -72,8 +69,9 @@ def calibrate(
     false_alarm
         Share of pixels at or above the threshold (before clean-up), in (0, 0.25); or objects a picture (after
         clean-up).
-    smoothing, min_area, open_radius, close_radius, object_size
-        As `detect.detector.Detector` has them, into which they go; what follows the object's size does so here, too.
+    settings
+        What is calibrated anew: all but its thresholds, rates and unit stays, and counts here, too. The low threshold
+        keeps its ratio.
     groups
         Group (patient, scene) of each map; groups are drawn and held out as a whole. None: each map for itself.
     samples
@@ -89,36 +87,36 @@ def calibrate(
     most = _MOST_PIXELS if unit == "pixel" else float("inf")
     if not 0 < false_alarm < most:
         raise ValueError(f"false alarm {false_alarm}: give a rate above 0 and below {most} ({unit}s)")
-    smoothed = [smooth(map_HW, smoothing) for map_HW in maps]
+    smoothed = [smooth(map_HW, settings.smoothing) for map_HW in maps]
     if not smoothed:
         raise ValueError("no picture to calibrate on")
     names = [str(index) for index in range(len(smoothed))] if groups is None else list(groups)
     if len(names) != len(smoothed):
         raise ValueError(f"{len(names)} groups for {len(smoothed)} maps")
     _, group_N = np.unique(np.array(names), return_inverse=True)
-    begun = Detector(
-        threshold=1.0,  # until it is found
-        false_alarm=false_alarm,
-        object_size=object_size,
-        smoothing=smoothing,
-        min_area=min_area,
-        open_radius=open_radius,
-        close_radius=close_radius,
-        pictures=len(smoothed),
-        unit=unit,
-    )
+    single = dataclasses.replace(settings, low_threshold=None)
 
     def count_objects(map_HW: NDArray[np.float32], threshold: float) -> int:
         """Of a map that is smoothed already."""
-        return len(find_objects(map_HW, begun.config(threshold=threshold, settings={"smoothing": 0.0})))
+        return len(find_objects(map_HW, extraction_config(single, threshold=threshold, overrides={"smoothing": 0.0})))
 
     counter: _Pixels | _Objects
     counter = _Pixels(smoothed, group_N) if unit == "pixel" else _Objects(smoothed, group_N, count_objects)
     everyone = np.ones(group_N.max() + 1, np.int64)
     threshold = counter.threshold(false_alarm, everyone)
     rates, thresholds = counter.table(everyone)
+    ratio = None if settings.low_threshold is None else settings.low_threshold / settings.threshold
     return CalibrationReport(
-        detector=dataclasses.replace(begun, threshold=threshold, rates=rates, thresholds=thresholds),
+        detector=dataclasses.replace(
+            settings,
+            threshold=threshold,
+            low_threshold=None if ratio is None else threshold * ratio,
+            false_alarm=false_alarm,
+            rates=rates,
+            thresholds=thresholds,
+            pictures=len(smoothed),
+            unit=unit,
+        ),
         expected=false_alarm,
         reached=counter.rate(threshold, everyone),
         measured=_held_out(counter, false_alarm, everyone.size, seed),

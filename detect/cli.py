@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,11 +15,11 @@ from detect.formats import FOLDER_FORMATS, FORMATS
 from distmap.common.commands import CommandGroup
 
 if TYPE_CHECKING:
-    from detect.calibration import CalibrationReport, Unit
-    from detect.detector import Detector
+    from detect.calibration import CalibrationReport
     from detect.extraction import ExtractionConfig, PictureMap, ThresholdRule
     from detect.formats.geo import Georeference
     from detect.tuning import TunedScore
+    from distmap.common.detection_settings import DetectionSettings, Unit
 
 
 FORMAT = click.Choice(FORMATS)
@@ -148,18 +147,20 @@ def _config(
     category: str,
 ) -> ExtractionConfig:
     """The run's settings with what was asked for on the command line."""
-    from detect.detector import read_detector
+    from detect.detector import extraction_config
     from detect.settings import parse_settings
     from detect.tuning import read_tuned
+    from distmap.common.detection_settings import read_detection_settings
     from distmap.common.object_size import parse_object_size
 
-    return read_detector(run / "detector.json").config(
+    return extraction_config(
+        read_detection_settings(run),
         threshold=_threshold(threshold),
         false_alarm=false_alarm,
         min_area=min_area,
         object_size=None if object_size == "auto" else parse_object_size(object_size),
         category=category,
-        settings=(read_tuned(run) if tuned else {}) | parse_settings(pairs),
+        overrides=(read_tuned(run) if tuned else {}) | parse_settings(pairs),
     )
 
 
@@ -322,11 +323,11 @@ def calibrate(
 
     With --with, how large objects are is found anew, too. Give pictures that training never saw.
     """
-    from detect.detector import read_detector
     from detect.tables import calibration_table
+    from distmap.common.detection_settings import read_detection_settings, write_detection_settings
     from distmap.common.object_size import describe_objects, find_object_size
 
-    current = read_detector(run / "detector.json")
+    current = read_detection_settings(run)
     if without is None and with_folder is None:
         content = dataclasses.asdict(current)
         click.echo(json.dumps(content) if as_json else _describe(current))
@@ -339,7 +340,7 @@ def calibrate(
     detector = current if report is None else report.detector
     if having:
         detector = dataclasses.replace(detector, object_size=find_object_size(having, detector.threshold))
-    detector.write(run / "detector.json")
+    write_detection_settings(run, detector)
     if as_json:
         content = {"detector": dataclasses.asdict(detector)}
         click.echo(json.dumps((report.to_dict() if report else {}) | content, allow_nan=False))
@@ -363,7 +364,7 @@ def _mapped(run: Path, folder: Path, device: str) -> list[PictureMap]:
 
 def _calibrated(
     run: Path,
-    current: Detector,
+    current: DetectionSettings,
     without: Path,
     false_alarm: float | None,
     unit: Unit | None,
@@ -376,22 +377,13 @@ def _calibrated(
     if unit is not None and unit != current.unit and false_alarm is None:
         raise ValueError(f"--unit {unit}: the run's rate is one of {current.unit}s, give --false-alarm too")
     mapped = _mapped(run, without, device)
-    report = calibrate_maps(
+    return calibrate_maps(
         [item.map_HW for item in mapped],
         false_alarm=_usual_rate(current) if false_alarm is None else false_alarm,
-        unit=unit or ("object" if current.unit == "object" else "pixel"),
-        smoothing=current.smoothing,
-        min_area=math.ceil(current.min_area),
-        open_radius=current.open_radius,
-        close_radius=current.close_radius,
-        object_size=current.object_size,
+        unit=unit or current.unit,
+        settings=current,
         groups=None if group is None else [group_of(item.name, group) for item in mapped],
     )
-    if current.low_threshold is None:
-        return report
-    # Hysteresis keeps its ratio to the threshold.
-    low = report.detector.threshold * (current.low_threshold / current.threshold)
-    return dataclasses.replace(report, detector=dataclasses.replace(report.detector, low_threshold=low))
 
 
 @main.command()
@@ -415,23 +407,23 @@ def tune(
 
     They are written beside the label-free settings (RUN/tuned.json), which stay as they are.
     """
-    from detect.detector import read_detector
     from detect.evaluation import group_of
     from detect.rasters import read_map
     from detect.truth import read_truth
     from detect.tuning import TUNED
     from detect.tuning import tune as tune_settings
+    from distmap.common.detection_settings import read_detection_settings
     from distmap.common.files import files_under
     from distmap.common.picture_files import PICTURE_SUFFIXES
 
-    detector = read_detector(run / "detector.json")
+    settings = read_detection_settings(run)
     found = {file.relative_to(maps).as_posix(): read_map(file) for file in files_under(maps, PICTURE_SUFFIXES)}
     if not found:
         raise ValueError(f"--maps {maps}: holds no map; `detect extract --maps` writes them")
     tuning = tune_settings(
         found,
         read_truth(truth, {name: (map_HW.shape[0], map_HW.shape[1]) for name, map_HW in found.items()}),
-        detector,
+        settings,
         score=score,
         groups=None if group is None else [group_of(name, group) for name in found],
         category=category,
@@ -450,11 +442,11 @@ def tune(
     click.echo(f"{run / TUNED}: `detect extract --tuned` takes them")
 
 
-def _usual_rate(current: Detector) -> float:
+def _usual_rate(current: DetectionSettings) -> float:
     return current.false_alarm if current.unit == "object" else USUAL_PIXEL_RATE
 
 
-def _describe(detector: Detector) -> str:
+def _describe(detector: DetectionSettings) -> str:
     from distmap.common.object_size import describe_objects
 
     unit = "of the pixels" if detector.unit == "pixel" else "objects a picture"

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import Detections
-from detect.detector import Detector
+from detect.detector import extraction_config
 from detect.extraction import ExtractionConfig, find_objects
 from detect.scores.coco import coco_scores
 from detect.scores.objects import centre_hits
 from detect.scores.pixels import Overlap
 from detect.settings import parse_settings
 from detect.truth import TruthSet
+from distmap.common.detection_settings import DetectionSettings
 from distmap.common.files import read_json, write_json
 
 TUNED = "tuned.json"
@@ -74,7 +75,7 @@ def read_tuned(run: Path) -> dict[str, Any]:
 def tune(
     maps: Mapping[str, NDArray[np.float32]],
     truth: TruthSet,
-    detector: Detector,
+    settings: DetectionSettings,
     *,
     score: TunedScore = "ap50",
     groups: Sequence[str] | None = None,
@@ -87,7 +88,7 @@ def tune(
     ----------
     maps
         By picture name; those without truth take no part.
-    detector
+    settings
         Of the run; the search begins at its settings.
     groups
         Group (patient, scene) of each map, so that a group is held out as a whole. None: each map for itself.
@@ -108,7 +109,7 @@ def tune(
         raise ValueError("the truth knows none of the pictures that have maps")
     group_of = dict(zip(maps, maps if groups is None else groups, strict=True))
     samples = [_Sample(map_HW=maps[name], truth=_of(truth.pictures[name].objects, category, truth)) for name in names]
-    start = detector.config(category=category)
+    start = extraction_config(settings, category=category)
     label_free = _rated(samples, start, score)
     best, tuned = _search(samples, start, score, tell)
     changed = [

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from distmap.common.detection_settings import DETECTOR
 from distmap.common.files import read_json
 from distmap.common.object_size import ObjectSize, describe_objects
 from distmap.config import read_yaml, validate
 from distmap.inference.model import WEIGHTS
-from distmap.selection.threshold import DETECTOR
 from distmap.training.fit import CONFIG, METRICS, SPLIT
 
 
@@ -62,7 +62,7 @@ def format_description(description: dict[str, Any]) -> str:
         )
         size = detector.get("object_size")
         lines.append(f"objects      {describe_objects(None if size is None else ObjectSize(**size))}")
-        for name, value in detector.get("kept_out_scores", {}).items():
+        for name, value in detector.get("validation_scores", {}).items():
             lines.append(f"{name:12} {value:.4g}")
         lines += [f"warning      {warning}" for warning in detector["warnings"]]
     return "\n".join(lines)

@@ -9,12 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import distmap
+from distmap.common.detection_settings import (
+    DetectionSettings,
+    read_detection_settings,
+    write_detection_settings,
+)
 from distmap.common.files import filling, write_json, write_text
 from distmap.common.progress import Progress, Silent
 from distmap.config import Config, resolve, to_yaml
 from distmap.data.folders import list_folders, split_groups
 from distmap.inference.model import save
-from distmap.selection.threshold import Detector, read_detector, write_detector
 from distmap.training.fit import CONFIG, METRICS, SPLIT, check_same_pictures, describe_split
 from distmap.training.self_training import learn_from_maps
 
@@ -32,7 +36,7 @@ def self_train(
     time_limit: float | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-) -> Detector:
+) -> DetectionSettings:
     """Train a student on what the maps of a run are sure of, and write a run that maps with it.
 
     Parameters
@@ -46,7 +50,7 @@ def self_train(
 
     Returns
     -------
-    The new run's detector: its threshold, and its scores on the kept-out pictures.
+    The new run's detection settings: its threshold, and its scores on the kept-out pictures.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def self_train(
     split = split_groups(list_folders(*folders, config.data.group), config.data.holdout, config.seed)
     description = describe_split(split, *folders)
     check_same_pictures(run, description, str(run))
-    before = read_detector(run)
+    before = read_detection_settings(run)
     taught, detector = learn_from_maps(model, before, split, config, rounds, _time_spent(begun, time_limit), progress)
     if taught is model:
         raise ValueError(f"{run}: no student could be trained on its maps; see the warning above")
@@ -76,7 +80,7 @@ def self_train(
         if (run / METRICS).is_file():
             shutil.copyfile(run / METRICS, folder / METRICS)
         save(folder, taught)
-        write_detector(folder, detector)
+        write_detection_settings(folder, detector)
     return detector
 
 

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distmap.common.detection_settings import DetectionSettings, read_detection_settings
 from distmap.common.files import replacing
 from distmap.config import MapConfig
 from distmap.inference.model import DistinctionModel, load
 from distmap.inference.views import over_symmetries, painted
 from distmap.methods.branched_gan.maps import EDGE_SOFTNESS, FAINT, GATE, HALO_RADIUS, SATURATION, SUBDUED, USUAL
-from distmap.selection.threshold import Detector, read_detector
 
 if TYPE_CHECKING:
     from distmap.networks.generators import Generator
@@ -148,7 +148,7 @@ def export(run: str | Path, *, out: str | Path | None = None, format: str = "onn
     if path.is_dir():
         raise ValueError(f"--out {path}: is a folder; name a file")
     model = load(run, "cpu")
-    detector = read_detector(run)
+    detector = read_detection_settings(run)
     graph, multiple = _graph(model)
     program = _traced(graph, model.scaling.bands, model.map_side, multiple)
     program.model.metadata_props.update(_facts(model, multiple, detector))
@@ -201,7 +201,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _facts(model: DistinctionModel, multiple: int | None, detector: Detector) -> dict[str, str]:
+def _facts(model: DistinctionModel, multiple: int | None, detector: DetectionSettings) -> dict[str, str]:
     return {
         "low": json.dumps(model.scaling.low),
         "high": json.dumps(model.scaling.high),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.detection_settings import DetectionSettings
 from distmap.common.object_size import describe_objects, find_object_size
 from distmap.common.pictures import Array
 from distmap.common.progress import Progress
 from distmap.data.batches import symmetries
 from distmap.data.folders import WITH, WITHOUT, LabelledPicture
 from distmap.selection.choice import separation, strength
-from distmap.selection.threshold import Detector, calibrate, explained
+from distmap.selection.threshold import calibrate, explained
 from distmap.selection.warnings import warnings
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def calibrated(
     map_kind: str,
     step: int,
     progress: Progress,
-) -> Detector:
+) -> DetectionSettings:
     """The detector of a model: its threshold from maps of ``typical`` pictures WITH, the typical object from these and
     those of ``kept_out`` ones, its scores from maps of ``kept_out`` pictures of both folders.
 
@@ -73,9 +74,10 @@ def calibrated(
     return replace(
         detector,
         object_size=object_size,
-        kept_out_scores=kept_out_scores,
+        validation_scores=kept_out_scores,
         map_kind=map_kind,
         step=step,
+        follow_edges=model.config.map.edge_radius > 0,
         warnings=notes,
     )
 

@@ -10,7 +10,7 @@ CHANCE, LOW_FLIPS, LOW_PSNR, BACKGROUND, ALIKE = 0.6, 0.3, 20.0, 0.9, 0.3
 def warnings(scores: Mapping[str, float], false_alarm: float) -> list[str]:
     """What the scores of the kept-out pictures say against the maps, a line each; none where all is well.
 
-    ``separation``, ``flip_rate``, ``psnr``, ``background``, ``taken``: see ``distmap.selection.threshold.Detector``.
+    ``separation``, ``flip_rate``, ``psnr``, ``background``, ``taken``: see ``DetectionSettings``.
     ``false_alarm``: the share of pixels of pictures WITHOUT that reach the threshold.
     """
     lines = []

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from distmap.common.detection_settings import DETECTOR, write_detection_settings
 from distmap.common.files import read_json, write_text
 from distmap.common.pictures import Array
 from distmap.common.progress import Progress, Silent
@@ -26,7 +27,6 @@ from distmap.inference.model import WEIGHTS, DistinctionModel, save
 from distmap.methods.branched_gan.interventions import CHECK_EVERY, CLEAR, ENOUGH
 from distmap.networks.devices import pick_device
 from distmap.selection.choice import Choice, choose
-from distmap.selection.threshold import DETECTOR, write_detector
 from distmap.selection.validation import affordable, calibrated, few_of_each
 from distmap.training.budget import CHOICE_SHARE, GUIDE_SHARE, JUDGE_SHARE, LOCATOR_SHARE, Budget
 from distmap.training.self_training import learn_from_maps
@@ -138,7 +138,7 @@ def _fit(
             model, detector, split, config, budget.rounds, budget.students_time(), progress
         )
     save(run, model)
-    write_detector(run, detector)
+    write_detection_settings(run, detector)
     progress.say(
         f"{run}: {trainer.steps} steps, {detector.map_kind} map of step {choice.step}, "
         f"threshold {detector.threshold:.4g} takes {detector.false_alarm:.3%} "

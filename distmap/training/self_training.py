@@ -16,9 +16,9 @@ from distmap.selection.validation import FEWEST, calibrated, few_of_each
 from distmap.training.pseudo_labels import NEGATIVE, PseudoLabelledStore, pseudo_label
 
 if TYPE_CHECKING:
+    from distmap.common.detection_settings import DetectionSettings
     from distmap.config import Config
     from distmap.inference.model import DistinctionModel
-    from distmap.selection.threshold import Detector
 
 KIND = "student"  # of map, in detector.json
 AGREEMENT = 0.4  # below it a student has learnt too little to be listened to
@@ -26,13 +26,13 @@ AGREEMENT = 0.4  # below it a student has learnt too little to be listened to
 
 def learn_from_maps(
     model: DistinctionModel,
-    detector: Detector,
+    detector: DetectionSettings,
     split: Split,
     config: Config,
     rounds: int,
     time_spent: Callable[[], float],
     progress: Progress,
-) -> tuple[DistinctionModel, Detector]:
+) -> tuple[DistinctionModel, DetectionSettings]:
     """Train a student in each round, on what the maps of the one before are sure of at their threshold.
 
     Returns the model with the last student, and the detector of its maps. ``time_spent``: share of the time for all

@@ -175,7 +175,7 @@ def _score(row: Row, pictures: Path, place: Path, progress: Progress) -> tuple[d
     started = time.monotonic()
     run, maps, annotations = place / "run", place / "maps", place / "annotations.json"
     shutil.rmtree(maps, ignore_errors=True)
-    config = detect.read_detector(run / "detector.json").config(category=row.category)
+    config = detect.extraction_config(detect.read_detection_settings(run), category=row.category)
     model = distmap.load(run)
     with filling(maps) as unfinished:
 

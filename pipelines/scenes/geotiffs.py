@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY
-from detect.detector import read_detector
+from detect.detector import extraction_config
 from detect.extraction import ExtractionConfig
+from distmap.common.detection_settings import read_detection_settings
 from distmap.common.files import files_under
 from distmap.common.object_size import ObjectSize, describe_objects
 from distmap.common.picture_files import PICTURE_SUFFIXES
@@ -128,20 +129,21 @@ def geotiff(
     """
     run = Path(run)
     progress = progress or Silent()
-    detector = read_detector(run / "detector.json")
+    detection = read_detection_settings(run)
     mapper = RunMapper(run=run.absolute(), device=device, side=window, digest=run_digest(run))
     if window is not None and window < 16:
         raise ValueError(f"--window {window}: must be 16 or more pixels")
     model = mapper()
-    if object_size is None and detector.object_size is not None:
-        object_size = detector.object_size.scaled(model.enlargement)
-    config = detector.config(
+    if object_size is None and detection.object_size is not None:
+        object_size = detection.object_size.scaled(model.enlargement)
+    config = extraction_config(
+        detection,
         threshold=threshold,
         false_alarm=false_alarm,
         min_area=min_area,
         object_size=object_size,
         category=category,
-        settings=settings,
+        overrides=settings,
     )
     found = find_scenes(scenes, Path(out))
     opened = {name: open_scene(path.absolute(), bands, model.bands) for name, path in found.items()}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detect.calibration import CalibrationReport, calibrate
+from detect.calibration import UNCALIBRATED, CalibrationReport, calibrate
 from detect.extraction import ExtractionConfig, find_objects, smooth
 
 Map = NDArray[np.float32]
@@ -20,7 +22,7 @@ def noise(seed: int, count: int = 20, size: int = 64) -> list[Map]:
 @pytest.mark.parametrize("rate", [0.02, 0.001, 0.0001])
 def test_the_rate_is_met_here_and_nearly_met_on_fresh_pictures(rate: float) -> None:
     maps = noise(0)
-    report = calibrate(maps, false_alarm=rate, smoothing=0.7)
+    report = calibrate(maps, false_alarm=rate, settings=replace(UNCALIBRATED, smoothing=0.7))
     values = np.concatenate([smooth(map_HW, 0.7).ravel() for map_HW in maps])
     threshold = report.detector.threshold
     above = np.mean(values >= np.float32(threshold))
@@ -49,7 +51,7 @@ def test_the_table_gives_other_rates() -> None:
 
 def test_a_rate_of_objects_counts_objects_after_clean_up() -> None:
     maps = noise(3, 30)
-    report = calibrate(maps, false_alarm=0.5, unit="object", smoothing=1, min_area=3)
+    report = calibrate(maps, false_alarm=0.5, unit="object", settings=replace(UNCALIBRATED, smoothing=1, min_area=3))
     config = ExtractionConfig(threshold=report.detector.threshold, smoothing=1, min_area=3)
     counts = [len(find_objects(map_HW, config)) for map_HW in maps]
     assert np.mean(counts) == pytest.approx(report.reached) == pytest.approx(report.objects_per_picture)
@@ -73,6 +75,15 @@ def test_groups_that_differ_make_the_threshold_unsteady() -> None:
 def interval(report: CalibrationReport) -> tuple[float, float]:
     assert report.threshold_interval is not None
     return report.threshold_interval
+
+
+def test_what_is_not_calibrated_stays() -> None:
+    """The low threshold keeps its ratio to the threshold."""
+    before = replace(UNCALIBRATED, threshold=0.5, low_threshold=0.25, step=7, validation_scores={"psnr": 30.0})
+    after = calibrate(noise(8), false_alarm=0.01, settings=before).detector
+    assert after.low_threshold == pytest.approx(after.threshold / 2)
+    assert (after.step, after.validation_scores) == (7, {"psnr": 30.0})
+    assert calibrate(noise(8), false_alarm=0.01).detector.threshold == after.threshold
 
 
 def test_one_picture_cannot_be_held_out() -> None:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from detect.cli import main
 from detect.conversion import read_annotations
-from detect.detector import Detector, read_detector
 from detect.formats import coco
 from detect.rasters import read_map
+from distmap.common.detection_settings import DetectionSettings, read_detection_settings, write_detection_settings
 from distmap.common.object_size import ObjectSize
 
 Command = Callable[..., Result]
@@ -61,9 +61,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    Detector(threshold=0.5, false_alarm=0.01, rates=(0.1, 0.001), thresholds=(0.2, 0.8)).write(
-        tmp_path / "run" / "detector.json"
-    )
+    settings = DetectionSettings(threshold=0.5, false_alarm=0.01, rates=(0.1, 0.001), thresholds=(0.2, 0.8))
+    write_detection_settings(tmp_path / "run", settings)
     return tmp_path / "run"
 
 
@@ -315,18 +314,18 @@ def test_calibrate_writes_the_run_and_reports(command: Command, run: Path, tmp_p
         assert cv2.imwrite(str(without / f"p{index // 2}_{index}.png"), picture)
     result = command("calibrate", run, without, "--group", r"^(p\d)_", "--false-alarm", "0.05", "--json")
     report = json.loads(result.stdout)
-    detector = read_detector(run / "detector.json")
+    detector = read_detection_settings(run)
     assert detector.threshold == report["detector"]["threshold"] == pytest.approx(0.95, abs=0.02)
     assert (report["groups"], detector.pictures, detector.unit) == (3, 6, "pixel")
     assert report["reached"] <= 0.05
     assert report["measured"] == pytest.approx(0.05, abs=0.03)
     assert command("calibrate", run, without).exit_code == 0
-    usual = read_detector(run / "detector.json")
+    usual = read_detection_settings(run)
     assert (usual.false_alarm, usual.close_radius) == (0.003, detector.close_radius)
     table = command("calibrate", run, without, "--false-alarm", "2", "--unit", "object")
     assert table.exit_code == 0
     assert "false objects a picture" in table.stdout
-    assert read_detector(run / "detector.json").unit == "object"
+    assert read_detection_settings(run).unit == "object"
     shown = command("calibrate", run)
     assert "false alarms 2 objects a picture, from 6 pictures without" in shown.stdout
     assert json.loads(command("calibrate", run, "--json").stdout)["unit"] == "object"
@@ -424,7 +423,7 @@ def test_saved_maps_that_do_not_fit_are_named(command: Command, run: Path, image
 
 def test_any_setting_and_the_typical_object(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
     """The least area follows the size: a quarter of it."""
-    Detector(**SIZED).write(run / "detector.json")
+    write_detection_settings(run, DetectionSettings(**SIZED))
     out = tmp_path / "a.json"
 
     def boxes(*options: str) -> list[tuple[float, ...]]:
@@ -448,7 +447,7 @@ def test_what_is_said_of_objects(command: Command, run: Path, images: Path, tmp_
     assert "does not know how large they are" in unknown.stderr
     assert "detect calibrate RUN --with DIR" in unknown.stderr
     assert "about 8 x 6 pixels" in command("extract", run, images, "--out", out, "--object-size", "6x8").stderr
-    Detector(**SIZED).write(run / "detector.json")
+    write_detection_settings(run, DetectionSettings(**SIZED))
     known = command("extract", run, images, "--out", out, "--json")
     assert known.stderr.startswith("objects: about 5 x 4 pixels")
     assert "objects: about 5 x 4 pixels" in command("calibrate", run).stdout
@@ -505,11 +504,11 @@ def with_blocks(tmp_path: Path) -> Path:
 
 
 def test_calibrate_finds_how_large_objects_are(command: Command, run: Path, with_blocks: Path, tmp_path: Path) -> None:
-    before = read_detector(run / "detector.json")
+    before = read_detection_settings(run)
     result = command("calibrate", run, "--with", with_blocks)
     assert result.exit_code == 0, result.output
     assert "objects: about 12 x 6 pixels" in result.stdout
-    after = read_detector(run / "detector.json")
+    after = read_detection_settings(run)
     size = ObjectSize(area=72, length=12, width=6, several=1, objects=12)
     assert after == dataclasses.replace(before, object_size=size), "nothing else changes"
     without = tmp_path / "without"
@@ -519,12 +518,12 @@ def test_calibrate_finds_how_large_objects_are(command: Command, run: Path, with
         assert cv2.imwrite(str(without / f"{index}.png"), rng.integers(0, 100, (20, 20)).astype(np.uint8))
     result = command("calibrate", run, without, "--with", with_blocks, "--false-alarm", "0.05", "--json")
     report = json.loads(result.stdout)
-    both = read_detector(run / "detector.json")
+    both = read_detection_settings(run)
     assert both.object_size == size
     assert both.threshold == pytest.approx(0.37, abs=0.03)
     assert report["detector"] == json.loads(json.dumps(dataclasses.asdict(both)))
     assert command("calibrate", run, without, "--false-alarm", "0.05").exit_code == 0
-    assert read_detector(run / "detector.json").object_size == size, "without --with it stays"
+    assert read_detection_settings(run).object_size == size, "without --with it stays"
     shown = json.loads(command("calibrate", run, "--json").stdout)
     assert shown["object_size"] == dataclasses.asdict(size)
 
@@ -544,7 +543,7 @@ def test_tune_on_a_little_truth(command: Command, run: Path, with_blocks: Path, 
         assert cv2.imwrite(str(truth / file.name), np.where(picture > 0, 255, 0).astype(np.uint8))
         wide = cv2.dilate(picture, np.ones((9, 9), np.uint8))
         assert cv2.imwrite(str(file), np.where((picture == 0) & (wide > 0), np.uint8(60), picture))
-    Detector(threshold=0.1, low_threshold=0.1, false_alarm=0.01).write(run / "detector.json")
+    write_detection_settings(run, DetectionSettings(threshold=0.1, low_threshold=0.1, false_alarm=0.01))
     before = (run / "detector.json").read_bytes()
     maps = saved(command, run, with_blocks, tmp_path / "maps")
     result = command("tune", run, "--maps", maps, "--truth", truth, "--json")

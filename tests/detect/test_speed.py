@@ -18,10 +18,10 @@ import pytest
 from numpy.typing import NDArray
 
 from detect.detections import Detections
-from detect.detector import Detector
 from detect.extraction import ExtractionConfig, find_objects
 from detect.formats import coco
 from detect.rasters import write_map, write_mask
+from distmap.common.detection_settings import DetectionSettings, write_detection_settings
 from distmap.common.object_size import ObjectSize
 
 SIDE, ACROSS = 4096, 71
@@ -85,7 +85,7 @@ def test_saved_maps_of_100_pictures(benchmark: Any, tmp_path: Path) -> None:
     for folder in (run, images, maps):
         folder.mkdir()
     size = ObjectSize(area=300, length=24, width=13, objects=50)
-    Detector(threshold=0.2, false_alarm=0.01, object_size=size).write(run / "detector.json")
+    write_detection_settings(run, DetectionSettings(threshold=0.2, false_alarm=0.01, object_size=size))
     rng = np.random.default_rng(0)
     for number in range(100):
         map_HW = rng.random((224, 224), dtype=np.float32) * np.float32(0.1)

@@ -8,11 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
-from detect.detector import Detector
+from detect.detector import extraction_config
 from detect.extraction import components, find_objects
 from detect.masks import Mask, union
 from detect.scores.objects import centre_hits
 from detect.touching import find_pieces, fits, join_pieces, split_touching
+from distmap.common.detection_settings import DetectionSettings
 from distmap.common.object_size import ObjectSize, find_object_size
 
 BLOCK = ObjectSize(area=100, length=10, width=10)
@@ -228,11 +229,13 @@ def test_rows_of_blocks_from_maps_alone(rng: np.random.Generator, block: int) ->
     assert size is not None
     assert size.diameter == pytest.approx(block, rel=0.1)
     assert size.countable
-    config = Detector(threshold=0.3, false_alarm=0.001, object_size=size).config()
+    config = extraction_config(DetectionSettings(threshold=0.3, false_alarm=0.001, object_size=size))
     found = [
         Detections(name="", height=map_HW.shape[0], width=map_HW.shape[1], instances=find_objects(map_HW, config))
         for map_HW in maps
     ]
     assert (centre_hits(found, truth).f1 or 0) >= 0.95
-    whole = Detector(threshold=0.3, false_alarm=0.001, object_size=size).config(settings={"neck": 0.0})
+    whole = extraction_config(
+        DetectionSettings(threshold=0.3, false_alarm=0.001, object_size=size), overrides={"neck": 0.0}
+    )
     assert sum(len(find_objects(map_HW, whole)) for map_HW in maps) == 48, "without splitting rows are objects"

@@ -13,16 +13,17 @@ import pytest
 from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
-from detect.detector import Detector, read_detector
+from detect.detector import extraction_config
 from detect.extraction import find_objects
 from detect.masks import Mask
 from detect.scores.objects import centre_hits
 from detect.truth import Truth, TruthSet
 from detect.tuning import TunedScore, Tuning, read_tuned, tune
+from distmap.common.detection_settings import DetectionSettings, read_detection_settings, write_detection_settings
 from distmap.common.object_size import ObjectSize
 
 # Far too low: the border around the objects is taken too.
-LOW = Detector(threshold=0.1, low_threshold=0.1, false_alarm=0.01)
+LOW = DetectionSettings(threshold=0.1, low_threshold=0.1, false_alarm=0.01)
 WRITTEN = Tuning(
     settings=("threshold=0.5", "score=peak", "min_area=20"),
     score="ap50",
@@ -82,7 +83,7 @@ def test_the_settings_give_what_is_said(rng: np.random.Generator, tmp_path: Path
     assert all(line.count(": centre_f1 ") == 1 for line in told)
 
     def rated(settings: dict[str, Any]) -> float:
-        config = detector.config(settings=settings)
+        config = extraction_config(detector, overrides=settings)
         found = [
             dataclasses.replace(truth.pictures[name].objects, instances=find_objects(map_HW, config))
             for name, map_HW in maps.items()
@@ -142,7 +143,7 @@ def test_the_low_threshold_never_rises_above_the_threshold() -> None:
     maps, truth = generated(1)
     for threshold in np.random.default_rng(0).uniform(0.05, 0.14, 12).tolist():
         tuning = tune(
-            maps, truth, Detector(threshold=threshold, low_threshold=threshold, false_alarm=0.1), score="dice"
+            maps, truth, DetectionSettings(threshold=threshold, low_threshold=threshold, false_alarm=0.1), score="dice"
         )
         assert tuning.tuned == pytest.approx(1)
 
@@ -154,14 +155,14 @@ def test_no_such_score() -> None:
 
 
 def test_the_file_beside_the_label_free_settings(tmp_path: Path) -> None:
-    LOW.write(tmp_path / "detector.json")
+    write_detection_settings(tmp_path, LOW)
     before = (tmp_path / "detector.json").read_bytes()
     WRITTEN.write(tmp_path)
     assert (tmp_path / "detector.json").read_bytes() == before
     assert read_tuned(tmp_path) == {"threshold": 0.5, "score": "peak", "min_area": 20}
     content = json.loads((tmp_path / "tuned.json").read_text())
     assert content == dataclasses.asdict(WRITTEN) | {"settings": list(WRITTEN.settings)}
-    config = read_detector(tmp_path / "detector.json").config(settings=read_tuned(tmp_path))
+    config = extraction_config(read_detection_settings(tmp_path), overrides=read_tuned(tmp_path))
     assert (config.threshold, config.low_threshold, config.score, config.min_area) == (0.5, 0.5, "peak", 20)
 
 

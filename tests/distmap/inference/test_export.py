@@ -153,7 +153,7 @@ def test_refusals_name_what_is_wrong(
     assert "is a folder" in refused(capsys, str(fitted), "--format", "onnx", "--out", str(tmp_path))
     for name in ("config.yaml", "weights.safetensors"):
         shutil.copy(fitted / name, tmp_path)
-    assert "holds no detector.json yet" in refused(capsys, str(tmp_path), "--format", "onnx")
+    assert "not there; is the folder a run" in refused(capsys, str(tmp_path), "--format", "onnx")
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find_spec(name))
     line = refused(capsys, str(fitted), "--format", "onnx")

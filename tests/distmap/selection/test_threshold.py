@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -12,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distmap.common.object_size import ObjectSize
-from distmap.selection.threshold import RATES, calibrate, explained, read_detector, threshold_for, write_detector
+from distmap.selection.threshold import RATES, calibrate, explained, threshold_for
 
 
 def test_threshold_by_hand() -> None:
@@ -154,27 +150,11 @@ def test_maps_of_several_sizes_are_pooled_by_pixel() -> None:
     assert detector.false_alarm == pytest.approx(0.01)
 
 
-def test_detector_json_holds_the_fields_of_the_contract(rng: np.random.Generator, tmp_path: Path) -> None:
-    detector = calibrate(objects(rng, 4, 0), objects(rng, 4, 0.1), "placed")
-    write_detector(tmp_path, detector)
-    text = (tmp_path / "detector.json").read_text()
-    stored = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert stored["threshold"] == detector.threshold  # bit for bit
-    assert {
-        "threshold",
-        "low_threshold",
-        "false_alarm",
-        "rates",
-        "thresholds",
-        "pictures",
-        "object_size",
-        "unit",
-    } <= set(stored)
-    assert stored["unit"] == "pixel"
-    assert stored["pictures"] == 4
-    assert stored["rates"] == list(RATES)
-    assert len(stored["thresholds"]) == len(RATES)
-    assert stored["thresholds"] == sorted(stored["thresholds"])  # rates fall, thresholds rise
+def test_the_table_of_rates(rng: np.random.Generator) -> None:
+    found = calibrate(objects(rng, 4, 0), objects(rng, 4, 0.1), "placed")
+    assert (found.unit, found.pictures, found.rates) == ("pixel", 4, RATES)
+    assert len(found.thresholds) == len(RATES)
+    assert list(found.thresholds) == sorted(found.thresholds)  # rates fall, thresholds rise
 
 
 def test_explained_averages_the_right_figures() -> None:
@@ -184,40 +164,3 @@ def test_explained_averages_the_right_figures() -> None:
     assert means == pytest.approx({"psnr": 35.0, "residual": 0.2, "flip_rate": 0.5})
     del with_["flips_to_without"], without["flips_to_with"]
     assert "flip_rate" not in explained([(1, with_), (0, without)])
-
-
-def test_a_detector_is_read_back(tmp_path: Path) -> None:
-    ramp = [np.linspace(0, 1, 100, dtype=np.float32)[None]]
-    written = calibrate(ramp, ramp, "plain")
-    write_detector(tmp_path, written)
-    assert read_detector(tmp_path) == written
-    content = json.loads((tmp_path / "detector.json").read_text())
-    (tmp_path / "detector.json").write_text(json.dumps(content | {"of_another_version": 1}))
-    assert read_detector(tmp_path) == written
-
-
-def test_the_typical_object_is_read_back(tmp_path: Path) -> None:
-    ramp = [np.linspace(0, 1, 100, dtype=np.float32)[None]]
-    size = ObjectSize(area=90, length=12, width=8, spread=2.5, several=0.5, objects=33)
-    written = replace(calibrate(ramp, ramp, "plain"), object_size=size)
-    write_detector(tmp_path, written)
-    assert read_detector(tmp_path) == written
-    content = json.loads((tmp_path / "detector.json").read_text())
-    right = content["object_size"]
-    damaged: list[object] = [5, [], {}, {"area": 9}, right | {"width": 13}, right | {"area": "9"}]
-    for wrong in damaged:
-        (tmp_path / "detector.json").write_text(json.dumps(content | {"object_size": wrong}))
-        with pytest.raises(ValueError, match=r"detector\.json: damaged"):
-            read_detector(tmp_path)
-
-
-@pytest.mark.parametrize(("content", "message"), [("[]", "damaged"), ("{}", "damaged"), ("{", "not a JSON file")])
-def test_a_damaged_detector_is_named(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "detector.json").write_text(content)
-    with pytest.raises(ValueError, match=rf"detector.json: {message}"):
-        read_detector(tmp_path)
-
-
-def test_a_detector_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds no detector\.json yet"):
-        read_detector(tmp_path)

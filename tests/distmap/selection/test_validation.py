@@ -44,7 +44,7 @@ def test_detector_of_hand_made_maps(listed: list[LabelledPicture]) -> None:
     assert detector.object_size is None  # all objects are cut by the border
     assert (detector.pictures, detector.map_kind, detector.step) == (12, "placed", 7)
     expected = {"psnr": 30.0, "residual": 0.01, "separation": 1.0, "background": 0.001 / 0.08, "taken": 0.1}
-    assert detector.kept_out_scores == pytest.approx(expected)
+    assert detector.validation_scores == pytest.approx(expected)
 
 
 def test_the_threshold_is_of_typical_pictures_and_the_scores_of_kept_out_ones(listed: list[LabelledPicture]) -> None:
@@ -62,7 +62,7 @@ def test_the_threshold_is_of_typical_pictures_and_the_scores_of_kept_out_ones(li
     usual = calibrated(model, kept_out, listed, "placed", 7, Silent())
     assert weak.threshold < 0.04 < usual.threshold
     assert (weak.pictures, usual.pictures) == (2, 2)
-    assert (weak.kept_out_scores["taken"], usual.kept_out_scores["taken"]) == pytest.approx((0.1, 0.0))
+    assert (weak.validation_scores["taken"], usual.validation_scores["taken"]) == pytest.approx((0.1, 0.0))
 
 
 def test_the_typical_object_is_that_of_kept_out_and_typical_pictures(listed: list[LabelledPicture]) -> None:

@@ -66,7 +66,14 @@ def test_a_run_holds_every_file_of_the_interface(fitted: Path) -> None:
     assert config["losses"].keys() > {"fidelity", "sparsity"}  # every setting, not only those that were given
     detector = json.loads((fitted / "detector.json").read_text())
     assert detector["pictures"] == 2  # 15 % of twelve, rounded up
-    assert detector["kept_out_scores"].keys() == {"psnr", "residual", "flip_rate", "separation", "background", "taken"}
+    assert detector["validation_scores"].keys() == {
+        "psnr",
+        "residual",
+        "flip_rate",
+        "separation",
+        "background",
+        "taken",
+    }
     assert detector["threshold"] > 0
 
 
@@ -420,7 +427,7 @@ def test_a_student_becomes_part_of_the_run(
     assert any(name.startswith("student.") for name in load_file(run / "weights.safetensors"))
     detector = json.loads((run / "detector.json").read_text())
     assert detector["map_kind"] == "student"
-    assert detector["kept_out_scores"].keys() >= {"psnr", "residual", "flip_rate", "separation"}
+    assert detector["validation_scores"].keys() >= {"psnr", "residual", "flip_rate", "separation"}
     model = distmap.load(run, device="cpu")
     maps = [result.map_HW for result in model.maps([pictures[1]])]
     assert all(map_HW.min() >= 0 and map_HW.max() <= 1 for map_HW in maps)

@@ -12,15 +12,15 @@ import pytest
 
 import distmap
 import distmap.training.student
+from distmap.common.detection_settings import DetectionSettings
 from distmap.common.picture_files import PictureFile
 from distmap.config import Config
 from distmap.data.batches import PictureStore
 from distmap.data.folders import Split, list_folders, split_groups
 from distmap.inference.model import DistinctionModel, PictureMap
-from distmap.selection.threshold import Detector
 from distmap.training.self_training import agreement, learn_from_maps
 
-DETECTOR = Detector(
+DETECTOR = DetectionSettings(
     threshold=0.5, low_threshold=0.5, false_alarm=0.01, rates=(), thresholds=(), pictures=2, map_kind="placed", step=4
 )
 UNSURE = "with_03.png"
@@ -89,7 +89,7 @@ def test_the_student_learns_what_the_maps_are_sure_of(
         assert target.sum() == (64 if picture.label else 0)
         assert (weight == 0).sum() == (12 * 12 - 64 if picture.label else 0)  # 0.3 is between 0.4 * 0.5 and 0.5
     assert (detector.map_kind, detector.step) == ("student", 4)
-    assert detector.kept_out_scores["separation"] == 1
+    assert detector.validation_scores["separation"] == 1
     assert 0.1 < detector.threshold < 1
     for picture in split.kept_out:
         found = taught.map(distmap.images.read_picture(picture.file.path)) >= detector.threshold

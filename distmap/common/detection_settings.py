@@ -1,0 +1,157 @@
+"""``RUN/detector.json``: how the maps of a run become objects. `distmap` writes it, `detect` goes by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from distmap.common.files import read_json, write_json
+from distmap.common.object_size import ObjectSize
+
+DETECTOR = "detector.json"
+
+Unit = Literal["pixel", "object"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionSettings:
+    """How the maps of a run become objects, and what is known of these maps.
+
+    Lengths and areas are in pixels of the pictures, thresholds in the map's own unit.
+
+    Raises
+    ------
+    ValueError
+        The table of rates is not a table, a threshold is not a finite number above 0, or there is no such unit.
+    """
+
+    threshold: float
+    """A pixel is taken where the map is at least this."""
+    false_alarm: float
+    """Share of WITHOUT pixels that is taken, or objects in a WITHOUT picture, as `unit` says."""
+    low_threshold: float | None = None
+    """Objects reach as far as the map is at least this; None: as `threshold`."""
+    rates: tuple[float, ...] = ()
+    """False-alarm rates of the table, each above 0."""
+    thresholds: tuple[float, ...] = ()
+    """The threshold for each of `rates`."""
+    pictures: int = 0
+    """WITHOUT pictures behind the rates."""
+    unit: Unit = "pixel"
+    """What a rate counts."""
+    object_size: ObjectSize | None = None
+    """The typical object, by which objects are cut out of the maps; None: not known, or too few were found."""
+    smoothing: float = 0.0
+    """Standard deviation of the Gaussian put on the map first; 0: none."""
+    min_area: float = 1
+    """Smaller objects are dropped; this and the two radii count where no object size is known."""
+    open_radius: float = 0.0
+    """Radius of the disk that removes what is thinner than the disk; 0: none."""
+    close_radius: float = 0.0
+    """Radius of the disk that closes gaps; 0: none."""
+    validation_scores: dict[str, float] = field(default_factory=dict)
+    """``psnr`` (dB), ``residual`` and ``flip_rate`` on pictures that training never saw, ``separation`` of the two
+    folders by their maps; ``background``: mean map of pictures WITHOUT over that of WITH; ``taken``: share of the
+    pixels of pictures WITH that reach the threshold."""
+    map_kind: str = "placed"
+    """What the maps are made of."""
+    step: int = 0
+    """After which the weights were taken."""
+    follow_edges: bool = True
+    """Whether the maps follow the pictures' edges."""
+    warnings: tuple[str, ...] = ()
+    """What the scores say against the maps."""
+
+    def __post_init__(self) -> None:
+        if len(self.rates) != len(self.thresholds):
+            raise ValueError(f"{len(self.rates)} rates and {len(self.thresholds)} thresholds, they must go together")
+        numbers = (self.threshold, *self.thresholds, *self.rates)
+        if not all(math.isfinite(number) for number in numbers) or self.threshold <= 0:
+            raise ValueError(f"threshold {self.threshold}: thresholds must be finite, the one in use above 0")
+        if self.unit not in get_args(Unit):
+            raise ValueError(f"unit {self.unit!r}: must be {' or '.join(get_args(Unit))}")
+
+    def threshold_at(self, false_alarm: float) -> float:
+        """Threshold for another false-alarm rate, from the table, linear in the logarithm of the rate.
+
+        Raises
+        ------
+        ValueError
+            The table does not reach this rate.
+        """
+        table = sorted(
+            (rate, threshold) for rate, threshold in zip(self.rates, self.thresholds, strict=True) if rate > 0
+        )
+        if not table:
+            raise ValueError(f"the run's {DETECTOR} holds no table of false-alarm rates; run `detect calibrate`")
+        if not table[0][0] <= false_alarm <= table[-1][0]:
+            raise ValueError(f"false alarm {false_alarm}: the calibration reaches from {table[0][0]} to {table[-1][0]}")
+        import numpy as np
+
+        rates, thresholds = zip(*table, strict=True)
+        return float(np.interp(math.log(false_alarm), np.log(rates), thresholds))
+
+
+def read_detection_settings(run: str | Path) -> DetectionSettings:
+    """Read ``RUN/detector.json``; keys that are not known are passed over.
+
+    Parameters
+    ----------
+    run
+        The folder, or the file itself.
+
+    Raises
+    ------
+    ValueError
+        The file is not there, or not such a file.
+    """
+    path = _file(Path(run))
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: not there; is the folder a run whose `distmap fit` has ended? `--resume` goes on with one that "
+            "was stopped"
+        )
+    content = _content(path)
+    known = {one.name for one in dataclasses.fields(DetectionSettings)}
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known
+    }
+    try:
+        if values.get("object_size") is not None:
+            values["object_size"] = ObjectSize(**values["object_size"])
+        return DetectionSettings(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def write_detection_settings(run: str | Path, settings: DetectionSettings) -> None:
+    """Write ``RUN/detector.json`` in one move; what else an existing file holds stays in it.
+
+    A score that is not finite says nothing and is left out.
+
+    Parameters
+    ----------
+    run
+        The folder, or the file itself.
+    """
+    path = _file(Path(run))
+    kept = _content(path) if path.is_file() else {}
+    content = dataclasses.asdict(settings)
+    content["validation_scores"] = {
+        name: value for name, value in settings.validation_scores.items() if math.isfinite(value)
+    }
+    write_json(path, kept | content, indent=2)
+
+
+def _file(run: Path) -> Path:
+    return run if run.name == DETECTOR else run / DETECTOR
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds {type(content).__name__}, expected one object")
+    return content
