@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable
 from functools import cache
 from types import NoneType
@@ -11,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from detect.extraction import ExtractionConfig
 from distmap.common.object_size import ObjectSize, parse_object_size
+from distmap.common.settings import split_pair, unknown_setting
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(ExtractionConfig))
 
@@ -27,13 +27,9 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
     """
     settings = {}
     for pair in pairs:
-        name, equals, text = (part.strip() for part in pair.partition("="))
-        if not equals:
-            raise ValueError(f"--set {pair}: give it as KEY=VALUE")
+        name, text = split_pair(pair)
         if name not in SETTINGS:
-            close = difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(SETTINGS)}"
-            raise ValueError(f"--set {pair}: unknown setting {name!r}; {hint}")
+            raise ValueError(f"--set {pair}: {unknown_setting(name, SETTINGS)}")
         settings[name] = _value(name, text)
     return settings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+
+from distmap.common.settings import flatten, split_pair, unknown_setting
 
 Count = Annotated[int, Ge(1)]
 Stride = Annotated[int, Ge(1), Le(2)]
@@ -318,17 +319,15 @@ def resolve(
         raise ValueError(f"--preset {preset}: unknown preset; choose one of {', '.join(PRESETS)}")
     merged = _merge(_merge({"preset": preset}, PRESETS[preset][1]), from_file)
     for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ValueError(f"--set {setting}: give it as KEY=VALUE")
-        if key.strip() == "preset":
-            raise ValueError(f"--set {setting}: give it as --preset {value.strip()}")
+        key, value = split_pair(setting)
+        if key == "preset":
+            raise ValueError(f"--set {setting}: give it as --preset {value}")
         nested: dict[str, Any] = {}
         inner = nested
-        *parents, last = key.strip().split(".")
+        *parents, last = key.split(".")
         for parent in parents:
             inner = inner.setdefault(parent, {})
-        inner[last] = None if value.strip().lower() in {"none", "null"} else value.strip()
+        inner[last] = None if value.lower() in {"none", "null"} else value
         merged = _merge(merged, nested)
     return validate(_merge(merged, overrides or {}))
 
@@ -338,12 +337,9 @@ def validate(settings: Settings) -> Config:
     from pydantic import TypeAdapter, ValidationError
 
     known = setting_keys()
-    for key in _flatten(settings):
+    for key in flatten(settings):
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            raise ValueError(
-                f"unknown setting {key!r}" + (f"; did you mean {close[0]!r}?" if close else "; see `distmap presets`")
-            )
+            raise ValueError(unknown_setting(key, known, otherwise="see `distmap presets`"))
     try:
         config = TypeAdapter(Config).validate_python(settings)
     except ValidationError as error:
@@ -370,7 +366,7 @@ def validate(settings: Settings) -> Config:
 
 def setting_keys() -> list[str]:
     """Every setting's dotted key."""
-    return list(_flatten(asdict(Config())))
+    return list(flatten(asdict(Config())))
 
 
 def to_yaml(config: Config) -> str:
@@ -414,11 +410,3 @@ def _merge(base: Settings, over: Settings) -> dict[str, Any]:
         inner = merged.get(key)
         merged[key] = _merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
     return merged
-
-
-def _flatten(settings: Settings, prefix: str = "") -> Iterable[str]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"

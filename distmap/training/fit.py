@@ -19,6 +19,7 @@ from distmap.common.detection_settings import DETECTOR, write_detection_settings
 from distmap.common.files import read_json, write_text
 from distmap.common.pictures import Array
 from distmap.common.progress import Progress, Silent
+from distmap.common.settings import flatten, split_pair
 from distmap.config import Config, read_yaml, resolve, to_yaml, validate
 from distmap.data.batches import PictureStore, batches
 from distmap.data.folders import WITH, WITHOUT, LabelledPicture, Split, list_folders, split_groups
@@ -405,7 +406,7 @@ def _resumed(
     if not (run / CONFIG).is_file():
         raise ValueError(f"--run {run}: no run to resume; leave --resume out to start one")
     stored = validate(read_yaml(run / CONFIG))
-    asked = {key.partition("=")[0].strip() for key in settings} | set(_leaves(overrides or {}))
+    asked = {split_pair(setting)[0] for setting in settings} | flatten(overrides or {}).keys()
     duration = {"training.steps", "training.time_limit"}
     as_stored = replace(
         wanted, training=replace(wanted.training, steps=stored.training.steps, time_limit=stored.training.time_limit)
@@ -417,14 +418,6 @@ def _resumed(
     return replace(
         stored, training=replace(stored.training, steps=wanted.training.steps, time_limit=wanted.training.time_limit)
     )
-
-
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
 
 
 def describe_split(split: Split, with_folder: Path, without_folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
+from distmap.common.settings import flatten
 from pipelines.quality.picture_sets import (
     HEMISPHERE_GROUP,
     PLACE_GROUP,
@@ -118,7 +119,7 @@ class Row:
 
     def assignments(self) -> tuple[str, ...]:
         """The settings as ``--set`` takes them."""
-        return tuple(f"{key}={value}" for key, value in _leaves(self.settings))
+        return tuple(f"{key}={value}" for key, value in flatten(self.settings).items())
 
     def commands(self, seed: int) -> tuple[str, ...]:
         """The same in the shell, from the project's root."""
@@ -147,14 +148,6 @@ class Row:
                 ["detect", "evaluate", *truth, *grouped],
             )
         )
-
-
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _generated() -> Iterator[Row]:

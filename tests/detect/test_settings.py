@@ -64,8 +64,8 @@ def test_several_at_once() -> None:
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("nek=0.5", r"--set nek=0\.5: unknown setting 'nek'; did you mean neck\?"),
-        ("open_radios=1", "did you mean open_radius"),
+        ("nek=0.5", r"--set nek=0\.5: unknown setting 'nek'; did you mean 'neck'\?"),
+        ("open_radios=1", "did you mean 'open_radius'"),
         ("xyz=1", "unknown setting 'xyz'; choose one of threshold, low_threshold, "),
         ("split_distance=1", "unknown setting 'split_distance'"),
         ("neck", "--set neck: give it as KEY=VALUE"),

@@ -242,7 +242,7 @@ def test_chosen_bands(tmp_path: Path, write_scene: WriteScene, tiny_run: Path, r
         (("--workers", 2, "--scheduler", "tcp://127.0.0.1:1"), "--workers and --scheduler"),
         (("--threshold", "-1"), "threshold"),
         (("--object-size", "large"), "object size 'large'"),
-        (("--set", "nek=0.5"), "did you mean neck?"),
+        (("--set", "nek=0.5"), "did you mean 'neck'?"),
         (("--set", "neck=2"), "neck is 2"),
         (("--scheduler", "tcp://127.0.0.1:1"), "--scheduler"),
         (("--colour", "red"), "--colour"),

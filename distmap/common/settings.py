@@ -1,0 +1,32 @@
+"""Settings as people say them: ``KEY=VALUE``, with dotted keys for those within sections."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+CLOSE = 0.5  # how alike a setting must be to what was said, 1 is the same
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key: ``{"map": {"kind": "plain"}}`` becomes ``{"map.kind": "plain"}``."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def split_pair(text: str) -> tuple[str, str]:
+    """Key and value of ``KEY=VALUE``, without spaces around either; raises ValueError where there is no ``=``."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text}: give it as KEY=VALUE")
+    return key.strip(), value.strip()
+
+
+def unknown_setting(name: str, known: Collection[str], *, otherwise: str | None = None) -> str:
+    """What to say of a setting that there is not: which was meant, where one is alike; else ``otherwise``, or all."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=CLOSE)
+    hint = f"did you mean {close[0]!r}?" if close else otherwise or f"choose one of {', '.join(known)}"
+    return f"unknown setting {name!r}; {hint}"
