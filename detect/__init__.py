@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from detect.detector import extraction_config
     from detect.evaluation import Evaluation, evaluate
     from detect.extraction import ExtractionConfig, extract, find_objects
+    from detect.job import extract_and_write
     from detect.masks import Mask
     from detect.truth import read_truth
     from detect.tuning import Tuning, tune
@@ -34,6 +35,7 @@ __all__ = [
     "convert",
     "evaluate",
     "extract",
+    "extract_and_write",
     "extraction_config",
     "find_objects",
     "read_annotations",
@@ -57,6 +59,7 @@ _HOMES = {
     "convert": "detect.conversion",
     "evaluate": "detect.evaluation",
     "extract": "detect.extraction",
+    "extract_and_write": "detect.job",
     "extraction_config": "detect.detector",
     "find_objects": "detect.extraction",
     "read_annotations": "detect.conversion",

@@ -1,11 +1,10 @@
-"""The `detect` command line: thin over `detect.extract` and `detect.evaluate`."""
+"""The `detect` command line: thin over `detect.extract_and_write`, `detect.evaluate` and the like."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -76,12 +75,8 @@ def extract(
     **choices: Any,
 ) -> None:
     """Find objects in IMAGES (files or folders) with the trained RUN: maps, masks, boxes, COCO JSON."""
-    from detect.conversion import write_annotations
-    from detect.extraction import extract as extract_objects
     from detect.formats.geo import read_georeferences
-    from detect.pairing import beside
-    from detect.rasters import write_map, write_mask
-    from distmap.common.files import filling
+    from detect.job import extract_and_write
     from distmap.common.picture_files import find_pictures
     from distmap.common.progress import shown_progress, tracked
 
@@ -92,40 +87,22 @@ def extract(
         if folder is not None and _holds_pictures(folder, images):
             raise ValueError(f"{option} {folder}: holds the pictures themselves, which could be replaced; name another")
     click.echo(_says(config), err=True)
-    with ExitStack() as stack:
-        progress = stack.enter_context(shown_progress())
-        map_folder = None if maps is None else stack.enter_context(filling(maps))
-        mask_folder = None if masks is None else stack.enter_context(filling(masks))
-
-        def kept(items: Iterable[PictureMap]) -> Iterator[PictureMap]:
-            for item in items:
-                if map_folder is not None:
-                    write_map(beside(map_folder, item.name, ".tiff"), item.map_HW)
-                yield item
-
-        places: dict[str, Georeference] = {}
-        if target_format in ("geojson", "gpkg"):
-            for source in images:
-                places |= read_georeferences(source)
-        pictures = []
-        stopped = None
-        source_maps = tracked(
-            _maps(run, images, from_maps, device), "mapping", progress, total=len(find_pictures(images))
+    places: dict[str, Georeference] = {}
+    if target_format in ("geojson", "gpkg"):
+        for source in images:
+            places |= read_georeferences(source)
+    with shown_progress() as progress:
+        source_maps = _maps(run, images, from_maps, device)
+        pictures = extract_and_write(
+            tracked(source_maps, "mapping", progress, total=len(find_pictures(images))),
+            config,
+            out,
+            target_format=target_format,
+            map_folder=maps,
+            mask_folder=masks,
+            georeferences=places,
+            progress=progress,
         )
-        try:
-            for picture in extract_objects(kept(source_maps), config):
-                if mask_folder is not None:
-                    write_mask(beside(mask_folder, picture.name, ".png"), picture.union_mask())
-                pictures.append(picture)
-        except KeyboardInterrupt as signal:
-            stopped = signal
-        if pictures or stopped is None:
-            write_annotations(
-                out, pictures, target_format=target_format, categories=[config.category], georeferences=places
-            )
-        if stopped is not None:
-            progress.say(f"{len(pictures)} pictures are done and saved")
-            raise stopped
     objects = sum(len(picture.instances) for picture in pictures)
     if as_json:
         report = {"pictures": len(pictures), "objects": objects, "threshold": config.threshold, "out": str(out)}

@@ -8,7 +8,7 @@ import json
 import pkgutil
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -168,25 +168,15 @@ def _training_state(run: Path) -> tuple[int, float]:
 
 def _score(row: Row, pictures: Path, place: Path, progress: Progress) -> tuple[dict[str, Any], dict[str, float]]:
     """Extract and evaluate as the commands do, with the same files; scores, and seconds of both."""
-    from detect.pairing import beside
-    from detect.rasters import write_map
-    from distmap.common.files import filling
-
     started = time.monotonic()
     run, maps, annotations = place / "run", place / "maps", place / "annotations.json"
     shutil.rmtree(maps, ignore_errors=True)
     config = detect.extraction_config(detect.read_detection_settings(run), category=row.category)
     model = distmap.load(run)
-    with filling(maps) as unfinished:
-
-        def kept(items: Iterable[distmap.PictureMap]) -> Iterator[distmap.PictureMap]:
-            for item in items:
-                write_map(beside(unfinished, item.name, ".tiff"), item.map_HW)
-                yield item
-
-        progress.update("mapping", 0, {})
-        found = list(detect.extract(kept(model.maps([pictures / folder for folder in row.images])), config))
-    detect.write_annotations(annotations, found, target_format="coco", categories=[row.category])
+    progress.update("mapping", 0, {})
+    detect.extract_and_write(
+        model.maps([pictures / folder for folder in row.images]), config, annotations, map_folder=maps
+    )
     extracted = time.monotonic()
     progress.update("scoring", 0, {})
     scores = detect.evaluate(annotations, pictures / row.truth, maps=maps, group=row.group)

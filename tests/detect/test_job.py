@@ -1,0 +1,53 @@
+"""From maps to files in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detect.conversion import read_annotations
+from detect.extraction import ExtractionConfig
+from detect.job import extract_and_write
+from detect.rasters import read_map, read_picture
+from detect.saved_maps import SavedMap
+
+CONFIG = ExtractionConfig(threshold=0.5, category="car")
+
+
+def block(name: str) -> SavedMap:
+    """A map with one object of 3 x 2 pixels."""
+    map_HW = np.zeros((8, 9), np.float32)
+    map_HW[2:4, 3:6] = 0.75
+    return SavedMap(name=name, map_HW=map_HW)
+
+
+def test_annotations_maps_and_masks(tmp_path: Path) -> None:
+    out, maps, masks = tmp_path / "a.json", tmp_path / "maps", tmp_path / "masks"
+    found = extract_and_write([block("a.png"), block("sub/b.png")], CONFIG, out, map_folder=maps, mask_folder=masks)
+    assert [(picture.name, picture.instances[0].bbox) for picture in found] == [
+        ("a.png", (3, 2, 3, 2)),
+        ("sub/b.png", (3, 2, 3, 2)),
+    ]
+    assert [picture.instances[0].category for picture in read_annotations(out)] == ["car", "car"]
+    np.testing.assert_array_equal(read_map(maps / "sub" / "b.tiff"), block("").map_HW)
+    np.testing.assert_array_equal(read_picture(masks / "a.png"), (block("").map_HW > 0) * 255)
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="two pictures have this name"):
+        extract_and_write([block("a.png")] * 2, CONFIG, tmp_path / "a.json", mask_folder=tmp_path / "masks")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_what_is_done_is_kept_when_the_user_stops(tmp_path: Path, done: int) -> None:
+    def stopped() -> Iterator[SavedMap]:
+        yield from [block("a.png")] * done
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_and_write(stopped(), CONFIG, tmp_path / "a.json", mask_folder=tmp_path / "masks")
+    assert (tmp_path / "a.json").is_file() == (tmp_path / "masks" / "a.png").is_file() == bool(done)
