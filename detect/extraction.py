@@ -136,19 +136,13 @@ def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instan
     ValueError
         The map is not H x W of finite numbers.
     """
-    smooth_HW = smooth(
-        map_HW if config.value_range is None else normalise(map_HW, *config.value_range), config.smoothing
-    )
+    smooth_HW = smoothed(map_HW, config)
     high = (
         config.threshold if isinstance(config.threshold, float | int) else find_threshold(smooth_HW, config.threshold)
     )
     if high is None:
         return ()
-    found_HW = smooth_HW >= (high if config.low_threshold is None else config.low_threshold)
-    if config.close_radius or config.open_radius:
-        found_HW = open_thin(close_gaps(found_HW, config.close_radius), config.open_radius)
-    if config.max_hole:
-        found_HW = fill_holes(found_HW, config.max_hole)
+    found_HW = foreground(smooth_HW, high, config)
     masks = [
         mask for mask in components(found_HW, config.connectivity) if mask.window(smooth_HW)[mask.crop_HW].max() >= high
     ]
@@ -164,6 +158,20 @@ def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instan
         instances.append(Instance(mask=mask, score=rating, category=config.category))
     instances.sort(key=lambda instance: -(instance.score or 0.0))
     return tuple(instances)
+
+
+def smoothed(map_HW: NDArray[Any], config: ExtractionConfig) -> NDArray[np.float32]:
+    """What the threshold is put on: the map, normalised and smoothed as ``config`` says."""
+    return smooth(map_HW if config.value_range is None else normalise(map_HW, *config.value_range), config.smoothing)
+
+
+def foreground(smooth_HW: NDArray[np.float32], threshold: float, config: ExtractionConfig) -> NDArray[np.bool_]:
+    """Where objects may be: the smoothed map reaches the threshold (the low one where there is one), with gaps closed,
+    what is thin removed and holes filled as ``config`` says."""
+    found_HW: NDArray[np.bool_] = smooth_HW >= (threshold if config.low_threshold is None else config.low_threshold)
+    if config.close_radius or config.open_radius:
+        found_HW = open_thin(close_gaps(found_HW, config.close_radius), config.open_radius)
+    return fill_holes(found_HW, config.max_hole) if config.max_hole else found_HW
 
 
 def one_by_one(

@@ -17,13 +17,10 @@ from numpy.typing import NDArray
 
 from detect.extraction import (
     ExtractionConfig,
-    close_gaps,
     components,
     confidence,
-    fill_holes,
-    normalise,
-    open_thin,
-    smooth,
+    foreground,
+    smoothed,
     strength,
     without_halo,
 )
@@ -102,11 +99,6 @@ def smoothing_reach(config: ExtractionConfig) -> int:
     return int(4 * config.smoothing + 0.5)
 
 
-def smoothed(map_HW: Floats, config: ExtractionConfig) -> Floats:
-    """What the threshold is put on."""
-    return smooth(map_HW if config.value_range is None else normalise(map_HW, *config.value_range), config.smoothing)
-
-
 def find_parts(
     map_HW: Floats, valid_HW: NDArray[np.bool_], region: Region, tile: Region, config: ExtractionConfig
 ) -> Parts:
@@ -119,11 +111,7 @@ def find_parts(
     """
     smooth_HW = smoothed(map_HW, config)
     high = threshold(config)
-    found_HW = smooth_HW >= (high if config.low_threshold is None else config.low_threshold)
-    if config.close_radius or config.open_radius:
-        found_HW = open_thin(close_gaps(found_HW, config.close_radius), config.open_radius)
-    if config.max_hole:
-        found_HW = fill_holes(found_HW, config.max_hole)
+    found_HW = foreground(smooth_HW, high, config)
     inner = tile.within(region)
     smooth_HW, tile_valid_HW = smooth_HW[inner], valid_HW[inner]
     least = _least_piece(config)
