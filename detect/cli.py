@@ -390,11 +390,11 @@ def tune(
     from detect.tuning import TUNED
     from detect.tuning import tune as tune_settings
     from distmap.common.detection_settings import read_detection_settings
-    from distmap.common.files import files_under
+    from distmap.common.files import files_by_name
     from distmap.common.picture_files import PICTURE_SUFFIXES
 
     settings = read_detection_settings(run)
-    found = {file.relative_to(maps).as_posix(): read_map(file) for file in files_under(maps, PICTURE_SUFFIXES)}
+    found = {name: read_map(file) for name, file in files_by_name(maps, PICTURE_SUFFIXES).items()}
     if not found:
         raise ValueError(f"--maps {maps}: holds no map; `detect extract --maps` writes them")
     tuning = tune_settings(

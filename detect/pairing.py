@@ -51,6 +51,26 @@ def match_names(names: Iterable[str], available: Mapping[str, T]) -> dict[str, T
     return {name: available[key] for name, key in found.items()}
 
 
+def pair_files(names: Iterable[str], files: Mapping[str, Path], *, partial: bool = False) -> dict[str, Path]:
+    """The file of each picture that has one, as `match_names` finds it.
+
+    Parameters
+    ----------
+    partial
+        Whether files without a picture are left out; otherwise they are an error.
+
+    Raises
+    ------
+    ValueError
+        A file has no picture, or what `match_names` refuses.
+    """
+    found = match_names(names, files)
+    alone = sorted(set(files.values()) - set(found.values()))
+    if alone and not partial:
+        raise ValueError(f"{alone[0]}: no picture has this name, so its size is not known")
+    return found
+
+
 def without_suffix(name: str) -> str:
     """The posix path without its last suffix: ``a/b.c.png`` gives ``a/b.c``."""
     return str(PurePosixPath(name).with_suffix(""))

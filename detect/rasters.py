@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distmap.common.files import files_under, replacing
+from distmap.common.files import files_by_name, replacing
 from distmap.common.picture_files import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 def picture_sizes(folder: Path) -> dict[str, tuple[int, int]]:
     """Height and width of every picture below a folder, by posix path relative to it."""
-    files = files_under(folder, PICTURE_SUFFIXES)
+    files = files_by_name(folder, PICTURE_SUFFIXES)
     if not files:
         raise ValueError(f"{folder}: no picture in this folder")
-    return {file.relative_to(folder).as_posix(): picture_size(file) for file in files}
+    return {name: picture_size(file) for name, file in files.items()}
 
 
 def write_mask(path: Path, mask_HW: NDArray[np.bool_]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detect.pairing import match_names
 from detect.rasters import picture_size, read_map
-from distmap.common.files import files_under
+from distmap.common.files import files_by_name
 from distmap.common.picture_files import PICTURE_SUFFIXES, find_pictures
 
 
@@ -59,7 +59,7 @@ def map_files(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
         A picture has none.
     """
     folder, names = Path(folder), list(names)
-    files = {file.relative_to(folder).as_posix(): file for file in files_under(folder, PICTURE_SUFFIXES)}
+    files = files_by_name(folder, PICTURE_SUFFIXES)
     found = match_names(names, files)
     missing = [name for name in names if name not in found]
     if missing:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from detect.detections import Detections, Instance
-from detect.pairing import beside, match_names
-from distmap.common.files import files_under, filling, read_lines
+from detect.pairing import beside, pair_files
+from distmap.common.files import files_by_name, filling, read_lines
 
 _HEADERS = ("imagesource:", "gsd:", "acquisition dates:")
 
@@ -61,13 +61,10 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
     ValueError
         A line that is none of the format's; names the file and the line.
     """
-    files = {file.relative_to(folder).as_posix(): file for file in files_under(folder, {".txt"})}
+    files = files_by_name(folder, {".txt"})
     if not files:
         raise ValueError(f"{folder}: no labelTxt file (*.txt) in this folder")
-    found = match_names(sizes, files)
-    missing = sorted(set(files.values()) - set(found.values()))
-    if missing and not partial:
-        raise ValueError(f"{missing[0]}: no picture has this name, so its size is not known")
+    found = pair_files(sizes, files, partial=partial)
     return [
         Detections(name=name, height=sizes[name][0], width=sizes[name][1], instances=tuple(_objects(found[name])))
         for name in sizes

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
 from detect.extraction import components
-from detect.pairing import beside, match_names
+from detect.pairing import beside, pair_files
 from detect.rasters import read_picture, write_mask
-from distmap.common.files import files_under, filling
+from distmap.common.files import files_by_name, filling
 from distmap.common.picture_files import PICTURE_SUFFIXES
 
 
@@ -38,17 +38,13 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
     -------
     The pictures that have a mask, in the order of `sizes`.
     """
-    files = mask_files(folder)
-    found = match_names(sizes, files)
-    missing = sorted(set(files.values()) - set(found.values()))
-    if missing and not partial:
-        raise ValueError(f"{missing[0]}: no picture has this name")
+    found = pair_files(sizes, mask_files(folder), partial=partial)
     return [objects(name, sizes[name], found[name], read_mask(found[name])) for name in sizes if name in found]
 
 
 def mask_files(folder: Path) -> dict[str, Path]:
     """Mask pictures below a folder, by posix path relative to it."""
-    return {file.relative_to(folder).as_posix(): file for file in files_under(folder, PICTURE_SUFFIXES)}
+    return files_by_name(folder, PICTURE_SUFFIXES)
 
 
 def read_mask(file: Path) -> NDArray[Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
-from detect.pairing import beside, match_names
-from distmap.common.files import files_under, filling, read_lines
+from detect.pairing import beside, pair_files
+from distmap.common.files import files_by_name, filling, read_lines
 
 # Ten digits place a corner of a 10,000 pixel picture to a millionth of a pixel.
 _DIGITS = 10
@@ -94,11 +94,7 @@ def read_labels(
     """Read label files; `instance(numbers, height, width)` gives the shape of an object from its `count` numbers."""
     names = read_names(folder)
     base = folder / "labels" if (folder / "labels").is_dir() else folder
-    files = {file.relative_to(base).as_posix(): file for file in files_under(base, {".txt"})}
-    found = match_names(sizes, files)
-    missing = sorted(set(files.values()) - set(found.values()))
-    if missing and not partial:
-        raise ValueError(f"{missing[0]}: no picture has this name, so its size is not known")
+    found = pair_files(sizes, files_by_name(base, {".txt"}), partial=partial)
     pictures = []
     for name, (height, width) in sizes.items():
         instances = []

@@ -101,6 +101,11 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
     return [(f"{path}: line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
+def files_by_name(folder: Path, suffixes: Iterable[str] | None = None) -> dict[str, Path]:
+    """What `files_under` finds, by posix path relative to the folder."""
+    return {file.relative_to(folder).as_posix(): file for file in files_under(folder, suffixes)}
+
+
 def files_under(folder: Path, suffixes: Iterable[str] | None = None) -> list[Path]:
     """Files below a folder (recursively, sorted, hidden ones left out), of these suffixes where some are given.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from detect.evaluation import Evaluation
 from detect.pairing import match_names
 from detect.rasters import read_map, read_picture
-from distmap.common.files import files_under
+from distmap.common.files import files_by_name, files_under
 from distmap.common.picture_files import PICTURE_SUFFIXES
 
 RIM = 3  # pixels around a shape that count as on it
@@ -68,7 +68,7 @@ def on_shape(maps: Path, shapes: Path) -> float | None:
     ValueError
         A map has no shape.
     """
-    files = {file.relative_to(maps).as_posix(): file for file in files_under(maps, PICTURE_SUFFIXES)}
+    files = files_by_name(maps, PICTURE_SUFFIXES)
     known = match_names(files, {file.name: file for file in files_under(shapes, PICTURE_SUFFIXES)})
     on = total = 0.0
     for name, file in files.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detect.pairing import beside, match_names
+from detect.pairing import beside, match_names, pair_files
 
 
 def test_names_match_by_path_then_by_stem() -> None:
@@ -24,3 +24,10 @@ def test_two_pictures_do_not_share_a_file(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(ValueError, match=r"sub/a\.jpg: a\.tiff would be that of another picture too"):
         beside(tmp_path, "sub/a.jpg", ".tiff")
+
+
+def test_a_file_without_a_picture(tmp_path: Path) -> None:
+    files = {"a.txt": tmp_path / "a.txt", "b.txt": tmp_path / "b.txt"}
+    assert pair_files(["a.png"], files, partial=True) == {"a.png": tmp_path / "a.txt"}
+    with pytest.raises(ValueError, match=r"b\.txt: no picture has this name, so its size is not known"):
+        pair_files(["a.png"], files)

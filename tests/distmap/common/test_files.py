@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from distmap.common.files import files_under, filling, read_json, read_lines, replacing, write_json, write_text
+from distmap.common.files import (
+    files_by_name,
+    files_under,
+    filling,
+    read_json,
+    read_lines,
+    replacing,
+    write_json,
+    write_text,
+)
 
 
 def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
@@ -121,6 +130,7 @@ def test_files_below_a_folder(tmp_path: Path) -> None:
     for name in ("b.txt", "a.TXT", "sub/c.png", ".hidden/d.txt", ".e.txt"):
         write_text(tmp_path / name, "")
     assert [file.name for file in files_under(tmp_path, {".txt"})] == ["a.TXT", "b.txt"]
+    assert files_by_name(tmp_path, {".png"}) == {"sub/c.png": tmp_path / "sub" / "c.png"}
     assert [file.name for file in files_under(tmp_path)] == ["a.TXT", "b.txt", "c.png"]
     with pytest.raises(ValueError, match="nowhere: no such folder"):
         files_under(tmp_path / "nowhere")
