@@ -1,4 +1,4 @@
-"""Pictures, maps and masks as files: their sizes, reading and writing them."""
+"""Sizes of pictures in files; maps and masks as files."""
 
 from __future__ import annotations
 
@@ -17,33 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LONGEST_SIDE = 2**31
-
-
-def read_picture(path: Path) -> NDArray[Any]:
-    """Read a picture file as it is: H x W or H x W x C, its own dtype, channels in RGB(A) order.
-
-    Raises
-    ------
-    ValueError
-        The file is not a whole picture.
-    """
-    import cv2
-    import numpy as np
-
-    if path.suffix.lower() in {".tif", ".tiff"}:
-        with open_raster(path) as source:
-            picture: NDArray[Any] = np.moveaxis(source.read(), 0, -1)
-        if picture.shape[2] == 1:
-            picture = picture[..., 0]
-    else:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-        decoded = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-        if decoded is None:
-            raise ValueError(f"{path}: not a readable picture, remove it or save it again")
-        picture = np.asarray(decoded)
-        if picture.ndim == 3 and picture.shape[2] >= 3:
-            picture = picture[..., [2, 1, 0, *range(3, picture.shape[2])]]
-    return picture
 
 
 @contextmanager
@@ -113,13 +86,12 @@ def read_map(path: Path) -> NDArray[np.float32]:
     """
     import numpy as np
 
-    values = read_picture(path)
-    if values.ndim != 2:
-        raise ValueError(f"{path}: a map has one band, this has {values.shape[2]}")
-    map_HW = values.astype(np.float32)
-    if not np.isfinite(map_HW).all():
-        raise ValueError(f"{path}: the map holds values that are not finite")
-    return map_HW
+    from distmap.common.pictures import read_picture
+
+    picture_HWC = read_picture(path)
+    if picture_HWC.shape[2] != 1:
+        raise ValueError(f"{path}: a map has one band, this has {picture_HWC.shape[2]}")
+    return picture_HWC[..., 0].astype(np.float32)
 
 
 def side_length(value: Any) -> int | None:

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
 from detect.extraction import components
 from detect.pairing import beside, pair_files
-from detect.rasters import read_picture, write_mask
+from detect.rasters import write_mask
 from distmap.common.files import files_by_name, filling
 from distmap.common.picture_files import PICTURE_SUFFIXES
+from distmap.common.pictures import read_picture
 
 
 def write(folder: Path, pictures: Iterable[Detections]) -> None:
@@ -49,12 +49,8 @@ def mask_files(folder: Path) -> dict[str, Path]:
 
 def read_mask(file: Path) -> NDArray[Any]:
     """Read a mask picture of any depth, H x W; of several bands the greatest counts, alpha does not."""
-    mask = read_picture(file)
-    if mask.ndim == 3:
-        mask = mask[..., : {2: 1, 4: 3}.get(mask.shape[2], mask.shape[2])].max(axis=2)
-    if not np.isfinite(mask).all():
-        raise ValueError(f"{file}: the mask holds values that are not finite")
-    return mask
+    mask_HW: NDArray[Any] = read_picture(file).max(axis=2)
+    return mask_HW
 
 
 def objects(name: str, size: tuple[int, int], file: Path, mask_HW: NDArray[Any]) -> Detections:

@@ -127,10 +127,10 @@ def test_truth_of_none_of_the_pictures_is_an_error(tmp_path: Path) -> None:
 
 def test_a_broken_mask_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG and no more")
-    with pytest.raises(ValueError, match=r"a\.png: not a readable picture"):
+    with pytest.raises(ValueError, match=r"a\.png: not a whole picture"):
         read_truth(tmp_path, SIZES)
     (tmp_path / "a.png").rename(tmp_path / "a.tif")
-    with pytest.raises(ValueError, match=r"a\.tif: not a readable TIFF"):
+    with pytest.raises(ValueError, match=r"a\.tif: not a whole picture"):
         read_truth(tmp_path, SIZES)
 
 
