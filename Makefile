@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 QUALITY_ARGS ?=
 LOCK_ARGS ?=
 
-.PHONY: help install demo test lint format bench bench-quality lock clean
+.PHONY: help install demo test coverage lint format docs bench bench-quality lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -30,6 +30,9 @@ demo: $(INSTALLED) ## Learn, extract and score on generated pictures, from scrat
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest --color=no $(PYTEST_ARGS)
 
+coverage: $(INSTALLED) ## Run the tests and show which lines they reach
+	$(BIN)/python -m pytest --color=no --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
 lint: $(INSTALLED) ## Check style, formatting, types and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,6 +42,9 @@ lint: $(INSTALLED) ## Check style, formatting, types and the import rules
 format: $(INSTALLED) ## Put the code into the form that lint asks for
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED) ## Build the documentation into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(INSTALLED) ## Time what must be fast
 	$(BIN)/python -m pytest --color=no --benchmark-enable --benchmark-only $(PYTEST_ARGS)
