@@ -30,8 +30,10 @@ demo: $(INSTALLED) ## Learn, extract and score on generated pictures, from scrat
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest --color=no $(PYTEST_ARGS)
 
-coverage: $(INSTALLED) ## Run the tests and show which lines they reach
-	$(BIN)/python -m pytest --color=no --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+# Before Python 3.12 this takes about 1.4 times as long as `make test`; from then on the interpreter helps to count lines.
+coverage: $(INSTALLED) ## Run the tests and show which share of the lines they reach
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
+		$(BIN)/python -m pytest --color=no --cov $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## Check style, formatting, types and the import rules
 	$(BIN)/ruff check .
@@ -59,4 +61,4 @@ lock: ## Resolve requirements.lock again, keeping its pins where they still fit 
 		--custom-compile-command "make lock" $(LOCK_ARGS) --output-file requirements.lock
 
 clean: ## Remove what was built, except .venv
-	rm -rf build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks .coverage

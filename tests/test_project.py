@@ -98,3 +98,8 @@ class TestLock:
         for line in (ROOT / "requirements.lock").read_text().splitlines():
             # No index, no path, no local build such as +cpu.
             assert re.fullmatch(r"#.*|[\w-]+==[\w.]+( ; .+)?", line), line
+
+
+def test_citation_has_the_version_of_the_project() -> None:
+    (version,) = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert version == read_project()["project"]["version"]
