@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 QUALITY_ARGS ?=
 LOCK_ARGS ?=
 
-.PHONY: help install demo test lint format bench bench-quality lock clean
+.PHONY: help install demo test coverage lint format docs bench bench-quality lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -30,6 +30,11 @@ demo: $(INSTALLED) ## Learn, extract and score on generated pictures, from scrat
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest --color=no $(PYTEST_ARGS)
 
+# Before Python 3.12 this takes about 1.4 times as long as `make test`; from then on the interpreter helps to count lines.
+coverage: $(INSTALLED) ## Run the tests and show which share of the lines they reach
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
+		$(BIN)/python -m pytest --color=no --cov $(PYTEST_ARGS)
+
 lint: $(INSTALLED) ## Check style, formatting, types and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,6 +44,9 @@ lint: $(INSTALLED) ## Check style, formatting, types and the import rules
 format: $(INSTALLED) ## Put the code into the form that lint asks for
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED) ## Build the documentation into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(INSTALLED) ## Time what must be fast
 	$(BIN)/python -m pytest --color=no --benchmark-enable --benchmark-only $(PYTEST_ARGS)
@@ -53,4 +61,4 @@ lock: ## Resolve requirements.lock again, keeping its pins where they still fit 
 		--custom-compile-command "make lock" $(LOCK_ARGS) --output-file requirements.lock
 
 clean: ## Remove what was built, except .venv
-	rm -rf build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks .coverage

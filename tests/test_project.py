@@ -1,15 +1,13 @@
-"""What holds for the project as a whole: fast imports, a README that works, a lock file that is complete."""
+"""What holds for the project as a whole: fast imports, a lock file that is complete."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,53 +79,18 @@ def test_public_names_stay_what_they_are(name: str) -> None:
         package.no_such_name  # noqa: B018
 
 
-def blocks(language: str) -> Iterator[str]:
-    """The README's code blocks of a language."""
-    yield from re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-
-
-def command_lines() -> list[str]:
-    """Every command that the README shows: in blocks, and in the table of commands."""
-    lines = [line for block in blocks("bash") for line in block.splitlines()]
-    lines += re.findall(r"^\| `(.*?)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
-    return [line for line in lines if line.partition(" ")[0] in {*PACKAGES, "make"}]
-
-
-class TestReadme:
-    def test_shows_commands(self) -> None:
-        assert {line.partition(" ")[0] for line in command_lines()} == {*PACKAGES, "make"}
-
-    @pytest.mark.parametrize("line", command_lines())
-    def test_command_and_its_options_exist(self, line: str) -> None:
-        name, *words = shlex.split(line, comments=True)
-        if name == "make":
-            assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
-            return
-        command = load_command(name).commands[words[0]]
-        known = {spelling for parameter in command.params for spelling in parameter.opts}
-        assert {word for word in words if word.startswith("-")} <= known
-        required = {
-            parameter.opts[0] for parameter in command.params if parameter.required and parameter.opts[0][0] == "-"
-        }
-        assert required <= set(words), "an option that must be given is missing"
-
-    def test_python(self) -> None:
-        for block in blocks("python"):
-            compile(block, "README.md", "exec")
-            for package, attribute in re.findall(rf"\b({'|'.join(PACKAGES)})\.(\w+)\(", block):
-                assert callable(getattr(importlib.import_module(package), attribute))
-
-    def test_links_exist(self) -> None:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text()):
-            assert (ROOT / target).exists(), target
-
-
 class TestLock:
     def test_pins_every_dependency(self) -> None:
         lock = (ROOT / "requirements.lock").read_text()
         pinned = {name.lower() for name in re.findall(r"^([\w-]+)==\S+", lock, re.MULTILINE)}
         project = read_project()["project"]
-        for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
+        extras = project["optional-dependencies"]
+        wanted = project["dependencies"] + extras["dev"]
+        for requirement in wanted:  # grows by what extras of the project itself hold
+            own = re.fullmatch(r"distmap\[(.*)\]", requirement)
+            if own:
+                wanted += [inner for extra in own[1].split(",") for inner in extras[extra.strip()]]
+                continue
             name = re.split(r"[^\w-]", requirement)[0]
             assert name.lower() in pinned, f"{name} is not in requirements.lock: run `make lock`"
 
@@ -135,3 +98,8 @@ class TestLock:
         for line in (ROOT / "requirements.lock").read_text().splitlines():
             # No index, no path, no local build such as +cpu.
             assert re.fullmatch(r"#.*|[\w-]+==[\w.]+( ; .+)?", line), line
+
+
+def test_citation_has_the_version_of_the_project() -> None:
+    (version,) = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert version == read_project()["project"]["version"]

@@ -400,9 +400,10 @@ def test_groups_come_from_the_stem() -> None:
 
 
 def test_the_documented_example_runs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [_, code, *_] = (root / "docs" / "formats.md").read_text(encoding="utf-8").split("```")
+    page = (root / "docs" / "howto" / "objects.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "example.py").write_text(code.removeprefix("python\n"))
+    (tmp_path / "example.py").write_text(code)
     runpy.run_path(str(tmp_path / "example.py"))
     [picture] = coco.read(tmp_path / "found.json")
     assert [list(item.bbox) for item in picture.instances] == [[30, 10, 15, 10]]
