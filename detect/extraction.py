@@ -62,7 +62,7 @@ class ExtractionConfig:
     connectivity: Literal[4, 8] = 8
     """Whether pixels that touch by a corner are connected (8) or not (4)."""
     min_area: int = 1
-    """Smaller objects are dropped."""
+    """Smaller objects are dropped, their halo counted."""
     max_area: int | None = None
     """Larger objects are dropped; None: no limit."""
     drop_border: bool = False
@@ -128,8 +128,8 @@ def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instan
     """Objects of one map, the surest first.
 
     The order of the steps: `normalise`, `smooth`, threshold (low), `close_gaps`, `open_thin`, `fill_holes`, components,
-    hysteresis (components without a pixel at the high threshold go), `split_touching`, `join_pieces`, `without_halo`,
-    border and area, scores.
+    hysteresis (components without a pixel at the high threshold go), `split_touching`, `join_pieces`, border and area,
+    `outlined`, scores. Areas are judged with halos, as that of the typical object was found.
 
     Raises
     ------
@@ -148,14 +148,13 @@ def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instan
     ]
     instances = []
     for whole in one_by_one(masks, lambda mask: mask.window(smooth_HW), config):
-        mask = without_halo(whole, whole.window(smooth_HW), config.halo)
-        values = mask.window(smooth_HW)[mask.crop_HW]
-        if values.size < config.min_area or (config.max_area is not None and values.size > config.max_area):
+        if whole.area < config.min_area or (config.max_area is not None and whole.area > config.max_area):
             continue
-        if config.drop_border and _on_border(mask, *found_HW.shape):
+        if config.drop_border and _on_border(whole, *found_HW.shape):
             continue
-        rating = score(values, high, config.score, config.object_size)
-        instances.append(Instance(mask=mask, score=rating, category=config.category))
+        for mask in outlined(whole, whole.window(smooth_HW), config):
+            rating = score(mask.window(smooth_HW)[mask.crop_HW], high, config.score, config.object_size)
+            instances.append(Instance(mask=mask, score=rating, category=config.category))
     instances.sort(key=lambda instance: -(instance.score or 0.0))
     return tuple(instances)
 
@@ -289,6 +288,24 @@ def components(mask_HW: NDArray[np.bool_], connectivity: Literal[4, 8] = 8) -> l
         Mask(x=x, y=y, crop_HW=labels_HW[y : y + height, x : x + width] == label)
         for label, (x, y, width, height, _) in enumerate(stats[1:count].tolist(), start=1)
     ]
+
+
+def outlined(mask: Mask, values_HW: NDArray[np.floating[Any]], config: ExtractionConfig) -> list[Mask]:
+    """An object without its halo, split once more, since a halo hides the necks of what touches.
+
+    What is split off and smaller than ``config.min_area`` is left out.
+
+    Parameters
+    ----------
+    values_HW
+        The smoothed map at the crop of the mask, above 0 within the mask.
+    """
+    kept = without_halo(mask, values_HW, config.halo)
+    if config.halo <= 0 or config.object_size is None:
+        return [kept]
+    values_HW = kept.moved(-mask.x, -mask.y).window(values_HW)
+    parts = split_touching(kept, values_HW, config.object_size, neck=config.neck)
+    return [part for part in parts if part.area >= config.min_area] or [kept]
 
 
 def without_halo(mask: Mask, values_HW: NDArray[np.floating[Any]], share: float) -> Mask:

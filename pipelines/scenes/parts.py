@@ -20,9 +20,9 @@ from detect.extraction import (
     components,
     confidence,
     foreground,
+    outlined,
     smoothed,
     strength,
-    without_halo,
 )
 from detect.masks import Mask, outlines, union
 from detect.touching import WHOLE, find_pieces, fits, split_touching
@@ -244,9 +244,10 @@ def join(
         merged, unsplit = _split(merged, config.object_size, config, scene, map_of)
     if config.object_size is not None and config.join_gap > 0:
         merged = _pieces_joined(merged, config.object_size, config.join_gap)
+    merged = _of_size(merged, config, scene)
     if config.halo > 0:
-        merged = _without_halos(merged, config, scene, map_of)
-    return _chosen(merged, config, scene, unsplit), valid
+        merged = _outlined(merged, config, scene, map_of)
+    return _in_order(merged, config, unsplit), valid
 
 
 def _numbered(labels: Labels, first: int) -> NDArray[np.int64]:
@@ -344,16 +345,14 @@ def _split(
     return whole.and_also(_measured(made)), int(large.sum())
 
 
-def _without_halos(
-    merged: _Merged, config: ExtractionConfig, scene: Scene, map_of: Callable[[Region], Floats]
-) -> _Merged:
-    """Objects less their faint pixels, as `without_halo` does; those too large to be split stay as they are."""
+def _outlined(merged: _Merged, config: ExtractionConfig, scene: Scene, map_of: Callable[[Region], Floats]) -> _Merged:
+    """Objects without their halos, as `outlined` gives them; those too large to be split stay as they are."""
     masks = {index: mask_of(shape) for index, shape in enumerate(merged.geometry) if not _is_too_large(shape)}
-    made: list[tuple[Mask, Floats]] = []
-    for index, smooth_HW in _values(masks, config, scene, map_of):
-        mask = masks[index]
-        kept = without_halo(mask, smooth_HW, config.halo)
-        made.append((kept, kept.moved(-mask.x, -mask.y).window(smooth_HW)))
+    made = [
+        (part, part.moved(-masks[index].x, -masks[index].y).window(smooth_HW))
+        for index, smooth_HW in _values(masks, config, scene, map_of)
+        for part in outlined(masks[index], smooth_HW, config)
+    ]
     return merged.only([index for index in range(len(merged.geometry)) if index not in masks]).and_also(_measured(made))
 
 
@@ -417,8 +416,8 @@ def _pieces_joined(merged: _Merged, size: ObjectSize, gap: float) -> _Merged:
     return merged.only([index for index in range(len(merged.geometry)) if index not in gone]).and_also(made)
 
 
-def _chosen(merged: _Merged, config: ExtractionConfig, scene: Scene, unsplit: int) -> SceneObjects:
-    """The objects that are large and small enough, in an order that does not depend on the tiles."""
+def _of_size(merged: _Merged, config: ExtractionConfig, scene: Scene) -> _Merged:
+    """The objects that are large and small enough, and within the scene where only such are wanted."""
     import shapely
 
     wanted = merged.area >= config.min_area
@@ -427,15 +426,21 @@ def _chosen(merged: _Merged, config: ExtractionConfig, scene: Scene, unsplit: in
     if config.drop_border:
         left, top, right, bottom = shapely.bounds(merged.geometry).reshape(-1, 4).T
         wanted &= (left > 0) & (top > 0) & (right < scene.width) & (bottom < scene.height)
-    area = merged.area[wanted]
+    return merged.only(np.flatnonzero(wanted).tolist())
+
+
+def _in_order(merged: _Merged, config: ExtractionConfig, unsplit: int) -> SceneObjects:
+    """The objects with their scores, in an order that does not depend on the tiles."""
+    import shapely
+
     # Where a ring starts must not depend on the tiles either.
-    shapes = np.asarray(shapely.normalize(merged.geometry[wanted]), object)
-    known = zip(merged.peak[wanted].tolist(), merged.total[wanted].tolist(), area.tolist(), strict=True)
+    shapes = np.asarray(shapely.normalize(merged.geometry), object)
+    known = zip(merged.peak.tolist(), merged.total.tolist(), merged.area.tolist(), strict=True)
     scores = np.array(
         [confidence(strength(*values, config.score, config.object_size), threshold(config)) for values in known], float
     )
-    order = sorted(range(len(area)), key=lambda index: (-scores[index], *_place(shapes[index])))
-    return SceneObjects(geometry=shapes[order], area=area[order], score=scores[order], unsplit=unsplit)
+    order = sorted(range(len(shapes)), key=lambda index: (-scores[index], *_place(shapes[index])))
+    return SceneObjects(geometry=shapes[order], area=merged.area[order], score=scores[order], unsplit=unsplit)
 
 
 def mask_of(shape: Any) -> Mask:

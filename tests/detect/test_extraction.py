@@ -28,6 +28,7 @@ from detect.extraction import (
     normalise,
     one_by_one,
     open_thin,
+    outlined,
     score,
     smooth,
     without_halo,
@@ -187,7 +188,41 @@ def test_halos_are_left_out_of_strong_objects_alone() -> None:
     assert sorted(item.bbox for item in find_objects(map_HW, config)) == [(8, 8, 10, 10), (35, 5, 16, 16)]
     without = replace(config, halo=0.0)
     assert sorted(item.bbox for item in find_objects(map_HW, without)) == [(5, 5, 16, 16), (35, 5, 16, 16)]
-    assert len(find_objects(map_HW, replace(config, min_area=101))) == 1, "the area is that without the halo"
+    with_halo = 16 * 16
+    assert len(find_objects(map_HW, replace(config, min_area=with_halo))) == 2, "the halo counts in the area"
+    assert not find_objects(map_HW, replace(config, min_area=with_halo + 1))
+
+
+def test_what_a_halo_hid_is_split() -> None:
+    """Two blocks of 10 x 10, a neck of 4 x 2 pixels between them, within a halo in whose outline there is no neck."""
+    map_HW = np.zeros((30, 50), np.float32)
+    map_HW[3:27, 3:44] = 0.15
+    map_HW[10:20, 10:20] = map_HW[10:20, 22:32] = map_HW[13:17, 20:22] = 2
+    size = ObjectSize(area=100, length=10, width=10)
+    config = ExtractionConfig(threshold=0.1, object_size=size, halo=0.45)
+    (whole,) = one_by_one(components(map_HW >= 0.1), lambda mask: mask.window(map_HW), config)
+    parts = outlined(whole, whole.window(map_HW), config)
+    assert [list(part.box) for part in parts] == [[10, 10, 11, 10], [21, 10, 11, 10]]
+    assert [part.area for part in parts] == [104, 104]
+    assert sorted(item.bbox for item in find_objects(map_HW, config)) == [(10, 10, 11, 10), (21, 10, 11, 10)]
+    unsplit = without_halo(whole, whole.window(map_HW), 0.45)
+    assert unsplit.area == 208
+    for other in (replace(config, neck=0.0), replace(config, object_size=None), replace(config, min_area=105)):
+        assert [part.area for part in outlined(whole, whole.window(map_HW), other)] == [208]
+    assert outlined(whole, whole.window(map_HW), replace(config, halo=0.0)) == [whole], "no halo hides anything"
+
+
+def test_what_is_too_small_is_no_part() -> None:
+    """A block, a bridge and a smaller block of 8 x 6 pixels, which has 56 with half of the bridge."""
+    map_HW = np.zeros((30, 50), np.float32)
+    map_HW[3:27, 3:44] = 0.15
+    map_HW[10:20, 10:20] = map_HW[12:18, 24:32] = map_HW[13:17, 20:24] = 2
+    size = ObjectSize(area=100, length=10, width=10)
+    config = ExtractionConfig(threshold=0.1, object_size=size, halo=0.45)
+    (whole,) = components(map_HW >= 0.1)
+    assert [part.area for part in outlined(whole, whole.window(map_HW), config)] == [108, 56]
+    (part,) = outlined(whole, whole.window(map_HW), replace(config, min_area=57))
+    assert part.area == 108
 
 
 def test_splitting_and_joining_need_a_size() -> None:
