@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distmap.config import Config
-    from distmap.inference.export import export
-    from distmap.inference.model import DistinctionModel, PictureMap, load
+    from distmap.inference.model import DistinctionModel, PictureMap
+    from distmap.methods.registry import list_methods
+    from distmap.run import export, load
     from distmap.training.fit import fit
 
-__all__ = ["Config", "DistinctionModel", "PictureMap", "export", "fit", "load"]
+__all__ = ["Config", "DistinctionModel", "PictureMap", "export", "fit", "list_methods", "load"]
 
 _HOMES = {
     "Config": "distmap.config",
     "DistinctionModel": "distmap.inference.model",
     "PictureMap": "distmap.inference.model",
-    "export": "distmap.inference.export",
+    "export": "distmap.run",
     "fit": "distmap.training.fit",
-    "load": "distmap.inference.model",
+    "list_methods": "distmap.methods.registry",
+    "load": "distmap.run",
 }
 
 

@@ -36,6 +36,7 @@ def _duration(_context: click.Context, _option: click.Parameter, value: str | No
 @click.argument("without_folder", metavar="WITHOUT", type=click.Path(path_type=Path))
 @click.option("--run", required=True, type=click.Path(path_type=Path), help="Folder to write the run to.")
 @click.option("--preset", default="quick", show_default=True, help="See `distmap presets`.")
+@click.option("--method", help="How to learn the distinction; see `distmap methods`.  [default: branched-gan]")
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="YAML file of settings, over the preset."
 )
@@ -53,6 +54,7 @@ def fit(
     without_folder: Path,
     run: Path,
     preset: str,
+    method: str | None,
     config_file: Path | None,
     settings: tuple[str, ...],
     image_size: int | None,
@@ -88,6 +90,7 @@ def fit(
             without_folder,
             run=run,
             preset=preset,
+            method=method,
             config=config_file,
             settings=settings,
             overrides=overrides,
@@ -96,6 +99,15 @@ def fit(
             overwrite=overwrite,
             progress=progress,
         )
+
+
+def _size(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    height, _, width = value.lower().partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise ValueError(f"--size {value}: give height and width in pixels, such as 224x224")
+    return int(height), int(width)
 
 
 @main.command("map")
@@ -118,7 +130,7 @@ def map_command(run: Path, images: tuple[Path, ...], out: Path, preview: bool, d
 @click.argument("run", type=click.Path(path_type=Path))
 @AS_JSON
 def info(run: Path, as_json: bool) -> None:
-    """Say what was trained, on what, and how well it explains its kept-out pictures."""
+    """Say what was trained, on what, and how well it explains its validation pictures."""
     from distmap.describe import describe_run, format_description
 
     description = describe_run(run)
@@ -129,29 +141,47 @@ def info(run: Path, as_json: bool) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--format", "format_", type=click.Choice(["onnx"]), required=True, help="What to write.")
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="[default: RUN/map.onnx]")
+@click.option("--size", metavar="HxW", callback=_size, help="Of the pictures, in pixels.  [default: the network's own]")
 @AS_JSON
-def export(run: Path, format_: str, out: Path | None, as_json: bool) -> None:
+def export(run: Path, format_: str, out: Path | None, size: tuple[int, int] | None, as_json: bool) -> None:
     """Write the map as one graph for other programs, such as those built on ONNX Runtime."""
     import distmap
 
-    written = distmap.export(run, out=out, format=format_)
+    written = distmap.export(run, out=out, format=format_, size=size)
     click.echo(f"{written}: from pictures in [-1, 1] to maps; its metadata says the rest", err=True)
     if as_json:
         click.echo(json.dumps({"file": str(written)}))
 
 
 @main.command()
+@click.option("--method", help="Whose settings to list.  [default: branched-gan]")
 @AS_JSON
-def presets(as_json: bool) -> None:
+def presets(method: str | None, as_json: bool) -> None:
     """List the presets, and every setting with the value that `quick` gives it."""
-    from dataclasses import asdict
-
     from distmap.config import PRESETS, resolve, to_yaml
 
     if as_json:
-        click.echo(json.dumps({name: asdict(resolve(preset=name)) for name in PRESETS}))
+        click.echo(json.dumps({name: resolve(preset=name, method=method).to_dict() for name in PRESETS}))
         return
+    settings = to_yaml(resolve(preset="quick", method=method))
     for name, (purpose, _) in PRESETS.items():
-        click.echo(f"{name:10} {purpose}")
+        click.echo(f"{name:12} {purpose}")
     click.echo("\nSettings, for --set SECTION.KEY=VALUE or --config FILE.yaml:\n")
-    click.echo(to_yaml(resolve(preset="quick")))
+    click.echo(settings)
+
+
+@main.command()
+@AS_JSON
+def methods(as_json: bool) -> None:
+    """List the methods: name, paper, family, what each needs."""
+    from distmap.methods.registry import list_methods
+
+    facts = ("name", "paper", "family", "needs", "summary")
+    listed = [{fact: getattr(method, fact) for fact in facts} for method in list_methods()]
+    if as_json:
+        click.echo(json.dumps(listed))
+        return
+    for entry in listed:
+        click.echo(f"{entry['name']:16} {entry['summary']}")
+        click.echo(f"{'':16} {entry['family']}; needs {entry['needs']}")
+        click.echo(f"{'':16} paper: {entry['paper']}")

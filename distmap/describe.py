@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from distmap.common.detection_settings import DETECTOR
 from distmap.common.files import read_json
 from distmap.common.object_size import ObjectSize, describe_objects
-from distmap.config import read_yaml, validate
-from distmap.inference.model import WEIGHTS
-from distmap.training.fit import CONFIG, METRICS, SPLIT
+from distmap.config import read_run_config
+from distmap.run import DATASET, METRICS, WEIGHTS
 
 
 def describe_run(run: Path) -> dict[str, Any]:
-    """Settings, pictures, last metrics, calibration and scores on kept-out pictures of a run.
+    """Settings, pictures, last metrics, calibration and scores on validation pictures of a run.
 
     Raises
     ------
     ValueError
         The folder is not a run.
     """
-    if not (run / CONFIG).is_file():
-        raise ValueError(f"{run}: not a run folder (no {CONFIG}); make one with `distmap fit`")
+    config = read_run_config(run)
     description: dict[str, Any] = {
         "run": run.name,
         "finished": (run / WEIGHTS).is_file() and (run / DETECTOR).is_file(),
-        "config": asdict(validate(read_yaml(run / CONFIG))),
-        "pictures": _counts(run / SPLIT),
+        "config": config.to_dict(),
+        "pictures": _counts(run / DATASET),
     }
     if (run / METRICS).is_file():
         # What follows the last line end was cut short by a crash.
@@ -45,10 +42,10 @@ def format_description(description: dict[str, Any]) -> str:
     config, pictures = description["config"], description["pictures"]
     lines = [
         f"run          {description['run']} ({'finished' if description['finished'] else 'not finished'})",
-        f"preset       {config['preset']}, {config['image_size']} x {config['image_size']}, "
-        f"{config['generator']['branches']} branches, seed {config['seed']}",
+        f"method       {config['method']}",
+        f"preset       {config['preset']}, {config['image_size']} x {config['image_size']}, seed {config['seed']}",
         f"trained on   {pictures['train']['with']} pictures WITH, {pictures['train']['without']} WITHOUT",
-        f"kept out     {pictures['kept_out']['with']} pictures WITH, {pictures['kept_out']['without']} WITHOUT",
+        f"validation   {pictures['validation']['with']} pictures WITH, {pictures['validation']['without']} WITHOUT",
     ]
     metrics = description.get("last_metrics")
     if metrics:
@@ -58,7 +55,7 @@ def format_description(description: dict[str, Any]) -> str:
         lines.append(f"map          {detector['map_kind']}, of step {detector['step']}")
         lines.append(
             f"threshold    {detector['threshold']:.4g}, taking {detector['false_alarm']:.3%} of the pixels of "
-            f"{detector['pictures']} kept-out pictures WITHOUT"
+            f"{detector['pictures']} validation pictures WITHOUT"
         )
         size = detector.get("object_size")
         lines.append(f"objects      {describe_objects(None if size is None else ObjectSize(**size))}")
@@ -70,4 +67,4 @@ def format_description(description: dict[str, Any]) -> str:
 
 def _counts(path: Path) -> dict[str, dict[str, int]]:
     split = read_json(path)
-    return {side: {name: len(split[side][name]) for name in ("with", "without")} for side in ("train", "kept_out")}
+    return {side: {name: len(split[side][name]) for name in ("with", "without")} for side in ("train", "validation")}

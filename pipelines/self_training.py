@@ -14,12 +14,11 @@ from distmap.common.detection_settings import (
     read_detection_settings,
     write_detection_settings,
 )
-from distmap.common.files import filling, write_json, write_text
+from distmap.common.files import filling
 from distmap.common.progress import Progress, Silent
-from distmap.config import Config, resolve, to_yaml
+from distmap.config import Config, read_run_config, resolve
 from distmap.data.folders import list_folders, split_groups
-from distmap.inference.model import save
-from distmap.training.fit import CONFIG, METRICS, SPLIT, check_same_pictures, describe_split
+from distmap.run import CONFIG, METRICS, check_same_pictures, describe_dataset, save, write_description
 from distmap.training.self_training import learn_from_maps
 
 SECTION = "student."
@@ -42,15 +41,15 @@ def self_train(
     Parameters
     ----------
     run : a finished run; it stays as it is.
-    with_folder, without_folder : the folders that it was made of. Pictures that it kept out are kept out again.
+    with_folder, without_folder : the folders that it was made of. Its validation pictures are kept out again.
     out : folder of the new run, with the same files; it may not exist yet, or must be empty.
     rounds : students, each trained on the maps of the one before.
-    settings : ``student.KEY=VALUE``, see ``distmap.config.StudentConfig``.
+    settings : ``student.KEY=VALUE``, see ``distmap.settings.StudentSettings``.
     time_limit : seconds for all rounds; None: until their steps are done.
 
     Returns
     -------
-    The new run's detection settings: its threshold, and its scores on the kept-out pictures.
+    The new run's detection settings: its threshold, and its scores on the validation pictures.
 
     Raises
     ------
@@ -58,7 +57,7 @@ def self_train(
         Not a finished run, other pictures than its own, a setting that is wrong or of another section, a folder that
         holds something, or no picture WITH whose map is sure anywhere. Nothing has been written then.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     run, out = Path(run), Path(out)
     progress = progress or Silent()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -68,15 +67,14 @@ def self_train(
     progress.update("reading pictures", 0, {})
     folders = Path(with_folder), Path(without_folder)
     split = split_groups(list_folders(*folders, config.data.group), config.data.holdout, config.seed)
-    description = describe_split(split, *folders)
-    check_same_pictures(run, description, str(run))
+    dataset = describe_dataset(split, model.stats, *folders)
+    check_same_pictures(run, dataset, str(run))
     before = read_detection_settings(run)
-    taught, detector = learn_from_maps(model, before, split, config, rounds, _time_spent(begun, time_limit), progress)
+    taught, detector = learn_from_maps(model, before, split, config, rounds, _time_spent(start, time_limit), progress)
     if taught is model:
         raise ValueError(f"{run}: no student could be trained on its maps; see the warning above")
     with filling(out) as folder:
-        write_text(folder / CONFIG, to_yaml(config))
-        write_json(folder / SPLIT, description, indent=1)
+        write_description(folder, config, dataset)
         if (run / METRICS).is_file():
             shutil.copyfile(run / METRICS, folder / METRICS)
         save(folder, taught)
@@ -90,13 +88,14 @@ def _settings(run: Path, rounds: int, settings: Iterable[str]) -> Config:
     for setting in settings:
         if not setting.strip().startswith(SECTION):
             raise ValueError(f"--set {setting}: only settings of the student, such as {SECTION}steps=500, can be given")
+    read_run_config(run)  # refuses runs of another format
     config = resolve(file=run / CONFIG, settings=settings)
     if rounds < 1:
         raise ValueError(f"--rounds {rounds}: must be 1 or more")
     return replace(config, student=replace(config.student, rounds=rounds))
 
 
-def _time_spent(begun: float, limit: float | None) -> Callable[[], float]:
+def _time_spent(start: float, limit: float | None) -> Callable[[], float]:
     if limit is None:
         return lambda: 0.0
-    return lambda: (time.monotonic() - begun) / limit
+    return lambda: (time.monotonic() - start) / limit

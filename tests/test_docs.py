@@ -256,8 +256,15 @@ def test_settings_by_hand() -> None:
 
 
 def test_every_setting_has_a_line() -> None:
-    keys = [item.key for section in reference.sections(distmap.config.Config) for item in section.settings]
-    assert sorted(keys) == sorted(distmap.config.setting_keys())
+    """On the page of settings: those that all methods have and those of each."""
+    page = (DOCS / "reference" / "settings.md").read_text()
+    shown = reference.MARKER.findall(page)
+    for method in distmap.list_methods():
+        kinds: list[type[Any]] = [distmap.config.Common, method.Settings]
+        keys = [item.key for kind in kinds for section in reference.sections(kind) for item in section.settings]
+        assert sorted(keys) == sorted(distmap.config.setting_keys(method))
+        for kind in kinds:
+            assert ("settings", f"{kind.__module__}:{kind.__name__}") in shown
 
 
 def test_presets_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

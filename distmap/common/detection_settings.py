@@ -53,10 +53,10 @@ class DetectionSettings:
     close_radius: float = 0.0
     """Radius of the disk that closes gaps; 0: none."""
     validation_scores: dict[str, float] = field(default_factory=dict)
-    """``psnr`` (dB), ``residual`` and ``flip_rate`` on pictures that training never saw, ``separation`` of the two
+    """``psnr`` (dB), ``residual`` and ``flip_rate`` on pictures that training never saw, ``auroc`` of the two
     folders by their maps; ``background``: mean map of pictures WITHOUT over that of WITH; ``taken``: share of the
     pixels of pictures WITH that reach the threshold."""
-    map_kind: str = "placed"
+    map_kind: str = ""
     """What the maps are made of."""
     step: int = 0
     """After which the weights were taken."""

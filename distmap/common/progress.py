@@ -14,12 +14,12 @@ QUIET_SECONDS = 30.0
 
 
 class Progress(Protocol):
-    """Told of everything that happens; ``share`` in 0..1 of the present stage."""
+    """Told of everything that happens; ``fraction`` in 0..1 of the present stage."""
 
     def say(self, line: str) -> None:
         """Show one line."""
 
-    def update(self, stage: str, share: float, figures: Mapping[str, float]) -> None:
+    def update(self, stage: str, fraction: float, figures: Mapping[str, float]) -> None:
         """Show how far a stage is."""
 
 
@@ -29,7 +29,7 @@ class Silent:
     def say(self, line: str) -> None:
         """Show one line."""
 
-    def update(self, stage: str, share: float, figures: Mapping[str, float]) -> None:
+    def update(self, stage: str, fraction: float, figures: Mapping[str, float]) -> None:
         """Show how far a stage is."""
 
 
@@ -44,7 +44,7 @@ class Lines:
         """Show one line."""
         print(line, file=sys.stderr, flush=True)
 
-    def update(self, stage: str, share: float, figures: Mapping[str, float]) -> None:
+    def update(self, stage: str, fraction: float, figures: Mapping[str, float]) -> None:
         """Show how far a stage is, unless a line was shown a moment ago."""
         now = time.monotonic()
         if stage != self._stage:
@@ -52,8 +52,8 @@ class Lines:
             self.say(f"{stage} ...")
         elif now - self._spoken >= QUIET_SECONDS:
             self._spoken = now
-            left = (now - self._started) * (1 - share) / share if share > 0 else 0.0
-            self.say(f"{stage} {share:4.0%}, {left:.0f} s left  {format_figures(figures)}".rstrip())
+            left = (now - self._started) * (1 - fraction) / fraction if fraction > 0 else 0.0
+            self.say(f"{stage} {fraction:4.0%}, {left:.0f} s left  {format_figures(figures)}".rstrip())
 
 
 @contextmanager
@@ -80,10 +80,10 @@ def shown_progress() -> Iterator[Progress]:
             def say(self, line: str) -> None:
                 bar.console.print(line, markup=False, highlight=False)
 
-            def update(self, stage: str, share: float, figures: Mapping[str, float]) -> None:
+            def update(self, stage: str, fraction: float, figures: Mapping[str, float]) -> None:
                 if stage not in tasks:
                     tasks[stage] = bar.add_task(stage, total=1.0, figures="")
-                bar.update(tasks[stage], completed=share, figures=format_figures(figures))  # type: ignore[arg-type]
+                bar.update(tasks[stage], completed=fraction, figures=format_figures(figures))  # type: ignore[arg-type]
 
         yield Bar()
 

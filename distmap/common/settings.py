@@ -10,7 +10,7 @@ CLOSE = 0.5  # how alike a setting must be to what was said, 1 is the same
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key: ``{"map": {"kind": "plain"}}`` becomes ``{"map.kind": "plain"}``."""
+    """Values by dotted key: ``{"map": {"kind": "auto"}}`` becomes ``{"map.kind": "auto"}``."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distmap.common.pictures import Array, read_picture
-from distmap.data.folders import WITH, WITHOUT, LabelledPicture
+from distmap.data.folders import WITH, WITHOUT, LabelledPicture, stratified_subsample
 from distmap.data.resizing import fit_square
 from distmap.data.scaling import Scaling
 
@@ -29,6 +29,10 @@ class PictureStore:
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    def sample(self, count: int) -> PictureStore:
+        """At most ``count`` pictures of each class, spread evenly; they are read again each time."""
+        return PictureStore(stratified_subsample(self.pictures, count), self._scaling, self._size, cache_mb=0)
 
     def __getitem__(self, index: int) -> Array:
         cached = self._cache.get(index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,10 @@ class LabelledPicture:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Pictures that train and pictures kept out for calibration; no group is on both sides."""
+    """Pictures that train and pictures kept for validation; no group is on both sides."""
 
     train: tuple[LabelledPicture, ...]
-    kept_out: tuple[LabelledPicture, ...]
+    validation: tuple[LabelledPicture, ...]
 
 
 def list_folders(with_folder: Path, without_folder: Path, group: str | None) -> list[LabelledPicture]:
@@ -93,7 +93,7 @@ def split_groups(pictures: Sequence[LabelledPicture], holdout: float, seed: int)
             "some of both classes out for calibration; give more pictures or a finer --group"
         )
     return Split(
-        train=tuple(p for p in pictures if p.group not in out), kept_out=tuple(p for p in pictures if p.group in out)
+        train=tuple(p for p in pictures if p.group not in out), validation=tuple(p for p in pictures if p.group in out)
     )
 
 
@@ -105,3 +105,14 @@ def _group_of(file: PictureFile, label: int, pattern: re.Pattern[str] | None) ->
     if name is None:
         raise PictureError(f"{file.path}: the name does not match --group {pattern.pattern!r}; mend the expression")
     return name
+
+
+def stratified_subsample(pictures: Iterable[LabelledPicture], count: int) -> list[LabelledPicture]:
+    """At most ``count`` of each class, spread evenly over the list."""
+    few: list[LabelledPicture] = []
+    everything = list(pictures)
+    for label in (WITH, WITHOUT):
+        members = [picture for picture in everything if picture.label == label]
+        chosen = np.unique(np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int))
+        few += [members[index] for index in chosen]
+    return few

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
@@ -49,9 +47,3 @@ def pad_to(picture_HWC: Array, height: int, width: int) -> Array:
         return picture_HWC
     padded: Array = np.pad(picture_HWC, ((0, below), (0, right), (0, 0)), mode="edge")
     return padded
-
-
-def window_starts(length: int, side: int) -> Sequence[int]:
-    """Where windows of ``side`` start along ``length`` >= side: half overlapping, the last one flush with the end."""
-    starts = list(range(0, length - side, max(1, side // 2)))
-    return [*starts, length - side]

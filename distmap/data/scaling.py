@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from distmap.common.picture_files import PictureError
 from distmap.common.pictures import Array
 
-TAIL = 0.0005  # share of values cut at either end when the scaling of 16-bit or float pictures is decided
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
@@ -56,16 +54,16 @@ def number_kind(dtype: np.dtype[np.generic]) -> str:
     return "float" if dtype.kind == "f" else str(dtype)
 
 
-def decide_scaling(samples_NC: NDArray[np.generic]) -> Scaling:
+def decide_scaling(samples_NC: NDArray[np.generic], tail: float) -> Scaling:
     """Scaling from pixels of the training pictures, N x C.
 
-    8-bit: the range that occurs. 16-bit and float: the range without the outermost 0.05 % at either end, so that a few
+    8-bit: the range that occurs. 16-bit and float: the range without a fraction ``tail`` at either end, so that a few
     hot pixels do not squeeze everything else. A band that is constant is mapped to -1.
     """
     if samples_NC.dtype.itemsize == 1:
         low, high = samples_NC.min(axis=0).astype(float), samples_NC.max(axis=0).astype(float)
     else:
-        low, high = np.quantile(samples_NC.astype(np.float64), [TAIL, 1 - TAIL], axis=0)
+        low, high = np.quantile(samples_NC.astype(np.float64), [tail, 1 - tail], axis=0)
     # In float32, as the scaling is applied: a range that is lost there is as good as none.
     constant = high.astype(np.float32) <= low.astype(np.float32)
     high = np.where(constant, low + np.maximum(1, 1e-3 * np.abs(low)), high)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,11 @@ from distmap.common.picture_files import PictureError
 from distmap.common.pictures import read_picture
 from distmap.data.folders import Split
 from distmap.data.scaling import Scaling, decide_scaling, number_kind
-
-PIXELS_A_PICTURE = 4096  # about so many pixels of a picture help to decide the scaling
+from distmap.data.settings import DataSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class DatasetStats:
     """What one look at every picture told: the scaling and the usual size of a picture, in pixels."""
 
     scaling: Scaling
@@ -25,8 +26,26 @@ class Survey:
     """Median over the training pictures of the longer side."""
     longest_side: int
 
+    @property
+    def bands(self) -> int:
+        return self.scaling.bands
 
-def survey(split: Split) -> Survey:
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, which ``from_json`` takes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DatasetStats:
+        """What ``to_json`` gave; raises KeyError or TypeError where it is not that."""
+        scaling = values["scaling"]
+        return cls(
+            scaling=Scaling(low=tuple(scaling["low"]), high=tuple(scaling["high"]), dtype=scaling["dtype"]),
+            longer_side=int(values["longer_side"]),
+            longest_side=int(values["longest_side"]),
+        )
+
+
+def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
     """Open every picture once: scaling from those that train, and all must agree in bands and kind of number.
 
     Raises
@@ -34,7 +53,7 @@ def survey(split: Split) -> Survey:
     PictureError
         A file is damaged, or its bands or number type differ from the first picture's.
     """
-    everything = (*split.train, *split.kept_out)
+    everything = (*split.train, *split.validation)
     first = read_picture(everything[0].file.path)
     samples: list[NDArray[np.generic]] = []
     sides: list[int] = []
@@ -54,17 +73,17 @@ def survey(split: Split) -> Survey:
                 )
             if index < len(split.train):
                 sides.append(max(picture.shape[:2]))
-                samples.append(_spread_pixels(picture))
-    return Survey(
-        scaling=decide_scaling(np.concatenate(samples)),
+                samples.append(_spread_pixels(picture, settings.sampled_pixels))
+    return DatasetStats(
+        scaling=decide_scaling(np.concatenate(samples), settings.tail),
         longer_side=int(np.median(sides)),
         longest_side=max(sides),
     )
 
 
-def _spread_pixels(picture_HWC: NDArray[np.generic]) -> NDArray[np.generic]:
-    """About ``PIXELS_A_PICTURE`` pixels, N x C, from all over the picture: every so many rows and columns."""
+def _spread_pixels(picture_HWC: NDArray[np.generic], count: int) -> NDArray[np.generic]:
+    """About ``count`` pixels, N x C, from all over the picture: every so many rows and columns."""
     height, width, bands = picture_HWC.shape
-    step = max(1, round((height * width / PIXELS_A_PICTURE) ** 0.5))
+    step = max(1, round((height * width / count) ** 0.5))
     spread: NDArray[np.generic] = picture_HWC[::step, ::step].reshape(-1, bands)
     return spread

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
-TURN, ZOOM, SHIFT = math.radians(25), 0.25, 0.15
-LIGHT = 0.3
+from distmap.common.kinds import Fraction, NonNegative
 
 
-def random_affines(count: int, any_angle: bool, generator: torch.Generator) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class WarpSettings:
+    """How far pictures are warped and relit."""
+
+    turn: Annotated[float, Ge(0), Le(180)] = 25.0
+    """Degrees either way, where the data are not alike in all directions."""
+    zoom: NonNegative = 0.25
+    """The scale is exp(± this)."""
+    shift: Fraction = 0.15
+    """Of the side, either way."""
+    light: NonNegative = 0.3
+    """Colour jitter: change of contrast and brightness, and of the logarithm of gamma."""
+
+
+def random_affines(count: int, settings: WarpSettings, *, any_angle: bool, rng: torch.Generator) -> Tensor:
     """Maps from the places of the result to those of the picture, ``count`` x 2 x 3, as ``affine_grid`` takes them.
 
-    The angle is up to 25 degrees either way, or any; the scale exp(±0.25); the shift 15 % of the side either way.
-    ``generator`` is a CPU generator.
+    As far as ``settings`` say; with ``any_angle`` the angle is any.
+    ``rng`` is a CPU generator.
     """
-    turn, zoom, right, down = 2 * torch.rand((4, count), generator=generator) - 1
-    turn = turn * (math.pi if any_angle else TURN)
-    scale = torch.exp(ZOOM * zoom)
+    turn, zoom, right, down = 2 * torch.rand((4, count), generator=rng) - 1
+    turn = turn * (math.pi if any_angle else math.radians(settings.turn))
+    scale = torch.exp(settings.zoom * zoom)
     cosine, sine = scale * torch.cos(turn), scale * torch.sin(turn)
     # The side of a picture is 2 in these coordinates.
-    rows = torch.stack([cosine, -sine, 2 * SHIFT * right, sine, cosine, 2 * SHIFT * down], dim=1)
+    rows = torch.stack([cosine, -sine, 2 * settings.shift * right, sine, cosine, 2 * settings.shift * down], dim=1)
     return rows.reshape(count, 2, 3)
 
 
@@ -34,11 +50,11 @@ def warp(x_BCHW: Tensor, affines_B23: Tensor, *, beyond: str) -> Tensor:
     return F.grid_sample(x_BCHW, places, padding_mode=beyond, align_corners=False)
 
 
-def relight(x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Change gamma (exp(±0.3)), contrast (±30 %) and brightness (±0.3) of each picture in [-1, 1]; the result may reach
-    beyond. ``generator`` is a CPU generator."""
-    draws = LIGHT * (2 * torch.rand((3, len(x_BCHW), 1, 1, 1), generator=generator) - 1)
-    gamma, contrast, brightness = draws.to(x_BCHW)
+def colour_jitter(x_BCHW: Tensor, strength: float, rng: torch.Generator) -> Tensor:
+    """Change gamma (exp(± ``strength``)), contrast and brightness (both ± ``strength``) of each picture in [-1, 1]; the
+    result may reach beyond. ``rng`` is a CPU generator."""
+    drawn = strength * (2 * torch.rand((3, len(x_BCHW), 1, 1, 1), generator=rng) - 1)
+    gamma, contrast, brightness = drawn.to(x_BCHW)
     curved = torch.pow(((x_BCHW + 1) / 2).clamp(0, 1), torch.exp(gamma)) * 2 - 1
     lit: Tensor = curved * (1 + contrast) + brightness
     return lit

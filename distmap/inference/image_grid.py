@@ -1,4 +1,4 @@
-"""Sheets of pictures, to see how a training goes: picture, branches, repainted picture, map."""
+"""Grids of pictures, to see how a training goes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from distmap.common.files import replacing
 from distmap.common.pictures import Array
-from distmap.inference.model import Painting
+from distmap.data.resizing import fit_square
+from distmap.inference.model import DistinctionModel
 
 Pixels = NDArray[np.uint8]
 GAP = 2
@@ -37,20 +38,23 @@ def show_map(map_HW: Array, scale: float) -> Pixels:
     return shown
 
 
-def painting_row(painting: Painting, label: int) -> list[Pixels]:
-    """One row: the picture, its branches under the other class, that repainting, the map."""
-    branches = painting.without_NHWC if label else painting.with_NHWC
-    other = branches.sum(axis=0)
-    distinction = painting.distinction()
+def sample_row(model: DistinctionModel, picture_HWC: NDArray[np.generic], label: int) -> list[Pixels]:
+    """One row: the picture as the network sees it, what the predictor shows of it, its map."""
+    import torch
+
+    side = model.predictor.side
+    scaled_HWC = fit_square(model.scaling.apply(picture_HWC), side)
+    x_CHW = torch.from_numpy(np.ascontiguousarray(np.moveaxis(scaled_HWC, -1, 0))).to(model.device)
+    panels = [panel.picture_CHW.float().cpu().numpy() for panel in model.predictor.panels(x_CHW, label)]
+    map_HW = fit_square(model.map(picture_HWC)[..., None], side)[..., 0]
     return [
-        show_picture(painting.picture_HWC),
-        *(show_picture(branch) for branch in branches),
-        show_picture(other),
-        show_map(distinction, float(np.quantile(np.abs(distinction), 0.995)) + 0.02),
+        show_picture(scaled_HWC),
+        *(show_picture(np.moveaxis(panel_CHW, 0, -1)) for panel_CHW in panels),
+        show_map(map_HW, float(np.quantile(np.abs(map_HW), 0.995)) + 0.02),
     ]
 
 
-def write_sheet(path: Path, rows: Sequence[Sequence[Pixels]], zoom: int = 2) -> None:
+def write_grid(path: Path, rows: Sequence[Sequence[Pixels]], zoom: int = 2) -> None:
     """Write rows of equally many pictures as one PNG; each is placed in a cell as large as the largest."""
     height = max(cell.shape[0] for row in rows for cell in row)
     width = max(cell.shape[1] for row in rows for cell in row)

@@ -33,7 +33,7 @@ def write_maps(
         A picture cannot be used, two pictures would give the same file, or a file would replace one of the pictures.
         Nothing is written then.
     """
-    from distmap.inference.image_grid import show_map, show_picture, write_sheet
+    from distmap.inference.image_grid import show_map, show_picture, write_grid
 
     progress = progress or Silent()
     out = Path(out)
@@ -58,5 +58,5 @@ def write_maps(
             if preview:
                 scaled = model.scaling.apply(read_picture(file.path))
                 peak = float(np.abs(result.map_HW).max())
-                write_sheet(target.with_suffix(".png"), [[show_picture(scaled), show_map(result.map_HW, peak)]], zoom=1)
+                write_grid(target.with_suffix(".png"), [[show_picture(scaled), show_map(result.map_HW, peak)]], zoom=1)
     return [out / name for name in names]

@@ -1,42 +1,32 @@
-"""A trained run in use: decompose pictures into branches, repaint them, map what tells the classes apart."""
+"""A trained run in use: maps of pictures of any size, and what the method says of how well it explains them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from distmap.common.picture_files import PictureFile, find_pictures
-from distmap.common.pictures import Array, read_picture
-from distmap.config import Config, StudentConfig, read_yaml, validate
-from distmap.data.folders import WITH, WITHOUT
-from distmap.data.resizing import fitted_size, pad_to, resize
+from distmap.common.pictures import Array, read_placed_picture
+from distmap.data.folders import WITHOUT
+from distmap.data.resizing import resize
 from distmap.data.scaling import Scaling
-from distmap.data.statistics import Survey
-from distmap.inference.sliding_window import Lens, see_all
-from distmap.methods.branched_gan.maps import closed_branch1, distinction, distinction_map, evidence, finish, reach
+from distmap.data.settings import DataSettings
+from distmap.data.statistics import DatasetStats
+from distmap.inference.sliding_window import Canvas, Network, Valid, fill_nearest, see_all, whole_canvas
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-    from torch.nn import Module
 
-    from distmap.networks.classifiers import PictureClassifier
-    from distmap.networks.generators import Generator
-    from distmap.networks.localizer import Locator
-    from distmap.training.student import Student
+    from distmap.inference.predictor import Predictor
 
-WEIGHTS = "weights.safetensors"
-WHOLE_PICTURE_SLACK = 1.25  # pictures up to this much longer than the longest one trained on are seen whole
 PICTURES_AT_ONCE = 8  # in memory while mapping
-DATA_RANGE = 2.0  # of pictures in [-1, 1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +34,8 @@ class PictureMap:
     """The distinction map of one picture and what the model says of it.
 
     ``map_HW``: float32 at the picture's size, positive where the picture holds what only pictures WITH have: how much,
-    compared with the rest of the picture; a student's maps are probabilities. ``scores``: see
-    ``DistinctionModel.explain``; and ``score``, the highest value of the map.
+    compared with the rest of the picture; a student's maps are probabilities. ``scores``: the predictor's
+    ``diagnostics``; and ``score``, the highest value of the map.
     """
 
     name: str
@@ -53,96 +43,70 @@ class PictureMap:
     scores: dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Painting:
-    """A picture as the network saw it and what it painted, at the network's scale, all in about [-1, 1].
-
-    ``picture_HWC``; ``without_NHWC`` and ``with_NHWC``: the branches under either class, whose sum over N is the
-    repainted picture. ``place_HW``: the locator's logit of WITH at each place.
-    """
-
-    picture_HWC: Array
-    without_NHWC: Array
-    with_NHWC: Array
-    place_HW: Array
-
-    def repainted(self, label: int) -> Array:
-        """The repainting as class ``label`` (1 WITH, 0 WITHOUT), H x W x C."""
-        branches = self.with_NHWC if label == WITH else self.without_NHWC
-        total: Array = branches.sum(axis=0)
-        return total
-
-    def decomposition(self) -> Array:
-        """The picture as an exact sum of branches, N x H x W x C.
-
-        Branch 1 holds the distinction and whatever is painted imperfectly, the others are painted as WITHOUT.
-        """
-        return np.concatenate([closed_branch1(self.picture_HWC, self.without_NHWC)[None], self.without_NHWC[1:]])
-
-    def evidence(self) -> Array:
-        """What the map is made of; see ``maps.evidence``."""
-        return evidence(self.picture_HWC, self.without_NHWC, self.with_NHWC, self.place_HW)
-
-    def distinction(self) -> Array:
-        """The raw distinction, H x W, before it is cleaned and weighed by the locator."""
-        return distinction(self.evidence())
-
-
 class DistinctionModel:
-    """A trained generator with the scaling of its pictures; made by ``distmap.load``.
+    """A trained predictor with the statistics of its pictures; made by ``distmap.load``.
 
-    Where there is a ``student``, the maps are its own; repaintings are the generator's all the same.
+    Attributes
+    ----------
+    predictor
+        The method's own; it explains pictures, and makes the maps where there is no student.
+    student
+        Makes the maps where there is one.
     """
 
     def __init__(
         self,
-        config: Config,
-        survey: Survey,
-        generator: Generator,
-        locator: Locator,
-        judge: PictureClassifier | None,
+        predictor: Predictor,
+        stats: DatasetStats,
+        data: DataSettings,
+        *,
         device: torch.device,
-        student: Student | None = None,
+        student: Predictor | None = None,
     ) -> None:
-        self.config = config
-        self.survey = survey
+        self.predictor = predictor.to(device).eval()
+        self.student = student.to(device).eval() if student is not None else None
+        self.stats = stats
+        self.data = data
         self.device = device
-        self._generator = generator.to(device).eval()
-        self._locator = locator.to(device).eval()
-        self._judge = judge.to(device).eval() if judge is not None else None
-        self._student = student.to(device).eval() if student is not None else None
 
-    def with_student(self, student: Student, settings: StudentConfig) -> DistinctionModel:
-        """The same model, whose maps a student with these settings makes."""
-        config = replace(self.config, student=settings)
-        return DistinctionModel(config, self.survey, self._generator, self._locator, self._judge, self.device, student)
+    def with_student(self, student: Predictor) -> DistinctionModel:
+        """The same model, whose maps a student makes."""
+        return DistinctionModel(self.predictor, self.stats, self.data, device=self.device, student=student)
+
+    @property
+    def mapper(self) -> Predictor:
+        """What makes the maps."""
+        return self.predictor if self.student is None else self.student
 
     @property
     def scaling(self) -> Scaling:
-        return self.survey.scaling
+        return self.stats.scaling
 
-    @property
-    def networks(self) -> dict[str, Module]:
-        """What holds weights, by name."""
-        parts = {
-            "generator": self._generator,
-            "locator": self._locator,
-            "judge": self._judge,
-            "student": self._student,
-        }
-        return {name: network for name, network in parts.items() if network is not None}
+    def window_side(self, height: int, width: int) -> int:
+        """Side of the windows, in pixels of a picture, that are brought to the side that predictors see.
 
-    @property
-    def map_side(self) -> int:
-        """Side of the square windows, in pixels of the network, that make the maps."""
-        return self._lens().side
+        A picture about as large as those trained on is one window; a larger one is covered by windows as large as the
+        usual picture.
+        """
+        longest = max(height, width)
+        if longest <= self.data.whole_slack * self.stats.longest_side:
+            return longest
+        return even(self.stats.longer_side)
 
-    def paint(self, picture_HWC: NDArray[np.generic]) -> Painting:
-        """Repaint a picture (in the numbers of its file) as either class, branch by branch.
+    def network(self, predictor: Predictor, forward: Callable[[Tensor], Tensor] | None = None) -> Network:
+        """A predictor, or another function of its windows, as ``see_all`` takes it."""
+        return Network(
+            side=predictor.side,
+            forward=predictor if forward is None else forward,
+            scale=self.scaling.apply,
+            symmetry=self.data.symmetry,
+            device=self.device,
+        )
 
-        A picture about as large as those trained on is seen whole; a larger one is brought to their scale and covered
-        by half-overlapping windows, blended with a Hann weight. Either way the result is averaged over the symmetries
-        of the data, so branches still add up to the repainting.
+    def map(self, picture_HWC: NDArray[np.generic], valid_HW: Valid | None = None) -> Array:
+        """The distinction map of a picture in the numbers of its file, H x W float32 at its size; see ``PictureMap``.
+
+        ``valid_HW``: which pixels hold something; the map of others is 0.
 
         Raises
         ------
@@ -150,182 +114,91 @@ class DistinctionModel:
             Bands or number type are not those trained on.
         """
         self.scaling.check(picture_HWC, "the picture")
-        return next(self._paint_all([picture_HWC]))
+        canvas = self._canvas(picture_HWC, valid_HW)
+        (map_HW,) = (self.canvas_map(*seen) for seen in see_all([canvas], self.network(self.mapper)))
+        return map_HW
 
-    def _paint_all(self, pictures: Iterable[NDArray[np.generic]]) -> Iterator[Painting]:
-        for picture_HWC, painted_KHW in self._seen(pictures, self._painter()):
-            yield self._painting(picture_HWC, painted_KHW)
+    def _canvas(
+        self, picture_HWC: NDArray[np.generic], valid_HW: Valid | None = None, anchor: tuple[int, int] = (0, 0)
+    ) -> Canvas:
+        return whole_canvas(picture_HWC, valid_HW, self.window_side(*picture_HWC.shape[:2]), anchor)
 
-    def _painting(self, picture_HWC: Array, painted_KHW: Array) -> Painting:
-        """Sorts what ``distmap.inference.views.painted`` gives of a picture."""
-        branches = self.config.generator.branches
-        height, width, bands = picture_HWC.shape
-        painted_NHWC = np.moveaxis(painted_KHW[:-1].reshape(2 * branches, bands, height, width), 1, -1)
-        return Painting(
-            picture_HWC=picture_HWC,
-            without_NHWC=painted_NHWC[:branches],
-            with_NHWC=painted_NHWC[branches:],
-            place_HW=painted_KHW[-1],
-        )
-
-    def _painter(self) -> Lens:
-        """The generator and the locator."""
-        from distmap.inference.views import painted
-
-        return self._lens_of(
-            side=self.config.image_size,
-            channels=2 * self.config.generator.branches * self.scaling.bands + 1,
-            look=lambda x_BCHW: painted(self._generator, self._locator, x_BCHW),
-        )
-
-    def _lens(self) -> Lens:
-        """What the maps are made by: the student, or else the generator and the locator."""
-        student = self._student
-        if student is None:
-            return self._painter()
-        from distmap.training.student import student_side
-
-        side = student_side(self.survey, self.config.student)
-        return self._lens_of(side=side, channels=1, look=lambda x_BCHW: student(x_BCHW)[:, None])
-
-    def _lens_of(self, *, side: int, channels: int, look: Callable[[Tensor], Tensor]) -> Lens:
-        symmetry = self.config.data.symmetry
-        return Lens(side=side, channels=channels, look=look, symmetry=symmetry, device=self.device)
-
-    def _seen(self, pictures: Iterable[NDArray[np.generic]], lens: Lens) -> Iterator[tuple[Array, Array]]:
-        """Pictures at the scale of a lens, H x W x C, and what it gives of them, K x H x W, in order."""
-        return see_all((self._fitted(self.scaling.apply(picture_HWC), lens.side) for picture_HWC in pictures), lens)
-
-    def _fitted(self, scaled_HWC: Array, side: int) -> Array:
-        """A picture brought to the size at which networks with windows of this side see it."""
-        longest = max(scaled_HWC.shape[:2])
-        whole = longest <= WHOLE_PICTURE_SLACK * self.survey.longest_side
-        reference = longest if whole else self.survey.longer_side
-        height, width = fitted_size(scaled_HWC.shape[0], scaled_HWC.shape[1], round(longest * side / reference))
-        return resize(scaled_HWC, height, width)
-
-    def decompose(self, picture_HWC: NDArray[np.generic], label: int) -> Array:
-        """Branches b_k(x, label), N x H x W x C at the network's scale; they sum to ``reconstruct(picture, label)``
-        at that scale. Branch 1 is the first."""
-        painting = self.paint(picture_HWC)
-        return painting.with_NHWC if label == WITH else painting.without_NHWC
-
-    def reconstruct(self, picture_HWC: NDArray[np.generic], label: int) -> Array:
-        """The picture repainted as class ``label``, at its own size, in the numbers of its file (float32)."""
-        repainted = resize(self.paint(picture_HWC).repainted(label), *picture_HWC.shape[:2])
-        return self.scaling.undo(np.clip(repainted, -1, 1))
-
-    def map(self, picture_HWC: NDArray[np.generic]) -> Array:
-        """The distinction map of a picture, cleaned, H x W float32 at the picture's size; see ``PictureMap``.
-
-        Raises
-        ------
-        PictureError
-            Bands or number type are not those trained on.
-        """
-        self.scaling.check(picture_HWC, "the picture")
-        map_HW, _ = next(self._map_all([picture_HWC], explained=False))
-        return self._at_size(map_HW, picture_HWC)
-
-    def _at_size(self, map_HW: Array, picture_HWC: NDArray[np.generic]) -> Array:
-        """A map at the network's scale -> finished, at the size of the picture."""
-        resized = resize(map_HW, *picture_HWC.shape[:2])
-        if self._student is not None:
-            return resized
-        scale = max(picture_HWC.shape[:2]) / max(map_HW.shape)
-        return finish(resized, _grey(self.scaling.apply(picture_HWC)), self.config.map, scale)
-
-    def _map_all(
-        self, pictures: Sequence[NDArray[np.generic]], *, explained: bool
-    ) -> Iterator[tuple[Array, dict[str, float]]]:
-        """Maps at the network's scale, and the pictures' scores where they are to be explained; in order."""
-        if self._student is not None and not explained:
-            for scaled_HWC, seen_KHW in self._seen(pictures, self._lens()):
-                yield self.map_evidence(self._found(scaled_HWC, seen_KHW)), {}
-            return
-        maps = None if self._student is None else self._map_all(pictures, explained=False)
-        for painting in self._paint_all(pictures):
-            map_HW = next(maps)[0] if maps else distinction_map(painting.evidence(), self.config.map)
-            scores = self.explain(painting) if explained else {}
-            yield map_HW, scores
-
-    def _found(self, picture_HWC: Array, seen_KHW: Array) -> Array:
-        """Of what the lens of the maps gives, that which a map is made of, H x W x K."""
-        if self._student is not None:
-            return np.moveaxis(seen_KHW, 0, -1)
-        return self._painting(picture_HWC, seen_KHW).evidence()
-
-    @property
-    def channels(self) -> int:
-        """K of ``evidence``."""
-        return 1 if self._student is not None else 2 * self.scaling.bands + 2
-
-    def evidence(self, windows_BHWC: NDArray[np.generic]) -> Array:
-        """What the map of square windows of a scene, in the numbers of its file, is made of: B x H x W x K, float32.
-
-        Each window is seen by itself. What comes back (a student's logit, or else what ``maps.evidence`` gives
-        and the picture in grey) may be averaged where windows overlap; ``map_evidence`` makes the map of it. Windows of
-        any size are brought to that of the network.
-
-        Raises
-        ------
-        PictureError
-            Bands or number type are not those trained on.
-        """
-        self.scaling.check(windows_BHWC, "the scene")
-        lens = self._lens()
-        side = windows_BHWC.shape[1]
-        whole = [self.scaling.apply(window) for window in windows_BHWC]
-        scaled = np.stack([resize(window, lens.side, lens.side) for window in whole])
-        found = (self._found(*parts) for parts in zip(scaled, lens.see(scaled), strict=True))
-        evidence_BHWK = np.stack([resize(window, side, side) for window in found])
-        if self._student is not None:
-            return evidence_BHWK
-        return np.concatenate([evidence_BHWK, np.stack([_grey(window) for window in whole])[..., None]], axis=-1)
-
-    def map_evidence(self, evidence_HWK: Array, scale: float = 1.0) -> Array:
-        """The map, H x W, of what ``evidence`` gave; ``scale``: pixels of it for each of the network's."""
-        if self._student is not None:
-            probability: Array = expit(evidence_HWK[..., 0])
-            return probability
-        map_HW = distinction_map(evidence_HWK[..., :-1], self.config.map, scale)
-        return finish(map_HW, evidence_HWK[..., -1], self.config.map, scale)
-
-    def reach(self, scale: float = 1.0) -> int:
-        """How far around a pixel, in pixels of the evidence, ``map_evidence`` looks."""
-        return 0 if self._student is not None else reach(self.config.map, scale)
-
-    def explain(self, painting: Painting) -> dict[str, float]:
-        """How well the model explains a picture.
-
-        ``psnr_with``, ``psnr_without``: repainted as that class against itself, in dB. ``residual``: mean absolute
-        difference of the picture and the better of its two sums of branches. ``flips_to_with``, ``flips_to_without``:
-        1 where a judge trained apart takes the repainting for that class, else 0 (pictures no larger than one window).
-        """
-        scores = {}
-        errors = []
-        for label, name in ((WITHOUT, "without"), (WITH, "with")):
-            difference = painting.repainted(label) - painting.picture_HWC
-            mse = max(float(np.square(difference).mean()), 1e-12)
-            scores[f"psnr_{name}"] = float(10 * np.log10(DATA_RANGE**2 / mse))
-            errors.append(float(np.abs(difference).mean()))
-            verdict = self._verdict(painting.repainted(label))
-            if verdict is not None:
-                scores[f"flips_to_{name}"] = float(verdict == label)
-        scores["residual"] = min(errors)
-        return scores
-
-    def _verdict(self, repainted_HWC: Array) -> int | None:
-        """The class that the judge sees, or None where there is no judge or the picture is larger than its window."""
+    def canvas_map(self, canvas: Canvas, raw_KHW: Array) -> Array:
+        """The map of a canvas' inner part, H x W, from its raw outputs; 0 where nothing is held."""
         import torch
 
-        side = self.config.image_size
-        if self._judge is None or max(repainted_HWC.shape[:2]) > side:
-            return None
-        x_HWC = pad_to(repainted_HWC, side, side)
+        scale = canvas.side / self.mapper.side
+        rows, columns = canvas.inner
+        # Only what overlaps the inner part counts: beyond it the border is repeated.
+        first, last = (int(rows.start / scale), int(columns.start / scale)), (rows.stop / scale, columns.stop / scale)
+        end = [-int(-edge // 1) for edge in last]
+        inner_KHW = raw_KHW[:, first[0] : end[0], first[1] : end[1]]
+        valid_HW = canvas.valid_HW[canvas.inner]
+        whole = bool(valid_HW.all())
+        pixels_HWC = fill_nearest(canvas.pixels_HWC[canvas.inner], valid_HW)
+        picture_CHW = np.ascontiguousarray(np.moveaxis(self.scaling.apply(pixels_HWC), -1, 0))
         with torch.inference_mode():
-            x_BCHW = torch.from_numpy(np.moveaxis(x_HWC, -1, 0)[None].copy()).to(self.device)
-            return int(self._judge(x_BCHW).argmax(dim=1).item())
+            map_BHW = self.mapper.to_map(
+                torch.from_numpy(np.ascontiguousarray(inner_KHW)).to(self.device)[None],
+                torch.from_numpy(picture_CHW).to(self.device)[None],
+                scale,
+                top=rows.start - first[0] * scale,
+                left=columns.start - first[1] * scale,
+                valid_BHW=None if whole else torch.from_numpy(valid_HW).to(self.device)[None],
+            )
+        map_HW: Array = map_BHW[0].float().cpu().numpy()
+        return map_HW if whole else np.where(valid_HW, map_HW, np.float32(0))
+
+    def explain(self, canvas: Canvas, raw_KHW: Array) -> dict[str, float]:
+        """The predictor's diagnostics of a whole picture, from its raw outputs."""
+        import torch
+
+        picture_HWC, raw = self.at_network_scale(canvas, raw_KHW)
+        x_CHW = torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture_HWC, -1, 0))).to(self.device)
+        return self.predictor.diagnostics(x_CHW, torch.from_numpy(raw).to(self.device))
+
+    def at_network_scale(self, canvas: Canvas, raw_KHW: Array) -> tuple[Array, Array]:
+        """A whole picture at the network's scale, H x W x C in [-1, 1], and the raw outputs of it, K x H x W."""
+        scale = canvas.side / self.predictor.side
+        top, left = (round(part.start / scale) for part in canvas.inner)
+        height, width = (max(1, round((part.stop - part.start) / scale)) for part in canvas.inner)
+        filled_HWC = self.scaling.apply(fill_nearest(canvas.pixels_HWC, canvas.valid_HW))
+        picture_HWC = resize(filled_HWC, *raw_KHW.shape[1:])[top : top + height, left : left + width]
+        return picture_HWC, np.ascontiguousarray(raw_KHW[:, top : top + height, left : left + width])
+
+    def decompose(self, picture_HWC: NDArray[np.generic], label: int | None = None) -> Array:
+        """Branches of a picture, N x H x W x C at the network's scale; branch 1 is the first.
+
+        With a ``label`` they are b_k(x, label), which sum to ``reconstruct(picture, label)`` at that scale. Without one
+        they sum to the picture exactly: the others are b_k(x, WITHOUT), and branch 1 holds the rest, that is the
+        distinction and whatever is reconstructed imperfectly.
+
+        Raises
+        ------
+        PictureError
+            Bands or number type are not those trained on.
+        ValueError
+            The method does not decompose pictures.
+        """
+        branches = getattr(self.predictor, "branches", None)
+        if branches is None:
+            raise ValueError("this run's method does not decompose pictures; fit one with the method branched-gan")
+        self.scaling.check(picture_HWC, "the picture")
+        as_class = WITHOUT if label is None else label
+        network = self.network(self.predictor, lambda x_BCHW: branches(x_BCHW, as_class).flatten(1, 2))
+        seen = next(see_all([self._canvas(picture_HWC)], network))
+        scaled_HWC, raw_KHW = self.at_network_scale(*seen)
+        branches_NHWC = np.moveaxis(raw_KHW.reshape(-1, self.scaling.bands, *raw_KHW.shape[1:]), 1, -1)
+        if label is None:
+            rest_NHWC = branches_NHWC[1:]
+            branches_NHWC = np.concatenate([(scaled_HWC - rest_NHWC.sum(axis=0))[None], rest_NHWC])
+        return branches_NHWC
+
+    def reconstruct(self, picture_HWC: NDArray[np.generic], label: int) -> Array:
+        """The picture reconstructed as class ``label``, at its own size, in the numbers of its file (float32): as its
+        own class it should stay as it is, as the other one it is a counterfactual. Raises as ``decompose`` does."""
+        total = self.decompose(picture_HWC, label).sum(axis=0)
+        return self.scaling.undo(np.clip(resize(total, *picture_HWC.shape[:2]), -1, 1))
 
     def maps(self, sources: Iterable[str | Path]) -> Iterator[PictureMap]:
         """Map every picture in files and folders (searched recursively), in order.
@@ -337,124 +210,55 @@ class DistinctionModel:
         """
         yield from self.map_files(find_pictures(sources))
 
-    def paint_files(self, files: Iterable[PictureFile]) -> Iterator[Painting]:
-        """Paint picture files, in order; see ``paint``."""
-        yield from self._paint_all(self._read(file) for file in files)
-
     def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
         """Map picture files, in order; the next ones are read while the network works.
 
-        Without ``explained`` there are no scores, and a student need not wait for the generator.
+        Without ``explained`` there are no scores, and a student need not wait for the method's own predictor.
         """
+        for chunk, canvases in self._read_ahead(files):
+            maps = self.canvas_maps(canvases)
+            scores = self._scores(canvases) if explained and self.student is not None else None
+            for file, (map_HW, canvas, raw_KHW) in zip(chunk, maps, strict=True):
+                found: dict[str, float] = {}
+                if explained:
+                    found = next(scores) if scores is not None else self.explain(canvas, raw_KHW)
+                    found |= {"score": float(map_HW.max())}
+                yield PictureMap(name=file.name, map_HW=map_HW, scores=found)
 
-        def read(some: Sequence[PictureFile]) -> list[NDArray[np.generic]]:
+    def canvas_maps(self, canvases: Sequence[Canvas]) -> Iterator[tuple[Array, Canvas, Array]]:
+        """The map of each canvas, with the canvas and its raw outputs, in order."""
+        for canvas, raw_KHW in see_all(canvases, self.network(self.mapper)):
+            yield self.canvas_map(canvas, raw_KHW), canvas, raw_KHW
+
+    def _scores(self, canvases: Sequence[Canvas]) -> Iterator[dict[str, float]]:
+        return (self.explain(*seen) for seen in see_all(canvases, self.network(self.predictor)))
+
+    def raw_files(self, files: Sequence[PictureFile]) -> Iterator[tuple[Array, Array]]:
+        """Pictures at the network's scale, H x W x C in [-1, 1], and their raw outputs, K x H x W; in order."""
+        for _, canvases in self._read_ahead(files):
+            for seen in see_all(canvases, self.network(self.predictor)):
+                yield self.at_network_scale(*seen)
+
+    def _read_ahead(self, files: Sequence[PictureFile]) -> Iterator[tuple[Sequence[PictureFile], list[Canvas]]]:
+        """Files, a few at a time, with their canvases; the next ones are read meanwhile."""
+
+        def read(some: Sequence[PictureFile]) -> list[Canvas]:
             return [self._read(file) for file in some]
 
         chunks = [files[first : first + PICTURES_AT_ONCE] for first in range(0, len(files), PICTURES_AT_ONCE)]
         with ThreadPoolExecutor(max_workers=1) as reader:
             upcoming = [reader.submit(read, chunk) for chunk in chunks[:1]]
             for index, chunk in enumerate(chunks):
-                pictures = upcoming.pop().result()
+                canvases = upcoming.pop().result()
                 upcoming += [reader.submit(read, chunk) for chunk in chunks[index + 1 : index + 2]]
-                mapped = self._map_all(pictures, explained=explained)
-                for file, picture, (map_HW, scores) in zip(chunk, pictures, mapped, strict=True):
-                    whole_HW = self._at_size(map_HW, picture)
-                    scores = scores | {"score": float(whole_HW.max())} if explained else {}
-                    yield PictureMap(name=file.name, map_HW=whole_HW, scores=scores)
+                yield chunk, canvases
 
-    def _read(self, file: PictureFile) -> NDArray[np.generic]:
-        picture = read_picture(file.path)
-        self.scaling.check(picture, file.path)
-        return picture
+    def _read(self, file: PictureFile) -> Canvas:
+        picture = read_placed_picture(file.path)
+        self.scaling.check(picture.pixels_HWC, file.path)
+        return self._canvas(picture.pixels_HWC, picture.valid_HW, picture.anchor)
 
 
-def _grey(picture_HWC: Array) -> Array:
-    grey: Array = picture_HWC.mean(axis=-1)
-    return grey
-
-
-def save(run: Path, model: DistinctionModel) -> None:
-    """Write a model's weights, with what is needed to use them, under their final name in one move."""
-    from safetensors.torch import save_file
-
-    from distmap.common.files import replacing
-
-    survey = model.survey
-    tensors = {
-        f"{part}.{name}": value.contiguous()
-        for part, network in model.networks.items()
-        for name, value in network.state_dict().items()
-    }
-    metadata = {
-        "low": json.dumps(survey.scaling.low),
-        "high": json.dumps(survey.scaling.high),
-        "dtype": survey.scaling.dtype,
-        "longer_side": str(survey.longer_side),
-        "longest_side": str(survey.longest_side),
-        "map_kind": model.config.map.kind,
-        "edge_radius": str(model.config.map.edge_radius),
-    }
-    with replacing(run / WEIGHTS) as path:
-        save_file(tensors, path, metadata)
-
-
-def load(run: str | Path, device: str = "auto") -> DistinctionModel:
-    """A trained run, ready to map pictures.
-
-    Raises
-    ------
-    ValueError
-        The folder is not a run, its training has not come to an end yet, or its files are damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    from distmap.networks.classifiers import PictureClassifier
-    from distmap.networks.devices import pick_device
-    from distmap.networks.generators import Generator
-    from distmap.networks.localizer import Locator
-
-    run = Path(run)
-    if not (run / "config.yaml").is_file():
-        raise ValueError(f"{run}: not a run folder (no config.yaml); make one with `distmap fit`")
-    if not (run / WEIGHTS).is_file():
-        raise ValueError(f"{run}: holds no weights yet; finish its training with `distmap fit ... --resume`")
-    config = validate(read_yaml(run / "config.yaml"))
-    tensors: dict[str, Any] = {}
-    try:
-        with safe_open(run / WEIGHTS, framework="pt") as file:
-            metadata = file.metadata()
-            for name in file.keys():  # noqa: SIM118 - not a mapping
-                tensors[name] = file.get_tensor(name)
-        survey = Survey(
-            scaling=Scaling(
-                low=tuple(json.loads(metadata["low"])),
-                high=tuple(json.loads(metadata["high"])),
-                dtype=metadata["dtype"],
-            ),
-            longer_side=int(metadata["longer_side"]),
-            longest_side=int(metadata["longest_side"]),
-        )
-        kind: Any = metadata["map_kind"]
-        edge_radius = float(metadata["edge_radius"])
-        generator = Generator(config.generator, survey.scaling.bands)
-        generator.load_state_dict(_part(tensors, "generator."))
-        locator = Locator(config.locator, survey.scaling.bands)
-        locator.load_state_dict(_part(tensors, "locator."))
-        judge = PictureClassifier(config.judge, survey.scaling.bands, config.image_size)
-        judge.load_state_dict(_part(tensors, "judge."))
-        student = None
-        if any(name.startswith("student.") for name in tensors):
-            from distmap.training.student import Student
-
-            student = Student(config.student, survey.scaling.bands)
-            student.load_state_dict(_part(tensors, "student."))
-    except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"{run / WEIGHTS}: damaged, or not made with this config.yaml or version; train again with --overwrite"
-        ) from error
-    config = replace(config, map=replace(config.map, kind=kind, edge_radius=edge_radius))
-    return DistinctionModel(config, survey, generator, locator, judge, pick_device(device), student)
-
-
-def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+def even(side: int) -> int:
+    """A side that half a window divides."""
+    return side + side % 2

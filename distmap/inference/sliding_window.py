@@ -1,4 +1,10 @@
-"""How networks that look at square windows see pictures of any size: in batches, blended where windows overlap."""
+"""How a predictor that sees square windows sees pictures of any size: windows overlap by half and are blended.
+
+Windows lie on a lattice: they start at every multiple of half their side, counted from the picture's ``anchor``. Those
+that are needed to cover the picture are used, so that none begins or ends more than half a side beyond it. A large
+scene is cut into parts that see the same windows. Windows are cut in pixels of the picture and each is brought to the
+side that the predictor sees; raw outputs are blended at the predictor's scale.
+"""
 
 from __future__ import annotations
 
@@ -6,101 +12,218 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from distmap.common.pictures import Array
-from distmap.data.resizing import pad_to, window_starts
+from distmap.data.resizing import resize
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+Valid = NDArray[np.bool_]
 WINDOWS_AT_ONCE = 16  # through the networks
 
 
+def window_starts(length: int, side: int, anchor: int = 0) -> range:
+    """Where the windows start that cover ``length`` pixels: every half a side, the first at most at 0.
+
+    ``anchor``: how many pixels before 0 a window of the lattice starts.
+    """
+    step = max(1, side // 2)
+    first = -(anchor % step)
+    more = max(0, -(-(length - side - first) // step))
+    return range(first, first + more * step + 1, step)
+
+
+def lattice(height: int, width: int, side: int, anchor: tuple[int, int] = (0, 0)) -> tuple[range, range]:
+    """Where windows start along rows and columns of a picture; one that fits into a window is that window."""
+    if side >= max(height, width):
+        anchor = 0, 0
+    return window_starts(height, side, anchor[0]), window_starts(width, side, anchor[1])
+
+
 @dataclass(frozen=True, kw_only=True)
-class Lens:
-    """Networks that look at square windows: ``look`` takes B x C x S x S to B x K x S x S, S = ``side`` and K =
-    ``channels``; what it gives is averaged over ``symmetry`` (see ``distmap.data.batches.symmetries``)."""
+class Canvas:
+    """The pixels that some windows see: a whole picture, or part of a scene.
+
+    Attributes
+    ----------
+    pixels_HWC
+        In the numbers of the file, from the first window's first pixel to the last one's last.
+    valid_HW
+        Which of them hold something; beyond the picture none does.
+    side
+        Of the windows, even; they start at every multiple of half of it.
+    inner
+        Rows and columns of the canvas whose map is asked for.
+    """
+
+    pixels_HWC: NDArray[np.generic]
+    valid_HW: Valid
+    side: int
+    inner: tuple[slice, slice]
+
+    def corners(self) -> list[tuple[int, int]]:
+        """Top left corners of windows that hold something."""
+        side = self.side
+        rows, columns = (range(0, length - side + 1, max(1, side // 2)) for length in self.valid_HW.shape)
+        return [
+            (top, left) for top in rows for left in columns if self.valid_HW[top : top + side, left : left + side].any()
+        ]
+
+    def window(self, top: int, left: int) -> NDArray[np.generic]:
+        """The pixels of a window; those that hold nothing have the value of the nearest that does."""
+        place = (slice(top, top + self.side), slice(left, left + self.side))
+        return fill_nearest(self.pixels_HWC[place], self.valid_HW[place])
+
+
+def whole_canvas(
+    picture_HWC: NDArray[np.generic], valid_HW: Valid | None, side: int, anchor: tuple[int, int] = (0, 0)
+) -> Canvas:
+    """The canvas of a whole picture, covered by windows of this side; ``anchor`` as `lattice` takes it."""
+    height, width = picture_HWC.shape[:2]
+    rows, columns = lattice(height, width, side, anchor)
+    around = (
+        (-rows[0], rows[-1] + side - height),
+        (-columns[0], columns[-1] + side - width),
+    )
+    valid = np.ones((height, width), bool) if valid_HW is None else valid_HW
+    return Canvas(
+        pixels_HWC=np.pad(picture_HWC, (*around, (0, 0))),
+        valid_HW=np.pad(valid, around),
+        side=side,
+        inner=(slice(-rows[0], height - rows[0]), slice(-columns[0], width - columns[0])),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What sees windows: ``forward`` takes B x C x S x S in [-1, 1], S = ``side``, to B x K x S x S; that is averaged
+    over ``symmetry`` (see ``distmap.data.batches.symmetries``). ``scale`` brings numbers of a file to [-1, 1]."""
 
     side: int
-    channels: int
-    look: Callable[[Tensor], Tensor]
+    forward: Callable[[Tensor], Tensor]
+    scale: Callable[[NDArray[np.generic]], Array]
     symmetry: str
     device: torch.device
 
-    def see(self, windows_BHWC: Array) -> Array:
-        """What the networks give of windows of the lens's side, B x K x S x S."""
+    def see(self, windows: Sequence[NDArray[np.generic]]) -> Array:
+        """Raw outputs of windows of any side, B x K x S x S."""
         import torch
 
-        from distmap.inference.views import over_symmetries
-
-        x_BCHW = torch.from_numpy(np.ascontiguousarray(np.moveaxis(windows_BHWC, -1, 1))).to(self.device)
+        scaled = [resize(self.scale(window_HWC), self.side, self.side) for window_HWC in windows]
+        x_BCHW = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.stack(scaled), -1, 1))).to(self.device)
         with torch.inference_mode():
-            seen: Array = over_symmetries(x_BCHW, self.symmetry, self.look).cpu().numpy()
+            seen: Array = over_symmetries(x_BCHW, self.symmetry, self.forward).cpu().numpy()
         return seen
 
 
-def see_all(pictures: Iterable[Array], lens: Lens) -> Iterator[tuple[Array, Array]]:
-    """Each picture, H x W x C at the scale of the lens, and what the lens gives of it, K x H x W; in order.
+def over_symmetries(x_BCHW: Tensor, symmetry: str, forward: Callable[[Tensor], Tensor]) -> Tensor:
+    """Mean over the views that leave the label alone, each turned back: B x K x H x W of a ``forward`` that gives
+    that."""
+    import torch
 
-    A picture larger than a window is covered by half-overlapping ones, blended with a Hann weight. Pictures are seen
-    together as long as they fill one batch: memory for one large picture is enough.
+    from distmap.data.batches import symmetries
+
+    views = symmetries(symmetry)
+    total: Tensor | None = None
+    for turns, mirror in views:
+        view = torch.rot90(x_BCHW, turns, (2, 3))
+        seen = forward(view.flip(-1) if mirror else view)
+        seen = torch.rot90(seen.flip(-1) if mirror else seen, -turns, (2, 3))
+        total = seen if total is None else total + seen
+    assert total is not None
+    return total / len(views)
+
+
+def see_all(canvases: Iterable[Canvas], network: Network) -> Iterator[tuple[Canvas, Array]]:
+    """Each canvas and its raw outputs, K x h x w at the network's scale; in order.
+
+    Canvases are seen together as long as their windows fill one batch: memory for one large picture is enough.
     """
-    waiting: list[_Canvas] = []
-    for picture_HWC in pictures:
-        waiting.append(_Canvas(picture_HWC, lens))
-        if sum(len(canvas.corners) for canvas in waiting) >= WINDOWS_AT_ONCE:
-            yield from _fill(waiting, lens)
-            waiting.clear()
-    yield from _fill(waiting, lens)
+    waiting: list[Canvas] = []
+    windows = 0
+    for canvas in canvases:
+        waiting.append(canvas)
+        windows += len(canvas.corners())
+        if windows >= WINDOWS_AT_ONCE:
+            yield from _see_together(waiting, network)
+            waiting, windows = [], 0
+    yield from _see_together(waiting, network)
 
 
-def _fill(canvases: Sequence[_Canvas], lens: Lens) -> list[tuple[Array, Array]]:
-    """Fill several canvases together: their windows share batches."""
-    jobs = [(canvas, top, left) for canvas in canvases for top, left in canvas.corners]
+def _see_together(canvases: Sequence[Canvas], network: Network) -> Iterator[tuple[Canvas, Array]]:
+    blends = [_Blend(canvas, network.side) for canvas in canvases]
+    jobs = [(blend, top, left) for blend in blends for top, left in blend.canvas.corners()]
     for first in range(0, len(jobs), WINDOWS_AT_ONCE):
         some = jobs[first : first + WINDOWS_AT_ONCE]
-        windows_BHWC = np.stack([canvas.window(top, left) for canvas, top, left in some])
-        for (canvas, top, left), seen_KHW in zip(some, lens.see(windows_BHWC), strict=True):
-            canvas.add(seen_KHW, top, left)
-    return [(canvas.picture_HWC, canvas.blended()) for canvas in canvases]
+        seen_BKHW = network.see([blend.canvas.window(top, left) for blend, top, left in some])
+        for (blend, top, left), raw_KHW in zip(some, seen_BKHW, strict=True):
+            blend.add(raw_KHW, top, left)
+    for blend in blends:
+        yield blend.canvas, blend.finished()
 
 
-class _Canvas:
-    """A picture on which what windows give is blended."""
+class _Blend:
+    """Raw outputs of a canvas' windows, averaged with a Hann weight where windows overlap."""
 
-    def __init__(self, picture_HWC: Array, lens: Lens) -> None:
-        self.picture_HWC = picture_HWC
-        self._side = side = lens.side
-        self._padded_HWC = pad_to(picture_HWC, side, side)
-        size = self._padded_HWC.shape[:2]
-        tops, lefts = (window_starts(length, side) for length in size)
-        self.corners = [(top, left) for top in tops for left in lefts]
-        self._weight = _hann(side) if len(self.corners) > 1 else np.ones((side, side), np.float32)
-        self._weights = np.zeros(size, np.float32)
-        self._total = np.zeros((lens.channels, *size), np.float32)
+    def __init__(self, canvas: Canvas, side: int) -> None:
+        self.canvas = canvas
+        self._side = side
+        self._scale = canvas.side / side
+        height, width = (round(length / self._scale) for length in canvas.valid_HW.shape)
+        self._alone = (height, width) == (side, side)
+        self._weight = np.ones((side, side), np.float32) if self._alone else hann(side)
+        self._weights = np.zeros((height, width), np.float32)
+        self._total: Array | None = None
 
-    def _place(self, top: int, left: int) -> tuple[slice, slice]:
-        return slice(top, top + self._side), slice(left, left + self._side)
-
-    def window(self, top: int, left: int) -> Array:
-        """The picture's pixels in a window, S x S x C."""
-        return self._padded_HWC[self._place(top, left)]
-
-    def add(self, seen_KHW: Array, top: int, left: int) -> None:
+    def add(self, raw_KHW: Array, top: int, left: int) -> None:
         """Blend in what a window gave."""
-        place = self._place(top, left)
-        self._total[:, *place] += seen_KHW * self._weight
+        if self._total is None:
+            self._total = np.zeros((len(raw_KHW), *self._weights.shape), np.float32)
+        row, column = round(top / self._scale), round(left / self._scale)
+        place = slice(row, row + self._side), slice(column, column + self._side)
+        self._total[:, *place] += raw_KHW * self._weight
         self._weights[place] += self._weight
 
-    def blended(self) -> Array:
-        """What the windows give together, K x H x W."""
-        height, width = self.picture_HWC.shape[:2]
-        return (self._total / self._weights)[:, :height, :width]
+    def finished(self) -> Array:
+        """What the windows give together; pixels that hold nothing have the outputs of the nearest that does."""
+        if self._total is None:
+            return np.zeros((1, *self._weights.shape), np.float32)
+        raw_KHW = self._total / np.maximum(self._weights, np.finfo(np.float32).tiny)
+        inner_HW = np.zeros(self.canvas.valid_HW.shape, bool)
+        inner_HW[self.canvas.inner] = True
+        if self.canvas.valid_HW[inner_HW].all():
+            return raw_KHW
+        valid_HW = resize(self.canvas.valid_HW.astype(np.float32), *self._weights.shape) > 0
+        filled_HWK = fill_nearest(np.moveaxis(raw_KHW, 0, -1), valid_HW)
+        return np.moveaxis(filled_HWK.astype(np.float32, copy=False), -1, 0)
 
 
-def _hann(side: int) -> Array:
-    """Hann weight of a window, S x S, positive everywhere."""
+def hann(side: int) -> Array:
+    """Hann weight of a window, S x S, positive everywhere; windows that overlap by half add up to 1."""
     line = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
     return np.outer(line, line).astype(np.float32)
+
+
+def fill_nearest(values_HWC: NDArray[np.generic], valid_HW: Valid) -> NDArray[np.generic]:
+    """Give pixels that hold nothing the value of the nearest one that does: no edge is left for the network to see."""
+    if valid_HW.all() or not valid_HW.any():
+        return values_HWC
+    rows, columns = np.flatnonzero(valid_HW.any(axis=1)), np.flatnonzero(valid_HW.any(axis=0))
+    block_HW = valid_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if block_HW.all():  # as at the border of a picture
+        height, width = valid_HW.shape
+        clamped: NDArray[np.generic] = values_HWC[
+            np.clip(np.arange(height), rows[0], rows[-1])[:, None], np.clip(np.arange(width), columns[0], columns[-1])
+        ]
+        return clamped
+    empty_HW = np.logical_not(valid_HW).astype(np.uint8)
+    _, nearest_HW = cv2.distanceTransformWithLabels(empty_HW, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    values = np.zeros((int(nearest_HW.max()) + 1, values_HWC.shape[-1]), values_HWC.dtype)
+    values[nearest_HW[valid_HW]] = values_HWC[valid_HW]
+    filled: NDArray[np.generic] = values[nearest_HW]
+    return filled

@@ -1,260 +1,182 @@
-"""The locator's members, the picture guide and the judge: classifiers, WITHOUT against WITH, trained on real pictures.
-
-The locator is trained before the generator, guides it and says where a picture looks like WITH. The picture guide does
-so as well where the classes are clear and things stand out from texture: to the locator all is WITHOUT that is not
-WITH, a picture guide asks for what WITHOUT looks like, too. The judge is trained after the generator, sees other
-batches and has another shape than either, so that it can say whether repainting a picture changed its class.
-"""
+"""Training of classifiers, WITHOUT against WITH, on real pictures; for methods that guide, judge or locate by one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter
+from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
-from distmap.data.augment import augment, mix_bands, roughen
+from distmap.common.auroc import auroc
+from distmap.common.kinds import Count, Fraction, NonNegative, UpToOne
 from distmap.data.batches import PictureStore, batches
 from distmap.data.folders import WITH, WITHOUT
-from distmap.data.seeding import seeded_networks, step_generator
-from distmap.methods.branched_gan.maps import edge_prominence
+from distmap.data.seeding import step_rng
+from distmap.methods.base import Frame
 from distmap.methods.losses import classification
-from distmap.methods.schedules import one_cycle
-from distmap.networks.classifiers import PictureClassifier
 from distmap.networks.devices import autocast
-from distmap.networks.localizer import Locator, PlaceClassifier
-from distmap.selection.choice import separation
 
-if TYPE_CHECKING:
-    from distmap.config import Config, JudgeConfig, LocatorConfig, PictureGuideConfig
-
-JUDGE_STREAM, LOCATOR_STREAM, GUIDE_STREAM = 5, 6, 7
-MEMBER_STRIDE = 1000  # between the streams of the locator's members, past all others
-NEARLY_ALWAYS = 0.95  # right about so many pictures, a classifier is tried harder
-PACE = 0.03  # by how much harder or easier from step to step
-LEAST_CHANGE = 0.01  # of the greatest
-SPREAD_OF = 200  # pictures
-HIDDEN = 7  # pixels of the network around a place that are hidden to see whether a classifier looks there
-HIDDEN_IN = 64  # pictures WITH
-PLACE_SMOOTHING, EDGE_RADIUS = 3.0, 2  # pixels of the network
-STANDS_OUT = 3.0  # prominence, with these lengths, from which a thing stands out; `effect` has 1.5, others 5 and more
-ASTRAY = 0.3  # members that go by elsewhere so much more than the best of them have no vote
+Change = Callable[[Tensor, torch.Generator], Tensor]
+"""Alters pictures B x C x H x W at random."""
 
 
-def train_locator(
-    locator: Locator,
-    store: PictureStore,
-    config: Config,
-    device: torch.device,
-    time_spent: Callable[[], float],
-    suffices: Callable[[PlaceClassifier], bool],
-) -> None:
-    """Train the members of the locator on the training pictures, one after the other, for ``config.locator.steps``
-    steps each, or for its part of the time, or until one ``suffices``; then let the one guide that least
-    `goes_by_elsewhere`, and those vote that hardly do so more.
+@dataclass(frozen=True, kw_only=True)
+class AdversarialSettings:
+    """Adversarial perturbation of the pictures that classifiers are trained on, where they are nearly always right."""
 
-    ``time_spent``: share of the time for all of them that is over, 0 where there is no limit.
-    """
-    greatest = config.locator.robustness * _spread(store)
-    trained: list[PlaceClassifier] = []
-    for number, member in enumerate(locator.members):
-        begun, due = time_spent(), (number + 1) / len(locator.members)
-
-        def of_member(begun: float = begun, due: float = due) -> float:
-            return (time_spent() - begun) / (due - begun) if begun < due else 1.0
-
-        stream = LOCATOR_STREAM + number * MEMBER_STRIDE
-        _train(member, config.locator, stream, _as_repainted(config), store, config, device, of_member, Trial(greatest))
-        trained.append(member)
-        if suffices(member):
-            break
-    locator.eval()
-    elsewhere = [goes_by_elsewhere(member, store, device) for member in trained]
-    order = sorted(range(len(trained)), key=elsewhere.__getitem__)
-    voting = sum(share <= min(elsewhere) + ASTRAY for share in elsewhere)
-    locator.rank([*order, *range(len(trained), len(locator.members))], voting)
+    strength: NonNegative = 0.3
+    """Greatest change of a picture, as a fraction of the pictures' spread (L2); 0: none."""
+    accuracy: UpToOne = 0.95
+    """Running accuracy above which the change grows; below it shrinks."""
+    memory: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """Weight of the newest batch in that accuracy."""
+    pace: Fraction = 0.03
+    """By how much it grows or shrinks a step."""
+    least: Annotated[float, Gt(0), Lt(1)] = 0.01
+    """Of the greatest change, below which there is none."""
+    spread_pictures: Count = 200
+    """About so many pictures tell the spread."""
 
 
-def train_picture_guide(
-    store: PictureStore, config: Config, bands: int, device: torch.device, time_spent: Callable[[], float]
-) -> PictureClassifier:
-    """A picture guide trained on the training pictures for ``config.picture_guide.steps`` steps, or until
-    ``time_spent()`` is 1."""
-    guide = _new(config.picture_guide, GUIDE_STREAM, config, bands, device)
-    trial = Trial(config.locator.robustness * _spread(store))
-    _train(guide, config.picture_guide, GUIDE_STREAM, _as_repainted(config), store, config, device, time_spent, trial)
-    return guide
+class ClassifierSettings(Protocol):
+    """What the training of a classifier needs to know."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
 
 
-def train_judge(
-    store: PictureStore, config: Config, bands: int, device: torch.device, time_spent: Callable[[], float]
-) -> PictureClassifier:
-    """A judge trained on the training pictures for ``config.judge.steps`` steps, or until ``time_spent()`` is 1.
-
-    It sees rough pictures, too, or it would go by how finely a repainting is painted, and not by what it shows. But it
-    is not tried with changes as those that guide are: such judges are kind to what is half repainted.
-    """
-    settings = config.judge
-    judge = _new(settings, JUDGE_STREAM, config, bands, device)
-
-    def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
-        return roughen(augment(x_BCHW, config.discriminator, draws), settings.blur, settings.noise, draws)
-
-    _train(judge, settings, JUDGE_STREAM, change, store, config, device, time_spent, Trial(0.0))
-    return judge
-
-
-def told_apart(classifier: PlaceClassifier, store: PictureStore, device: torch.device) -> float:
-    """How well a trained classifier tells the pictures of a store apart: area under the ROC curve, 0.5 is chance."""
-    logits: dict[int, list[float]] = {WITH: [], WITHOUT: []}
-    with torch.inference_mode():
-        for index, picture in enumerate(store.pictures):
-            x_BCHW = torch.from_numpy(store[index])[None].to(device)
-            logits[picture.label].append(float(classifier(x_BCHW)[0, WITH]))
-    return separation(logits[WITH], logits[WITHOUT])
-
-
-def goes_by_elsewhere(classifier: PlaceClassifier, store: PictureStore, device: torch.device) -> float:
-    """How far a trained classifier says of a place what it sees elsewhere, 0 to 1: the mean probability that it still
-    gives the strongest place of a picture WITH when what lies within 7 pixels of it is hidden.
-
-    A place sees far beyond itself, and nothing in the classes of pictures says that it must point at what it sees: some
-    trainings end with places that lie all beside the thing.
-    """
-    with_ = [index for index, picture in enumerate(store.pictures) if picture.label == WITH]
-    some = with_[:: max(1, len(with_) // HIDDEN_IN)]
-    left = []
-    with torch.inference_mode():
-        for index in some:
-            x_CHW = torch.from_numpy(store[index]).to(device)
-            places_HW = classifier.places(x_CHW[None])[0]
-            row, column = divmod(int(places_HW.argmax()), places_HW.shape[1])
-            stride = x_CHW.shape[1] / places_HW.shape[0]
-            down, across = (torch.arange(length, device=device) + 0.5 for length in x_CHW.shape[1:])
-            apart_HW = torch.hypot(down[:, None] - (row + 0.5) * stride, across - (column + 0.5) * stride)
-            hidden = torch.where(apart_HW <= HIDDEN, x_CHW.mean(dim=(1, 2), keepdim=True), x_CHW)
-            left.append(float(torch.sigmoid(classifier.places(hidden[None])[0, row, column])))
-    return float(np.mean(left))
-
-
-def drowns(locator: Locator, store: PictureStore, device: torch.device) -> bool:
-    """Whether the thing drowns in texture, by a trained locator: where it points, pictures WITH vary little more than
-    they do usually (`edge_prominence`, median over pictures, of how far a pixel is from the picture's
-    median grey, times the smoothed probability of its place; below 3)."""
-    found = []
-    with torch.inference_mode():
-        for index, picture in enumerate(store.pictures):
-            if picture.label != WITH:
-                continue
-            x_BCHW = torch.from_numpy(store[index])[None].to(device)
-            places = F.interpolate(torch.sigmoid(locator.places(x_BCHW))[:, None], x_BCHW.shape[2:], mode="bilinear")
-            grey_HW = x_BCHW.mean(dim=1)[0].cpu().numpy()
-            place_HW = gaussian_filter(places[0, 0].cpu().numpy(), PLACE_SMOOTHING, mode="nearest")
-            prominence = edge_prominence(np.abs(grey_HW - np.median(grey_HW)) * place_HW, grey_HW, EDGE_RADIUS)
-            if prominence is not None:
-                found.append(prominence)
-    return bool(found) and float(np.median(found)) < STANDS_OUT
-
-
-class Trial:
-    """How hard a classifier is tried in its training: pictures are changed the way that misleads it most (Goodfellow
-    et al. 2015, with the L2 norm), as far as it is right nearly always all the same.
+class AdversarialPerturbation:
+    """Pictures changed the way that misleads a classifier most (Goodfellow et al. 2015, with the L2 norm), as far as it
+    is right nearly always all the same.
 
     What convinces a classifier that withstands such changes looks like the class to people, too (Santurkar et al.
-    2019); any other is convinced by faint stripes, and a generator that it guides paints them. Where the classes are
+    2019); any other is convinced by faint stripes, and a generator that it guides makes them. Where the classes are
     hard to tell apart nothing is changed, since it would cost the classifier what little it can see.
 
     ``greatest``: L2 norm of the greatest change of a picture. ``size``: that of the present one.
     """
 
-    def __init__(self, greatest: float) -> None:
+    def __init__(self, settings: AdversarialSettings, greatest: float) -> None:
         self.greatest = greatest
         self.size = 0.0
-        self._right = 0.5  # running share of pictures that it is right about
+        self._settings = settings
+        self._accuracy = 0.5
 
-    def harden(self, network: nn.Module, x_BCHW: Tensor, y: Tensor, precision: str) -> Tensor:
+    @classmethod
+    def none(cls) -> AdversarialPerturbation:
+        """One that changes nothing."""
+        return cls(AdversarialSettings(), 0.0)
+
+    @classmethod
+    def of_pictures(cls, settings: AdversarialSettings, store: PictureStore) -> AdversarialPerturbation:
+        """One whose greatest change is a fraction of the pictures' spread."""
+        count = len(store)
+        some = np.stack([store[index] for index in range(0, count, max(1, count // settings.spread_pictures))])
+        return cls(settings, settings.strength * float(np.linalg.norm(some.std(axis=0))))
+
+    def perturb(self, network: nn.Module, x_BCHW: Tensor, labels_B: Tensor, smoothing: float, precision: str) -> Tensor:
         """The pictures, changed by ``size`` each."""
         if not self.size:
             return x_BCHW
         x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last).requires_grad_(True)
         with autocast(precision, x_BCHW.device):
-            loss = classification(network(x_BCHW), y)
+            loss = classification(network(x_BCHW), labels_B, smoothing)
         (gradient,) = torch.autograd.grad(loss, x_BCHW)
         length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None, None]
-        harder: Tensor = (x_BCHW + self.size * gradient / length).detach()
-        return harder
+        perturbed: Tensor = (x_BCHW + self.size * gradient / length).detach()
+        return perturbed
 
-    def adapt(self, logits_B2: Tensor, y: Tensor) -> None:
-        """Be harder if it is right nearly always, else easier."""
-        self._right += 0.1 * (float((logits_B2.argmax(dim=1) == y).float().mean()) - self._right)
-        least = LEAST_CHANGE * self.greatest
-        if self._right > NEARLY_ALWAYS:
-            self.size = min(self.greatest, max(least, self.size * (1 + PACE)))
+    def adapt(self, logits_B2: Tensor, labels_B: Tensor) -> None:
+        """Change more if the classifier is right nearly always, else less."""
+        settings = self._settings
+        right = float((logits_B2.argmax(dim=1) == labels_B).float().mean())
+        self._accuracy += settings.memory * (right - self._accuracy)
+        least = settings.least * self.greatest
+        if self._accuracy > settings.accuracy:
+            self.size = min(self.greatest, max(least, self.size * (1 + settings.pace)))
         else:
-            self.size = self.size * (1 - PACE) if self.size > least else 0.0
+            self.size = self.size * (1 - settings.pace) if self.size > least else 0.0
+
+    def state_dict(self) -> dict[str, float]:
+        """What going on needs."""
+        return {"size": self.size, "accuracy": self._accuracy, "greatest": self.greatest}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        self.size, self._accuracy, self.greatest = state["size"], state["accuracy"], state["greatest"]
 
 
-def _new(
-    settings: JudgeConfig | PictureGuideConfig, stream: int, config: Config, bands: int, device: torch.device
-) -> PictureClassifier:
-    with seeded_networks(config.seed, stream):
-        network = PictureClassifier(settings, bands, config.image_size)
-    return network.to(device).to(memory_format=torch.channels_last)
-
-
-def _as_repainted(config: Config) -> Callable[[Tensor, torch.Generator], Tensor]:
-    """What changes pictures as those are changed that the guides see while the generator is trained."""
-
-    def change(x_BCHW: Tensor, draws: torch.Generator) -> Tensor:
-        return mix_bands(augment(x_BCHW, config.discriminator, draws), config.locator.band_mixing, draws)
-
-    return change
-
-
-def _spread(store: PictureStore) -> float:
-    """The L2 norm of the pixels' standard deviation over (some of the) pictures."""
-    count = len(store)
-    some = np.stack([store[index] for index in range(0, count, max(1, count // SPREAD_OF))])
-    return float(np.linalg.norm(some.std(axis=0)))
-
-
-def _train(
+def classifier_step(
     network: nn.Module,
-    settings: JudgeConfig | LocatorConfig | PictureGuideConfig,
-    stream: int,
-    change: Callable[[Tensor, torch.Generator], Tensor],
-    store: PictureStore,
-    config: Config,
-    device: torch.device,
-    time_spent: Callable[[], float],
-    trial: Trial,
-) -> None:
-    """Train a classifier on pictures as ``change`` and then ``trial`` alter them, and leave it ready for use.
+    optimiser: torch.optim.Optimizer,
+    x_BCHW: Tensor,
+    labels_B: Tensor,
+    perturbation: AdversarialPerturbation,
+    *,
+    smoothing: float,
+    precision: str,
+) -> Tensor:
+    """One update of a classifier; gives its loss, detached."""
+    x_BCHW = perturbation.perturb(network, x_BCHW, labels_B, smoothing, precision)
+    with autocast(precision, x_BCHW.device):
+        logits = network(x_BCHW.contiguous(memory_format=torch.channels_last))
+    loss = classification(logits, labels_B, smoothing)
+    perturbation.adapt(logits, labels_B)
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss.detach()
 
-    The learning rate falls with the steps or the time, whichever is over first. All draws depend on (seed, stream,
-    step) alone.
+
+def train_classifier(
+    network: nn.Module,
+    settings: ClassifierSettings,
+    store: PictureStore,
+    frame: Frame,
+    *,
+    stream: int,
+    change: Change,
+    perturbation: AdversarialPerturbation,
+    smoothing: float,
+    time_spent: Callable[[], float],
+) -> None:
+    """Train a classifier on pictures as ``change`` and then ``perturbation`` alter them, and leave it ready for use.
+
+    The learning rate falls with the steps or the time, whichever is over first; ``time_spent``: fraction of the time
+    for it that is over. All draws depend on (seed, stream, step) alone.
     """
     network.requires_grad_(True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    pictures = batches(store, config.data.symmetry, settings.batch_size, (config.seed, stream), start=0)
+    pictures = batches(store, frame.symmetry, settings.batch_size, (frame.seed, stream), start=0)
     network.train()
     for step, (x, y) in zip(range(settings.steps), pictures, strict=False):
-        share = max(step / settings.steps, time_spent())
-        if share >= 1:
+        progress = max(step / settings.steps, time_spent())
+        if progress >= 1:
             break
-        optimiser.param_groups[0]["lr"] = settings.learning_rate * one_cycle(share)
-        x_BCHW = change(torch.from_numpy(x).to(device), step_generator(config.seed, stream, step))
-        labels = torch.from_numpy(y).to(device)
-        x_BCHW = trial.harden(network, x_BCHW, labels, config.training.precision)
-        with autocast(config.training.precision, device):
-            logits = network(x_BCHW.contiguous(memory_format=torch.channels_last))
-        loss = classification(logits, labels)
-        trial.adapt(logits, labels)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimiser.param_groups[0]["lr"] = settings.learning_rate * frame.schedule(progress)
+        x_BCHW = change(torch.from_numpy(x).to(frame.device), step_rng(frame.seed, stream, step))
+        labels_B = torch.from_numpy(y).to(frame.device)
+        classifier_step(
+            network, optimiser, x_BCHW, labels_B, perturbation, smoothing=smoothing, precision=frame.precision
+        )
     network.eval().requires_grad_(False)
+
+
+def classifier_auroc(network: nn.Module, store: PictureStore, device: torch.device) -> float:
+    """How well a trained classifier tells the pictures of a store apart: area under the ROC curve, 0.5 is chance."""
+    logits: dict[int, list[float]] = {WITH: [], WITHOUT: []}
+    with torch.inference_mode():
+        for index, picture in enumerate(store.pictures):
+            x_BCHW = torch.from_numpy(store[index])[None].to(device)
+            logits[picture.label].append(float(network(x_BCHW)[0, WITH]))
+    return auroc(logits[WITH], logits[WITHOUT])

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Annotated
 
-WARM_UP = 0.2  # share of the training in which the rate rises
-FIRST = 1 / 25  # of the highest rate
+from annotated_types import Gt, Lt
+
+from distmap.common.kinds import UpToOne
 
 
-def one_cycle(share: float) -> float:
-    """Factor on the learning rate after a ``share`` of the training: up from 1/25 over the first fifth, then down to 0,
-    both along a cosine (Smith & Topin 2018).
+@dataclass(frozen=True, kw_only=True)
+class OneCycle:
+    """Up from ``first`` over the ``warm_up``, then down to 0, both along a cosine (Smith & Topin 2018).
 
-    What trains until its time is up asks for the share of the time, so that it has cooled down whenever it ends.
+    What trains until its time is up asks for the fraction of the time, so that it has cooled down whenever it ends.
     """
-    if share < WARM_UP:
-        return FIRST + (1 - FIRST) * (1 - math.cos(math.pi * share / WARM_UP)) / 2
-    return (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
+
+    warm_up: Annotated[float, Gt(0), Lt(1)] = 0.2
+    """Fraction of the training in which the rate rises."""
+    first: UpToOne = 0.04
+    """Of the highest rate."""
+
+    def __call__(self, progress: float) -> float:
+        """Factor on the learning rate after this fraction of the training."""
+        if progress < self.warm_up:
+            return self.first + (1 - self.first) * (1 - math.cos(math.pi * progress / self.warm_up)) / 2
+        return (1 + math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up))) / 2

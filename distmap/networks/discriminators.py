@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distmap.config import DiscriminatorConfig
 from distmap.networks.blocks import CLASSES, ResidualBlock, level_widths
+from distmap.networks.settings import DiscriminatorSettings
 
 
 class Discriminator(nn.Module):
@@ -18,12 +18,12 @@ class Discriminator(nn.Module):
     B x C x H x W -> B x 2 logits.
     """
 
-    def __init__(self, config: DiscriminatorConfig, bands: int, image_size: int) -> None:
+    def __init__(self, settings: DiscriminatorSettings, bands: int, image_size: int) -> None:
         super().__init__()
-        depth = max(1, (image_size // config.stride // 4).bit_length() - 1)
-        widths = level_widths(config.width, config.max_width, depth)
+        depth = max(1, (image_size // settings.stride // 4).bit_length() - 1)
+        widths = level_widths(settings.width, settings.max_width, depth)
         self.enter = nn.Conv2d(
-            bands, widths[0], 2 + config.stride if config.stride == 2 else 3, stride=config.stride, padding=1
+            bands, widths[0], 2 + settings.stride if settings.stride == 2 else 3, stride=settings.stride, padding=1
         )
         self.blocks = nn.Sequential(
             *(ResidualBlock(narrow, wide, down=True, norm=False) for narrow, wide in itertools.pairwise(widths))

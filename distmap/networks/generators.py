@@ -1,8 +1,8 @@
 """The branched generator: sub-generators whose pictures add up to one.
 
 It is StarGAN v2's, changed as arXiv 2305.02899 says: styles come from the class identity alone through a mapping
-network, n sub-generators paint n pictures that are summed, and U-net skips carry detail. One encoder serves all
-sub-generators: it sees no style, so painting both classes costs one encoding.
+network, n sub-generators make n pictures that are summed, and U-net skips carry detail. One encoder serves all
+sub-generators: it sees no style, so a decomposition under each class costs one encoding.
 
 Shape letters: B batch, N branches, C bands, H height, W width, S style size.
 """
@@ -16,10 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distmap.config import GeneratorConfig
 from distmap.networks.blocks import CLASSES, ResidualBlock, StyledBlock, StyledNorm, for_each_style, level_widths
-
-FAINT = 0.1  # what the last layer of branch 1 is multiplied by at the start
+from distmap.networks.settings import GeneratorSettings
 
 
 class MappingNetwork(nn.Module):
@@ -42,7 +40,7 @@ class Encoder(nn.Module):
 
     def __init__(self, bands: int, widths: Sequence[int], stem_width: int, stride: int) -> None:
         super().__init__()
-        # The heads see the stem as it is: a rim of zeros around it would be painted as a rim.
+        # The heads see the stem as it is: a rim of zeros around it would show as a rim.
         self.stem = nn.Conv2d(bands, stem_width, 3, padding=1, padding_mode="replicate")
         self.enter = nn.Conv2d(
             stem_width, widths[0], 2 if stride == 2 else 3, stride=stride, padding=0 if stride == 2 else 1
@@ -64,8 +62,8 @@ class Encoder(nn.Module):
 class Head(nn.Module):
     """The last convolution, 3 x 3, of a branch's features and, beside them, the encoder's at full resolution.
 
-    Each feature of half the size (``stride`` 2) paints four pixels (Shi et al. 2016): all that is sharper than these
-    features is painted here. The kernels begin as those that would enlarge the features bilinearly before, which is
+    Each feature of half the size (``stride`` 2) makes four pixels (Shi et al. 2016): all that is sharper than these
+    features is made here. The kernels begin as those that would enlarge the features bilinearly before, which is
     smooth, and learn from there.
     """
 
@@ -80,8 +78,8 @@ class Head(nn.Module):
                 self.inner.weight.copy_(bilinear_kernels(one))
 
     def forward(self, h: Tensor, stem: Tensor, style_BS: Tensor) -> Tensor:
-        painted: Tensor = F.pixel_shuffle(self.inner(h), self.stride)
-        return painted + for_each_style(self.outer(stem), style_BS)
+        enlarged: Tensor = F.pixel_shuffle(self.inner(h), self.stride)
+        return enlarged + for_each_style(self.outer(stem), style_BS)
 
 
 def bilinear_kernels(weight: Tensor) -> Tensor:
@@ -98,16 +96,16 @@ class SubGenerator(nn.Module):
     """One branch: the encoder's features of B pictures, and a style for each or several for each (the first B, the next
     B, ...) -> as many pictures in [-1, 1]."""
 
-    def __init__(self, config: GeneratorConfig, bands: int, widths: Sequence[int], stem_width: int) -> None:
+    def __init__(self, settings: GeneratorSettings, bands: int, widths: Sequence[int], stem_width: int) -> None:
         super().__init__()
-        slimmed = [max(width // config.slim, 8) for width in widths]
+        slimmed = [max(width // settings.slim, 8) for width in widths]
         self.levels = nn.ModuleList()
         below = widths[-1]
         for level in reversed(range(len(widths) - 1)):
-            self.levels.append(StyledBlock(below, widths[level], slimmed[level], config.style_size))
+            self.levels.append(StyledBlock(below, widths[level], slimmed[level], settings.style_size))
             below = slimmed[level]
-        self.head_norm = StyledNorm(below, config.style_size)
-        self.head = Head(below, stem_width, bands, config.stride)
+        self.head_norm = StyledNorm(below, settings.style_size)
+        self.head = Head(below, stem_width, bands, settings.stride)
 
     def forward(self, features: Sequence[Tensor], style_BS: Tensor) -> Tensor:
         stem, *skips, coarsest = features
@@ -115,24 +113,24 @@ class SubGenerator(nn.Module):
         for block, skip in zip(self.levels, reversed(skips), strict=True):
             h = block(h, skip, style_BS)
         h = F.leaky_relu(self.head_norm(h, style_BS), 0.2)
-        painted: Tensor = torch.tanh(self.head(h, stem, style_BS).float())
-        return painted
+        branch: Tensor = torch.tanh(self.head(h, stem, style_BS).float())
+        return branch
 
 
 class Generator(nn.Module):
-    """Encoder, mapping network and N sub-generators; ``paint`` gives their pictures, whose sum is the repainting."""
+    """Encoder, mapping network and N sub-generators; ``decompose`` gives their pictures, which add up to one."""
 
-    def __init__(self, config: GeneratorConfig, bands: int) -> None:
+    def __init__(self, settings: GeneratorSettings, bands: int) -> None:
         super().__init__()
-        widths = level_widths(config.width, config.max_width, config.depth)
-        stem_width = max(config.width // 4, 8)
-        self.mapping = MappingNetwork(config.style_size, config.mapping_width)
-        self.encoder = Encoder(bands, widths, stem_width, config.stride)
-        branches = [SubGenerator(config, bands, widths, stem_width) for _ in range(config.branches)]
+        widths = level_widths(settings.width, settings.max_width, settings.depth)
+        stem_width = max(settings.width // 4, 8)
+        self.mapping = MappingNetwork(settings.style_size, settings.mapping_width)
+        self.encoder = Encoder(bands, widths, stem_width, settings.stride)
+        branches = [SubGenerator(settings, bands, widths, stem_width) for _ in range(settings.branches)]
         # Branch 1 starts faint, so that the others, not it, take up what the classes share.
         with torch.no_grad():
             for parameter in branches[0].head.parameters():
-                parameter.mul_(FAINT)
+                parameter.mul_(settings.branch1_gain)
         self.branches = nn.ModuleList(branches)
 
     def encode(self, x_BCHW: Tensor) -> list[Tensor]:
@@ -140,7 +138,7 @@ class Generator(nn.Module):
         features: list[Tensor] = self.encoder(x_BCHW)
         return features
 
-    def paint(self, features: Sequence[Tensor], labels_B: Tensor) -> Tensor:
+    def decompose(self, features: Sequence[Tensor], labels_B: Tensor) -> Tensor:
         """Branches b_k(x, y), B x N x C x H x W in [-1, 1]; with 2 B labels, those of the B pictures twice."""
         style = self.mapping(labels_B)
         return torch.stack([branch(features, style) for branch in self.branches], dim=1)
@@ -148,8 +146,8 @@ class Generator(nn.Module):
     def forward(self, x_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Branches under each picture's own class and under the other one, both B x N x C x H x W.
 
-        The two are painted in one pass, so that normalisation sees both classes' pictures together.
+        The two are made in one pass, so that normalisation sees both classes' pictures together.
         """
-        both = self.paint(self.encode(x_BCHW), torch.cat([labels_B, 1 - labels_B]))
+        both = self.decompose(self.encode(x_BCHW), torch.cat([labels_B, 1 - labels_B]))
         own, other = both.chunk(2)
         return own, other

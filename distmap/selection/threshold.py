@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from distmap.common.detection_settings import DetectionSettings
 from distmap.common.pictures import Array
+from distmap.inference.predictor import ThresholdRule
 
 RATES = tuple(float(rate) for rate in np.round(np.geomspace(0.2, 1e-5, 44), 8))
 
 
 def threshold_for(values: Array, rate: float) -> float:
-    """The smallest threshold > 0 that at most a share ``rate`` of ``values`` reaches (value >= threshold).
+    """The smallest threshold > 0 that at most a fraction ``rate`` of ``values`` reaches (value >= threshold).
 
     Raises
     ------
@@ -29,15 +30,15 @@ def threshold_for(values: Array, rate: float) -> float:
     return float(np.nextafter(np.float32(max(highest_refused, 0)), np.float32(np.inf)))
 
 
-def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kind: str) -> DetectionSettings:
+def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], rule: ThresholdRule) -> DetectionSettings:
     """Threshold from maps (H x W each), pooled over their pixels: of pictures WITHOUT that were kept out of training,
     and of pictures WITH.
 
-    The threshold parts the pixels of pictures WITH in two. Few of a placed map's pixels are more than faint, and
+    The threshold parts the pixels of pictures WITH in two. Few of a weighted map's pixels are more than faint, and
     minimum cross-entropy (Li & Tam 1998) suits such a distribution; other maps are more evenly spread, and there the
     greatest variance between the two parts (Otsu 1979) does. A rate of false alarms in pictures WITHOUT, the usual
-    criterion, depends on a few strong pixels of what may be a dozen pictures; here they only tell what share of their
-    pixels is taken, at this and at other thresholds. No label of a pixel is used.
+    criterion, depends on a few strong pixels of what may be a dozen pictures; here they only tell what fraction of
+    their pixels is taken, at this and at other thresholds. No label of a pixel is used.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kin
     nothing, something = (
         np.concatenate([map_HW.ravel() for map_HW in maps]).astype(np.float32) for maps in (without_maps, with_maps)
     )
-    threshold = parting(something, map_kind)
+    threshold = find_threshold(something, rule)
     return DetectionSettings(
         threshold=threshold,
         low_threshold=threshold,
@@ -60,25 +61,34 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], map_kin
     )
 
 
-def parting(values: Array, map_kind: str) -> float:
-    """The value > 0 that parts the pixels of maps of one kind in two; above the greatest where all are the same."""
+def find_threshold(values: Array, rule: ThresholdRule) -> float:
+    """The value > 0 that parts pixels in two; above the greatest where all are the same."""
     from skimage.filters import threshold_li, threshold_otsu
 
     greatest = float(values.max())
     if float(values.min()) == greatest:
         return float(np.nextafter(np.float32(max(greatest, 0)), np.float32(np.inf)))
-    rule: Callable[[Array], float] = threshold_li if map_kind == "placed" else threshold_otsu
-    return float(rule(values))
-
-
-def explained(scores: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
-    """Means over kept-out pictures, each given as (label, its ``explain``): same-class PSNR, residual, flip rate."""
-    names = ("without", "with")
-    figures = {
-        "psnr": [score[f"psnr_{names[label]}"] for label, score in scores],
-        "residual": [score["residual"] for _, score in scores],
-        "flip_rate": [
-            score[f"flips_to_{names[1 - label]}"] for label, score in scores if f"flips_to_{names[1 - label]}" in score
-        ],
+    rules: Mapping[ThresholdRule, Callable[[Array], float]] = {
+        "minimum-cross-entropy": threshold_li,
+        "otsu": threshold_otsu,
     }
+    return float(rules[rule](values))
+
+
+def mean_scores(scores: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Means over validation pictures, each given as (label, its diagnostics).
+
+    ``psnr`` of the same-class reconstruction, ``residual``, and ``flip_rate``, how often a picture reconstructed as
+    the other class is taken for it; those that the diagnostics do not tell are left out.
+    """
+    names = ("without", "with")
+    figures: dict[str, list[float]] = {"psnr": [], "residual": [], "flip_rate": []}
+    for label, score in scores:
+        known = {
+            "psnr": score.get(f"psnr_{names[label]}"),
+            "residual": score.get("residual"),
+            "flip_rate": score.get(f"flips_to_{names[1 - label]}"),
+        }
+        for name, value in known.items():
+            figures[name] += [] if value is None else [value]
     return {name: float(np.mean(values)) for name, values in figures.items() if values}

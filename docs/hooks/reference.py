@@ -68,7 +68,7 @@ def settings(path: str) -> str:
     blocks = []
     for section in sections(load(path)):
         if section.key:
-            blocks.append(f"## `{section.key}`")
+            blocks.append(f"### `{section.key}`")
         blocks.append(section.text)
         if section.settings:
             rows = [[f"`{item.key}`", item.default, item.values, item.text] for item in section.settings]
@@ -178,9 +178,11 @@ def field_texts(kind: type) -> dict[str, str]:
 
 
 def presets(path: str) -> str:
-    """A table of the presets at ``module:mapping``, whose values are a line and the settings that they change."""
+    """A table of the presets at ``module:mapping``, whose values are the settings that they change, or a line on what
+    for and these settings."""
     rows = []
-    for name, (text, changes) in load(path).items():
+    for name, preset in load(path).items():
+        text, changes = preset if isinstance(preset, tuple) else (NOTHING, preset)
         changed = ", ".join(f"`{key}={value}`" for key, value in flat(changes))
         rows.append([f"`{name}`", one_line(text), changed or NOTHING])
     return table(["preset", "for", "changes"], rows)

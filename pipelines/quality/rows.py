@@ -30,7 +30,7 @@ WORK = "build/quality"
 PATCH_FOLDERS = ("test/with", "test/without")
 GENERATED_MINUTES, REAL_MINUTES, SHORT_MINUTES = 5, 10, 8
 ABLATION_STEPS = 500  # not minutes, in which one machine makes twice as many steps as another, or as itself
-ABLATION_LOCATOR_STEPS = 400  # of each classifier; by default they would take longer than all else
+ABLATION_LOCALIZER_STEPS = 400  # of each classifier; by default they would take longer than all else
 
 LGG_TEST, LGG_DEVELOPMENT = 25, 12  # patients
 CATS_TEST = ("cats_00", "cats_01", "cats_02")
@@ -337,7 +337,7 @@ def _ablations() -> Iterator[Row]:
 
     scores = tuple(Score(name=name) for name in ("pixel_ap", "dice", "dice_oracle", "psnr", "flip_rate"))
     for name, change in changes():
-        settings = {**change, "locator": {"steps": ABLATION_LOCATOR_STEPS} | change.get("locator", {})}
+        settings = {**change, "localizer": {"steps": ABLATION_LOCALIZER_STEPS} | change.get("localizer", {})}
         shared: dict[str, Any] = {
             "part": "ablations",
             "steps": ABLATION_STEPS,

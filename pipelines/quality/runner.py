@@ -122,9 +122,9 @@ def _fit(row: Row, seed: int, work: Workspace, progress: Progress) -> dict[str, 
     """Fit, or go on with a fit of the same protocol, and give what is to be kept of it."""
     place, pictures = work.run(row, seed), work.pictures(row, seed) / "train"
     overrides = row.overrides(seed, work.budget_scale)
-    config = asdict(resolve(overrides=overrides))
-    asked = {"protocol": row.protocol(), "config": config}
-    if not (place / PROTOCOL).is_file() or read_json(place / PROTOCOL) != json.loads(json.dumps(asked)):
+    # As a file gives them back: lists, not tuples.
+    asked = json.loads(json.dumps({"protocol": row.protocol(), "config": resolve(overrides=overrides).to_dict()}))
+    if not (place / PROTOCOL).is_file() or read_json(place / PROTOCOL) != asked:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         write_json(place / PROTOCOL, asked, indent=1)
@@ -143,7 +143,7 @@ def _fit(row: Row, seed: int, work: Workspace, progress: Progress) -> dict[str, 
     )
     wall, cpu = time.monotonic() - wall, time.process_time() - cpu
     fitted = {
-        "config": config,
+        "config": asked["config"],
         "machine": asdict(machine),
         "cores_used": cpu / wall,
         "steps": _training_state(run)[0],
@@ -156,13 +156,11 @@ def _fit(row: Row, seed: int, work: Workspace, progress: Progress) -> dict[str, 
 
 def _training_state(run: Path) -> tuple[int, float]:
     """Steps made and seconds spent, as the run's own state has them; 0 before the first is saved."""
-    import torch
-
-    from distmap.training.fit import STATE
+    from distmap.training.checkpoint import STATE, read_state
 
     if not (run / STATE).is_file():
         return 0, 0.0
-    state = torch.load(run / STATE, map_location="cpu", weights_only=True, mmap=True)
+    state = read_state(run / STATE)
     return int(state["steps"]), float(state["seconds"])
 
 

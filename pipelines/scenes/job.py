@@ -21,7 +21,7 @@ from detect.extraction import ExtractionConfig
 from distmap.common.files import read_json, replacing, write_json
 from pipelines.scenes.parts import Parts, SceneObjects, find_parts, join, reach
 from pipelines.scenes.source import Scene, SceneReader, quiet_open
-from pipelines.scenes.windows import Canvas, Floats, Region, WindowMapper, map_canvas, read_canvas
+from pipelines.scenes.windows import Floats, Region, SceneCanvas, WindowMapper, map_canvas, read_canvas
 
 MapperSource: TypeAlias = Callable[[], WindowMapper]
 """What gives a process its mapper; it must survive pickling."""
@@ -151,10 +151,11 @@ class TileMemory:
     ) -> TileMemory:
         """With ``at_once`` tiles in memory, of which one is mapped."""
         raw = len(scene.bands) * np.dtype(scene.dtype).itemsize + 1
-        # While it is mapped a tile has its channels, their weighted copy, the map, its smoothed and masked versions.
+        side = mapper.window_side(scene.height, scene.width)
+        # Beside what mapping takes a tile has its map, and that smoothed and masked.
         return cls(
-            pixel=at_once * (raw + 8) + 8 * mapper.channels + 24,
-            margin=mapper.side + mapper.reach + reach(extraction),
+            pixel=at_once * (raw + 8) + int(mapper.bytes_per_pixel(side)) + 24,
+            margin=side + mapper.margin(side) + reach(extraction),
         )
 
     def least_mb(self) -> int:
@@ -200,13 +201,14 @@ class MappedTile:
     valid_HW: Any
 
 
-def read_tile(job: Job, reader: SceneReader, tile: Region, mapper: WindowMapper) -> Canvas:
+def read_tile(job: Job, reader: SceneReader, tile: Region, mapper: WindowMapper) -> SceneCanvas:
     """Read what the tile's map and mask depend on."""
-    region = tile.grown(mapper.reach + reach(job.extraction), job.scene)
-    return read_canvas(reader, region, mapper.side)
+    side = mapper.window_side(job.scene.height, job.scene.width)
+    region = tile.grown(mapper.margin(side) + reach(job.extraction), job.scene)
+    return read_canvas(reader, region, side)
 
 
-def map_tile(canvas: Canvas, tile: Region, mapper: WindowMapper) -> MappedTile:
+def map_tile(canvas: SceneCanvas, tile: Region, mapper: WindowMapper) -> MappedTile:
     """Run the network."""
     map_HW, valid_HW = map_canvas(canvas, mapper)
     return MappedTile(tile=tile, region=canvas.region, map_HW=map_HW, valid_HW=valid_HW)

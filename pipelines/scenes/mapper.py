@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,24 +11,30 @@ from pathlib import Path
 import numpy as np
 
 import distmap
-from pipelines.scenes.source import Pixels, Scene
+from distmap.inference.model import even
+from distmap.inference.sliding_window import Canvas, see_all
+from pipelines.scenes.source import Scene
 from pipelines.scenes.windows import Floats
 
 
 class ModelMapper:
-    """A trained run on windows of ``side`` pixels; by default as large as the pictures that it was trained on.
+    """A trained run on windows of ``side`` pixels of a scene.
 
-    ``enlargement``: how many times as many pixels long a thing is in the scene as in those pictures.
+    By default windows are as large as the pictures that it was trained on, and a scene that is about as large as one of
+    these is seen whole, as `DistinctionModel.map` sees it.
     """
 
     def __init__(self, model: distmap.DistinctionModel, side: int | None = None) -> None:
         self._model = model
-        self.side = model.survey.longer_side if side is None else side
+        self._usual = even(model.stats.longer_side)
+        self._side = None if side is None else even(side)
+        self.side = self._side or self._usual
         self.bands = model.scaling.bands
-        self.channels = model.channels
-        self.enlargement = self.side / model.survey.longer_side
-        self._scale = self.side / model.map_side
-        self.reach = model.reach(self._scale)
+
+    @property
+    def enlargement(self) -> float:
+        """How many times as many pixels long a thing is in the scene as in the pictures trained on."""
+        return self.side / self._usual
 
     @property
     def gpus(self) -> int:
@@ -40,13 +47,25 @@ class ModelMapper:
         """Raise ValueError where a scene's bands or numbers are not those trained on."""
         self._model.scaling.check(np.empty((1, 1, len(scene.bands)), scene.dtype), scene.path)
 
-    def paint(self, windows_BHWC: Pixels) -> Floats:
-        """B x H x W x C in the numbers of the file -> B x H x W x K."""
-        return np.asarray(self._model.evidence(windows_BHWC), np.float32)
+    def window_side(self, height: int, width: int) -> int:
+        """Side of the windows, in pixels of a scene of this size."""
+        return self._side or self._model.window_side(height, width)
 
-    def map(self, blended_HWK: Floats) -> Floats:
-        """The cleaned distinction map."""
-        return np.asarray(self._model.map_evidence(blended_HWK, self._scale), np.float32)
+    def margin(self, side: int) -> int:
+        """How far around a pixel the map looks, in pixels of the scene, where windows have this side."""
+        mapper = self._model.mapper
+        return mapper.margin(side / mapper.side)
+
+    def bytes_per_pixel(self, side: int) -> float:
+        """Memory that mapping takes for each pixel of a scene, where windows have this side: raw outputs, twice, at the
+        network's scale, and what makes the map of them."""
+        mapper = self._model.mapper
+        return 8 * mapper.raw_channels(self.bands) * (mapper.side / side) ** 2 + mapper.refine_bytes
+
+    def maps(self, canvases: Sequence[Canvas]) -> list[Floats]:
+        """The distinction map of each canvas' inner part, 0 where nothing is held."""
+        network = self._model.network(self._model.mapper)
+        return [self._model.canvas_map(*seen) for seen in see_all(canvases, network)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.pictures import grid_anchor
+
 Pixels: TypeAlias = NDArray[np.generic]
 Valid: TypeAlias = NDArray[np.bool_]
 Affine6: TypeAlias = tuple[float, float, float, float, float, float]
@@ -46,15 +48,8 @@ class Scene:
 
     @property
     def anchor(self) -> tuple[int, int]:
-        """Row and column of the scene's first pixel, counted from where its grid has the map's origin.
-
-        Scenes cut from one grid agree on it to a pixel, whatever part they hold. Without a georeference: (0, 0).
-        """
-        a, b, c, d, e, f = self.transform
-        determinant = a * e - b * d
-        row, column = (a * f - d * c) / determinant, (e * c - b * f) / determinant
-        # Grids start at whole or half pixels more often than not: neither may lie where rounding goes either way.
-        return math.floor(row + 0.3), math.floor(column + 0.3)
+        """Row and column of the scene's first pixel, see `grid_anchor`; (0, 0) without a georeference."""
+        return grid_anchor(self.transform)
 
     def to_ground(self, points_N2: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map coordinates (x, y) of pixel-edge coordinates (column, row)."""

@@ -16,7 +16,7 @@ TINY = {
     "generator": {"width": 8, "max_width": 16, "depth": 2, "style_size": 8, "mapping_width": 8},
     "discriminator": {"width": 8, "max_width": 16},
     "training": {"steps": 4, "time_limit": None, "precision": "32"},
-    "locator": {"steps": 2, "batch_size": 4, "width": 8},
+    "localizer": {"steps": 2, "batch_size": 4, "width": 8},
     "student": {"rounds": 0},
     "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},

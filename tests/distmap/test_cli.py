@@ -16,7 +16,9 @@ import tifffile
 import yaml
 from click.testing import CliRunner, Result
 
+import distmap as package
 from distmap.cli import main
+from distmap.methods.registry import list_methods
 
 Folders = tuple[Path, Path]
 
@@ -111,11 +113,81 @@ def test_presets() -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     presets = json.loads(result.stdout)
-    assert set(presets) == {"quick", "balanced", "paper"}
+    assert list(presets) == ["quick", "balanced", "paper", "paper-quick"]
     assert presets["paper"]["image_size"] == 256
+    assert presets["paper-quick"]["losses"]["guidance"] == 0
     result = distmap("presets")
-    for name in ("quick", "balanced", "paper", "r1_every"):
+    for name in ("quick", "balanced", "paper", "paper-quick", "r1_every"):
         assert name in result.stdout
+
+
+def test_presets_of_a_method() -> None:
+    presets = json.loads(distmap("presets", "--method", "mil", "--json").stdout)
+    assert {settings["method"] for settings in presets.values()} == {"mil"}
+    assert "classifier" in presets["quick"]
+    assert "generator" not in presets["quick"]
+    text = distmap("presets", "--method", "mil").stdout
+    assert "sharpness:" in text
+    assert "generator:" not in text
+    refused(distmap("presets", "--method", "gun"), "--method gun", "branched-gan")
+
+
+def test_methods() -> None:
+    result = distmap("methods", "--json")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    listed = json.loads(result.stdout)
+    assert [method["name"] for method in listed] == [method.name for method in list_methods()]
+    assert {"branched-gan", "mil", "mean-difference"} <= {method["name"] for method in listed}
+    assert listed[0]["name"] == "branched-gan"  # the default one
+    for method in listed:
+        assert list(method) == ["name", "paper", "family", "needs", "summary"]
+        assert all(isinstance(fact, str) and fact for fact in method.values())
+    text = distmap("methods").stdout
+    assert all(fact in text for method in listed for fact in method.values())
+
+
+def test_fit_by_another_method(folders: Folders, tmp_path: Path) -> None:
+    options = ("--method", "mean-difference", "--image-size", "32", "--set", "map.smoothing=2", "--device", "cpu")
+    result = distmap("fit", *folders, "--run", tmp_path / "run", *options)
+    assert result.exit_code == 0, result.output
+    description = json.loads(distmap("info", tmp_path / "run", "--json").stdout)
+    assert description["config"]["method"] == "mean-difference"
+    assert description["config"]["map"] == {"smoothing": 2.0}
+    result = distmap("map", tmp_path / "run", folders[0], "--out", tmp_path / "maps", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "maps").glob("*.tiff"))) == 12
+
+
+def test_export(fitted: Path, tmp_path: Path) -> None:
+    import onnx
+
+    result = distmap(
+        "export", fitted, "--format", "onnx", "--out", tmp_path / "small.onnx", "--size", "16x32", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {"file": str(tmp_path / "small.onnx")}
+    (shape,) = (put.type.tensor_type.shape for put in onnx.load(str(tmp_path / "small.onnx")).graph.input)
+    assert [dimension.dim_value for dimension in shape.dim][1:] == [1, 16, 32]
+
+
+def test_export_goes_to_the_run_unless_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    def export(run: Path, **keywords: Any) -> Path:
+        seen.update(keywords)
+        return run / "map.onnx"
+
+    monkeypatch.setattr(package, "export", export, raising=False)
+    assert distmap("export", tmp_path, "--format", "onnx").exit_code == 0
+    assert seen == {"out": None, "format": "onnx", "size": None}
+    assert distmap("export", tmp_path, "--format", "onnx", "--size", "224X96").exit_code == 0
+    assert seen["size"] == (224, 96)
+
+
+@pytest.mark.parametrize("size", ["224", "0x64", "64x", "-3x4", "axb", "64x64x3"])
+def test_export_refuses_sizes_that_are_none(tmp_path: Path, size: str) -> None:
+    refused(distmap("export", tmp_path, "--format", "onnx", f"--size={size}"), f"--size {size}", "such as 224x224")
 
 
 def test_help_is_quick_to_import() -> None:
@@ -200,10 +272,16 @@ def test_values_that_are_not_finite(fit_refused: Any, folders: Folders) -> None:
     ("options", "words"),
     [
         (("--preset", "quik"), ("--preset quik", "quick, balanced, paper")),
+        (("--method", "gun"), ("--method gun", "branched-gan", "mean-difference", "mil")),
+        (
+            ("--method", "mil"),
+            ("unknown setting 'discriminator.max_width'", "presets --method mil"),
+        ),
         (("--set", "generator.branch=2"), ("unknown setting 'generator.branch'", "did you mean 'generator.branches'?")),
         (("--set", "generator.branches=many"), ("setting generator.branches='many'",)),
         (("--set", "seed"), ("--set seed: give it as KEY=VALUE",)),
-        (("--image-size", "33"), ("image_size=33", "multiple of 8")),
+        (("--image-size", "33"), ("image_size=33", "must be even")),
+        (("--image-size", "36"), ("image_size=36", "multiple of 8")),
         (("--image-size", "big"), ("--image-size", "big")),
         (("--time-limit", "soon"), ("--time-limit", "'soon' is not a duration", "10m")),
         (("--time-limit", "0"), ("--time-limit", "longer than nothing")),
@@ -238,6 +316,16 @@ def test_a_run_is_needed(pictures: Folders, tmp_path: Path) -> None:
         refused(distmap("info", nothing, "--json"), f"{nothing}: not a run folder")
         refused(distmap("map", nothing, pictures[0], "--out", tmp_path / "maps"), f"{nothing}: not a run folder")
     assert not (tmp_path / "maps").exists()
+
+
+def test_runs_of_an_earlier_version_are_refused_in_one_line(fitted: Path, pictures: Folders, tmp_path: Path) -> None:
+    run = shutil.copytree(fitted, tmp_path / "run")
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().removeprefix("format: 2\n"))
+    words = ("run: made by an earlier version", "train again with --overwrite")
+    refused(distmap("info", run), *words)
+    refused(distmap("export", run, "--format", "onnx"), *words)
+    refused(distmap("map", run, pictures[0], "--out", tmp_path / "maps"), *words)
+    refused(distmap("fit", *pictures, "--run", run, "--resume"), *words)
 
 
 def test_a_run_cannot_be_a_file(folders: Folders, config: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import distmap
 from distmap.describe import describe_run, format_description
 
 
@@ -22,7 +23,7 @@ def test_a_finished_run(copy_of_run: Path) -> None:
     assert description["run"] == "my run"
     assert description["finished"] is True
     assert description["config"]["image_size"] == 32
-    assert description["pictures"] == {"train": {"with": 10, "without": 10}, "kept_out": {"with": 2, "without": 2}}
+    assert description["pictures"] == {"train": {"with": 10, "without": 10}, "validation": {"with": 2, "without": 2}}
     assert description["last_metrics"]["step"] == 20
     assert description["detector"] == json.loads((copy_of_run / "detector.json").read_text())
     text = format_description(description)
@@ -30,6 +31,10 @@ def test_a_finished_run(copy_of_run: Path) -> None:
     assert "10 pictures WITH, 10 WITHOUT" in text
     assert "step 20 after 3 s" in text
     assert "psnr" in text
+    assert "method       branched-gan" in text.splitlines()
+    assert "validation   2 pictures WITH, 2 WITHOUT" in text.splitlines()
+    detector = description["detector"]
+    assert f"map          {detector['map_kind']}, of step {detector['step']}" in text.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -62,13 +67,29 @@ def test_metrics_cut_short_by_a_crash(copy_of_run: Path, lines: str, step: int |
     assert (last and last["step"]) == step
 
 
+def test_a_run_of_an_earlier_version_is_refused(copy_of_run: Path) -> None:
+    config = copy_of_run / "config.yaml"
+    config.write_text(config.read_text().removeprefix("format: 2\n"))
+    with pytest.raises(ValueError, match="made by an earlier version"):
+        describe_run(copy_of_run)
+
+
+def test_a_method_that_makes_no_steps_has_no_metrics(pictures: tuple[Path, Path], tmp_path: Path) -> None:
+    overrides = {"image_size": 32, "student": {"rounds": 0}}
+    distmap.fit(*pictures, run=tmp_path / "run", method="mean-difference", overrides=overrides, device="cpu")
+    description = describe_run(tmp_path / "run")
+    assert "last_metrics" not in description
+    assert "last logged" not in format_description(description)
+    assert "auroc" in description["detector"]["validation_scores"]
+
+
 def test_what_is_no_run(tmp_path: Path) -> None:
     for nothing in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ValueError, match="not a run folder"):
             describe_run(nothing)
 
 
-@pytest.mark.parametrize("name", ["detector.json", "split.json", "config.yaml"])
+@pytest.mark.parametrize("name", ["detector.json", "dataset.json", "config.yaml"])
 def test_damaged_files_are_named(copy_of_run: Path, name: str) -> None:
     (copy_of_run / name).write_text('{"half')
     with pytest.raises(ValueError, match=name):

@@ -1,8 +1,7 @@
-"""Noticing, without labels, a training that goes wrong, and what is done about it.
+"""Noticing, without labels, a training that goes wrong, and what is changed about it.
 
-While it trains, the means of what each step reports are looked at every ``CHECK_EVERY`` steps (`diagnose`); what can be
-mended is, by changing a weight or a rate, and said in one line. At the end the scores of the kept-out pictures tell
-whether the maps are worth anything (`warnings`).
+While it trains, the means of what each step reports are looked at now and then (`diagnose`); what can be mended is, by
+changing a weight or a rate, and said in one line.
 """
 
 from __future__ import annotations
@@ -10,69 +9,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from distmap.config import LossConfig
-
-CHECK_EVERY = 100  # steps
-
-
-FIRST_CHECK = 200  # steps; before, nothing has had time to form
-
-
-TIMES = 3  # that most remedies are tried
-
-
-FORTHRIGHT = 0.5  # share of repaintings that the guides must take for their new class
-
-
-CONFINED = 0.35  # mean change, of a range of 2, beyond which more than the thing is repainted
-
-
-BEATEN = 8.0  # margin of the discriminator from which on the generator learns nothing from it
-
-
-PATIENCE = 0.4  # steps times learning rate, from which to twice which the discriminator must have learnt something
-
-
-IDLE = 0.3  # margin of the discriminator below which the generator learns little from it
-
-
-CLEAR = 0.995  # separation of kept-out pictures by the locator, from which the classes can be told apart nearly always
-
-
-ENOUGH = 30  # kept-out pictures of each class; fewer may be told apart by chance
+from distmap.methods.branched_gan.settings import InterventionSettings, LossSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remedy:
-    """What is wrong, in words, and by how much the factor ``changes`` is multiplied."""
+class Intervention:
+    """What is wrong, in words, and by how much the factor ``changes`` is multiplied; it is tried ``tries`` times."""
 
     name: str
     line: str
     changes: str
     by: float
-    times: int = TIMES
-    """That it is tried at most."""
+    tries: int
 
 
-def diagnose(means: Mapping[str, float], weights: LossConfig, learnt: float, *, clear: bool) -> list[Remedy]:
-    """Remedies for what the means over recent steps of a training show.
+def diagnose(
+    means: Mapping[str, float],
+    settings: InterventionSettings,
+    weights: LossSettings,
+    learnt: float,
+    *,
+    separable: bool,
+) -> list[Intervention]:
+    """Interventions for what the means over recent steps of a training show.
 
-    ``convinced``: share of repaintings that the guides take for their new class; ``change``: mean absolute difference
-    of a picture and its repainting as the other class; ``margin``: mean logit of real minus repainted pictures.
-    ``learnt``: steps so far times the discriminator's learning rate. ``clear``: the classes can be told apart nearly
-    always; where they cannot, there is little to be found, and with less R1 maps got worse (see docs/choices.md).
+    ``flips``: fraction of counterfactuals that the guides take for their new class; ``change``: mean absolute
+    difference of a picture and its counterfactual; ``margin``: mean logit of real minus counterfactual pictures.
+    ``learnt``: steps so far times the discriminator's learning rate. ``separable``: the classes can be told apart
+    nearly always; where they cannot, there is little to be found, and with less R1 maps got worse.
     """
-    found = []
-    if weights.guidance and means["convinced"] < FORTHRIGHT:
-        line = f"little is repainted ({means['convinced']:.0%} of the pictures change class): guidance doubled"
-        found.append(Remedy(name="timid", line=line, changes="guidance", by=2.0))
-    if means["change"] > CONFINED:
-        line = f"the background is repainted (mean change {means['change']:.2f}): locality tripled"
-        found.append(Remedy(name="sprawling", line=line, changes="locality", by=3.0))
-    if means["margin"] > BEATEN:
-        line = f"the discriminator wins (margin {means['margin']:.1f}): its rate is cut to a third"
-        found.append(Remedy(name="beaten", line=line, changes="discriminator_rate", by=1 / 3))
-    if clear and weights.r1 and PATIENCE <= learnt < 2 * PATIENCE and means["margin"] < IDLE:
-        line = f"the discriminator learns little (margin {means['margin']:.2f}): R1 is cut to a tenth"
-        found.append(Remedy(name="idle", line=line, changes="r1", by=0.1, times=1))
+    found: list[Intervention] = []
+
+    def intervene(name: str, seen: str, changes: str, by: float, tries: int = settings.tries) -> None:
+        line = f"{name} ({seen}): {changes} times {by:.2g}"
+        found.append(Intervention(name=name, line=line, changes=changes, by=by, tries=tries))
+
+    flips, change, margin = means["flips"], means["change"], means["margin"]
+    if weights.guidance and flips < settings.least_flips:
+        intervene("weak flips", f"{flips:.0%} of the pictures change class", "guidance", settings.guidance_factor)
+    if change > settings.largest_change:
+        intervene("non-local change", f"mean {change:.2f} of the background", "locality", settings.locality_factor)
+    if margin > settings.largest_margin:
+        by = settings.discriminator_factor
+        intervene("discriminator wins", f"margin {margin:.1f}", "discriminator_rate", by)
+    patient = settings.patience <= learnt < 2 * settings.patience
+    if separable and weights.r1 and patient and margin < settings.least_margin:
+        intervene("discriminator underfits", f"margin {margin:.2f}", "r1", settings.r1_factor, tries=1)
     return found

@@ -108,6 +108,6 @@ def test_a_run_is_its_folder(tmp_path: Path) -> None:
 
 
 def test_thresholds_come_back_bit_for_bit_and_scores_that_say_nothing_do_not(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, threshold=0.1 + 0.2, validation_scores={"psnr": math.inf, "separation": 0.75})
+    settings = replace(SETTINGS, threshold=0.1 + 0.2, validation_scores={"psnr": math.inf, "auroc": 0.75})
     write_detection_settings(tmp_path, settings)
-    assert read_detection_settings(tmp_path) == replace(settings, validation_scores={"separation": 0.75})
+    assert read_detection_settings(tmp_path) == replace(settings, validation_scores={"auroc": 0.75})

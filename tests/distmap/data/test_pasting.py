@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from distmap.data.folders import WITH, WITHOUT
-from distmap.data.pasting import DECOYS, paste
+from distmap.data.pasting import PasteSettings, paste
 
 SIZE = 24
+ALL = PasteSettings(fraction=1.0)
 
 
 def batch(pairs: int = 1) -> tuple[Tensor, Tensor]:
@@ -24,13 +25,13 @@ def batch(pairs: int = 1) -> tuple[Tensor, Tensor]:
     return planes, torch.tensor([WITH] * pairs + [WITHOUT] * pairs)
 
 
-def draws(seed: int) -> torch.Generator:
+def rng(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_share_of_0_changes_nothing() -> None:
+def test_a_fraction_of_0_changes_nothing() -> None:
     planes, labels = batch(3)
-    assert torch.equal(paste(planes, labels, 0.0, draws(0)), planes)
+    assert torch.equal(paste(planes, labels, PasteSettings(fraction=0.0), rng(0)), planes)
 
 
 def test_what_is_sure_and_nothing_else_is_pasted_and_labelled() -> None:
@@ -38,7 +39,7 @@ def test_what_is_sure_and_nothing_else_is_pasted_and_labelled() -> None:
     before = planes.clone()
     covered, decoys = [], 0
     for seed in range(60):
-        with_, without = paste(planes, labels, 1.0, draws(seed))
+        with_, without = paste(planes, labels, ALL, rng(seed))
         assert torch.equal(with_, planes[0])
         assert (without[3] == 1).all()  # of the outline all is known
         labelled = without[2] == 1
@@ -50,7 +51,7 @@ def test_what_is_sure_and_nothing_else_is_pasted_and_labelled() -> None:
     assert torch.equal(planes, before)
     assert 0 < max(covered) <= 70
     assert len(set(covered)) > 20  # of many shapes
-    assert decoys / 60 == pytest.approx(DECOYS, abs=0.15)
+    assert decoys / 60 == pytest.approx(ALL.decoys, abs=0.15)
 
 
 def test_a_decoy_is_a_piece_of_another_picture_without() -> None:
@@ -58,7 +59,7 @@ def test_a_decoy_is_a_piece_of_another_picture_without() -> None:
     planes[3, :2] = -0.25
     seen = set()
     for seed in range(80):
-        changed = paste(planes, labels, 1.0, draws(seed))[2]
+        changed = paste(planes, labels, ALL, rng(seed))[2]
         for value in set(changed[0].flatten().tolist()):
             seen.add(value)
             assert (changed[2][changed[0] == value] == (1 if value == 1 else 0)).all()
@@ -69,19 +70,31 @@ def test_pieces_go_on_at_the_opposite_border() -> None:
     planes, labels = batch()
     rows = torch.zeros(SIZE, dtype=torch.bool)
     for seed in range(80):
-        rows |= (paste(planes, labels, 1.0, draws(seed))[1, 2] == 1).any(dim=1)
+        rows |= (paste(planes, labels, ALL, rng(seed))[1, 2] == 1).any(dim=1)
     assert rows.all()
 
 
 def test_where_nothing_is_sure_or_no_picture_has_the_thing_nothing_is_pasted() -> None:
     planes, labels = batch()
     planes[0, 2] = 0
-    assert torch.equal(paste(planes, labels, 1.0, draws(1)), planes)
+    assert torch.equal(paste(planes, labels, ALL, rng(1)), planes)
     planes, _ = batch()
-    assert torch.equal(paste(planes, torch.tensor([WITHOUT, WITHOUT]), 1.0, draws(1)), planes)
+    assert torch.equal(paste(planes, torch.tensor([WITHOUT, WITHOUT]), ALL, rng(1)), planes)
 
 
-def test_draws_decide() -> None:
+def test_the_rng_decides() -> None:
     planes, labels = batch(4)
-    assert torch.equal(paste(planes, labels, 0.7, draws(3)), paste(planes, labels, 0.7, draws(3)))
-    assert not torch.equal(paste(planes, labels, 0.7, draws(3)), paste(planes, labels, 0.7, draws(4)))
+    first, again, other = (paste(planes, labels, PasteSettings(fraction=0.7), rng(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_settings_say_how_many_decoys_there_are_and_how_large_pieces() -> None:
+    planes, labels = batch()
+    none = PasteSettings(fraction=1.0, decoys=0.0)
+    assert all((paste(planes, labels, none, rng(seed))[1, 2] == 1).any() for seed in range(20))
+    only = PasteSettings(fraction=1.0, decoys=1.0)
+    assert all((paste(planes, labels, only, rng(seed))[1, 2] == 0).all() for seed in range(20))
+    # 70 pixels are sure: a piece of a tenth of the root of that is a pixel.
+    small = PasteSettings(fraction=1.0, decoys=0.0, least_side=0.1, greatest_side=0.1)
+    assert {int((paste(planes, labels, small, rng(seed))[1, 2] == 1).sum()) for seed in range(20)} == {1}

@@ -1,4 +1,4 @@
-"""Random warps against what they say they do, and light changes by hand."""
+"""Random warps against what they say they do, and colour jitter by hand."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import math
 import pytest
 import torch
 
-from distmap.data.warping import random_affines, relight, warp
+from distmap.data.warping import WarpSettings, colour_jitter, random_affines, warp
 
 
-def generator(seed: int = 0) -> torch.Generator:
+def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("any_angle", [False, True])
 def test_affines_stay_within_their_bounds(any_angle: bool) -> None:
-    affines = random_affines(2000, any_angle, generator())
+    affines = random_affines(2000, WarpSettings(), any_angle=any_angle, rng=rng())
     assert affines.shape == (2000, 2, 3)
     (a, b), (c, d) = affines[:, 0, :2].T, affines[:, 1, :2].T
     torch.testing.assert_close(a, d)  # a rotation and a scale, nothing else
@@ -38,27 +38,36 @@ def test_warp_shifts_by_whole_pixels() -> None:
 
 
 def test_warp_turns_a_quarter() -> None:
-    picture = torch.rand(1, 2, 5, 5, generator=generator())
+    picture = torch.rand(1, 2, 5, 5, generator=rng())
     quarter = torch.tensor([[[0.0, -1, 0], [1, 0, 0]]])
     torch.testing.assert_close(warp(picture, quarter, beyond="zeros"), torch.rot90(picture, 1, (2, 3)))
 
 
-def test_light_changes_each_picture_by_its_own_curve() -> None:
+def test_colour_jitter_changes_each_picture_by_its_own_curve() -> None:
     x = torch.linspace(-1, 1, 9).reshape(1, 1, 1, 9).repeat(500, 1, 1, 1)
-    lit = relight(x, generator())
-    ends = (lit[:, 0, 0, 0], lit[:, 0, 0, -1])  # gamma leaves the ends where they are
+    jittered = colour_jitter(x, 0.3, rng())
+    ends = (jittered[:, 0, 0, 0], jittered[:, 0, 0, -1])  # gamma leaves the ends where they are
     contrast, brightness = (ends[1] - ends[0]) / 2 - 1, (ends[0] + ends[1]) / 2
     for change in (contrast, brightness):
         assert change.min() == pytest.approx(-0.3, abs=0.01)
         assert change.max() == pytest.approx(0.3, abs=0.01)
-    middle = ((lit[:, 0, 0, 4] - brightness) / (1 + contrast) + 1) / 2
+    middle = ((jittered[:, 0, 0, 4] - brightness) / (1 + contrast) + 1) / 2
     assert middle.min() == pytest.approx(0.5 ** math.exp(0.3), abs=0.01)
     assert middle.max() == pytest.approx(0.5 ** math.exp(-0.3), abs=0.01)
-    assert (lit.diff(dim=-1) > 0).all()  # brighter stays brighter
+    assert (jittered.diff(dim=-1) > 0).all()  # brighter stays brighter
 
 
-def test_the_same_draws_give_the_same_pictures() -> None:
-    x = torch.rand(2, 3, 8, 8, generator=generator(1)) * 2 - 1
-    assert torch.equal(relight(x, generator()), relight(x, generator()))
-    assert not torch.equal(relight(x, generator()), relight(x, generator(1)))
-    assert torch.equal(random_affines(3, True, generator()), random_affines(3, True, generator()))
+def test_the_same_rng_gives_the_same_pictures() -> None:
+    x = torch.rand(2, 3, 8, 8, generator=rng(1)) * 2 - 1
+    assert torch.equal(colour_jitter(x, 0.3, rng()), colour_jitter(x, 0.3, rng()))
+    assert not torch.equal(colour_jitter(x, 0.3, rng()), colour_jitter(x, 0.3, rng(1)))
+    first, again = (random_affines(3, WarpSettings(), any_angle=True, rng=rng()) for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_settings_of_0_leave_pictures_as_they_are() -> None:
+    none = WarpSettings(turn=0, zoom=0, shift=0, light=0)
+    affines = random_affines(2, none, any_angle=False, rng=rng())
+    torch.testing.assert_close(affines, torch.eye(2, 3).expand(2, 2, 3))
+    x = torch.rand(2, 3, 8, 8, generator=rng(1)) * 2 - 1
+    torch.testing.assert_close(colour_jitter(x, none.light, rng()), x)

@@ -1,4 +1,4 @@
-"""Pictures and maps as 8-bit RGB, and sheets of them."""
+"""Pictures and maps as 8-bit RGB, and grids of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from distmap.inference.image_grid import GAP, painting_row, show_map, show_picture, write_sheet
-from distmap.inference.model import Painting
+from distmap.inference.image_grid import GAP, sample_row, show_map, show_picture, write_grid
+from tests.distmap.inference.conftest import SIDE, Columns, Grey, model_of, noise
 
 
 def test_show_picture() -> None:
@@ -29,36 +29,31 @@ def test_show_map() -> None:
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_row_shows_the_other_class(label: int) -> None:
-    without, with_ = np.full((2, 3, 3, 1), -0.5, np.float32), np.full((2, 3, 3, 1), 0.25, np.float32)
-    row = painting_row(
-        Painting(
-            picture_HWC=np.zeros((3, 3, 1), np.float32),
-            without_NHWC=without,
-            with_NHWC=with_,
-            place_HW=np.zeros((3, 3), np.float32),
-        ),
-        label,
-    )
-    assert len(row) == 1 + 2 + 1 + 1
-    np.testing.assert_array_equal(row[1], show_picture((without if label else with_)[0]))
-    np.testing.assert_array_equal(row[3], show_picture((without if label else with_).sum(axis=0)))
+def test_a_row_shows_picture_panels_and_map(label: int) -> None:
+    row = sample_row(model_of(Grey(SIDE)), noise(64, 48), label)
+    assert [cell.shape for cell in row] == [(SIDE, SIDE, 3)] * 3
+    np.testing.assert_array_equal(row[1], 127 if label == 0 else 255)
+    bright = row[0][..., 0] > 200
+    assert bright[:, :24].any()
+    assert row[2][..., 1][bright].mean() < row[2][..., 1].mean()  # the map is strong there
+    assert len(sample_row(model_of(Columns(SIDE)), noise(32, 32), label)) == 2
 
 
-def test_sheet_on_disk(tmp_path: Path) -> None:
+def test_grid_on_disk(tmp_path: Path) -> None:
     red, blue = np.zeros((2, 2, 3), np.uint8), np.zeros((1, 3, 3), np.uint8)
     red[..., 0], blue[..., 2] = 255, 255
-    write_sheet(tmp_path / "s.png", [[red, blue], [blue]], zoom=1)
-    sheet = cv2.imread(str(tmp_path / "s.png"))
-    assert sheet is not None
-    sheet = sheet[..., ::-1]
-    assert sheet.shape == (2 * (2 + GAP), 2 * (3 + GAP), 3)
-    np.testing.assert_array_equal(sheet[0, 0], [255, 0, 0])
-    np.testing.assert_array_equal(sheet[0, 3 + GAP], [0, 0, 255])
-    np.testing.assert_array_equal(sheet[2 + GAP, 0], [0, 0, 255])
-    np.testing.assert_array_equal(sheet[2 + GAP, 3 + GAP], [255, 255, 255])
+    write_grid(tmp_path / "s.png", [[red, blue], [blue]], zoom=1)
+    grid = cv2.imread(str(tmp_path / "s.png"))
+    assert grid is not None
+    grid = grid[..., ::-1]
+    assert grid.shape == (2 * (2 + GAP), 2 * (3 + GAP), 3)
+    np.testing.assert_array_equal(grid[0, 0], [255, 0, 0])
+    np.testing.assert_array_equal(grid[0, 3 + GAP], [0, 0, 255])
+    np.testing.assert_array_equal(grid[2 + GAP, 0], [0, 0, 255])
+    np.testing.assert_array_equal(grid[2 + GAP, 3 + GAP], [255, 255, 255])
 
 
-def test_a_sheet_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_grid_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "s.png" / "folder").mkdir(parents=True)
     with pytest.raises(OSError, match=r"s\.png"):
-        write_sheet(tmp_path / "missing" / "s.png", [[np.zeros((2, 2, 3), np.uint8)]])
+        write_grid(tmp_path / "s.png", [[np.zeros((2, 2, 3), np.uint8)]])

@@ -1,251 +1,175 @@
-"""The classifiers learn what tells the classes apart, and the locator where it is, from real pictures alone."""
+"""Classifiers learn the classes of real pictures, and withstand what misleads them."""
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
-from distmap.config import Config, resolve
-from distmap.data.batches import PictureStore, batches
-from distmap.data.folders import list_folders
-from distmap.data.scaling import Scaling
-from distmap.data.seeding import seeded_networks
+from distmap.data.batches import PictureStore
+from distmap.data.seeding import seeded_networks, step_rng
+from distmap.methods.base import Frame
 from distmap.methods.classifier_training import (
-    Trial,
-    drowns,
-    goes_by_elsewhere,
-    told_apart,
-    train_judge,
-    train_locator,
-    train_picture_guide,
+    AdversarialPerturbation,
+    AdversarialSettings,
+    classifier_auroc,
+    classifier_step,
+    train_classifier,
 )
 from distmap.methods.losses import classification
-from distmap.networks.localizer import Locator, PlaceClassifier
+from distmap.methods.schedules import OneCycle
+from distmap.networks.classifiers import PictureClassifier
+from distmap.networks.localizer import LocationClassifier
 
-CPU = torch.device("cpu")
-SCALING = Scaling(low=(60.0,), high=(250.0,), dtype="uint8")
-
-
-def config(tiny: dict[str, Any], steps: int, **top: Any) -> Config:
-    settings = copy.deepcopy(tiny) | top
-    settings["judge"] |= {"steps": steps, "batch_size": 8}
-    settings["locator"] |= {"steps": steps, "batch_size": 8}
-    return resolve(overrides=settings)
+MakeFrame = Callable[..., Frame]
+STREAM = 77
+SETTINGS = AdversarialSettings()
 
 
-def store(pictures: tuple[Path, Path]) -> PictureStore:
-    return PictureStore(list_folders(*pictures, None), SCALING, 32, 16)
+@dataclass(frozen=True)
+class Training:
+    """Settings of a short training."""
+
+    steps: int = 2
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
 
 
-def test_it_tells_the_classes_apart(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
-    known = store(pictures)
-    judge = train_judge(known, config(tiny, 30), 1, CPU, lambda: 0.0)
-    assert not judge.training
-    with torch.inference_mode():
-        verdicts = judge(torch.from_numpy(np.stack([known[index] for index in range(len(known))]))).argmax(dim=1)
-    assert verdicts.tolist() == [picture.label for picture in known.pictures]
+def all_of(store: PictureStore) -> tuple[torch.Tensor, torch.Tensor]:
+    x_BCHW = torch.from_numpy(np.stack([store[index] for index in range(len(store))]))
+    return x_BCHW, torch.tensor([picture.label for picture in store.pictures])
 
 
-def test_same_seed_same_judge(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
-    known = store(pictures)
-    first, second, other = (
-        train_judge(known, config(tiny, 2, seed=seed), 1, CPU, lambda: 0.0).heads.weight for seed in (0, 0, 1)
+def unchanged(x_BCHW: torch.Tensor, _: torch.Generator) -> torch.Tensor:
+    return x_BCHW
+
+
+def trained(
+    store: PictureStore,
+    frame: Frame,
+    settings: Training,
+    *,
+    stream: int = STREAM,
+    change: Callable[[torch.Tensor, torch.Generator], torch.Tensor] = unchanged,
+    perturbation: AdversarialPerturbation | None = None,
+    time_spent: Callable[[], float] = lambda: 0.0,
+) -> LocationClassifier:
+    with seeded_networks(0, STREAM):
+        network = LocationClassifier(1, width=8, sharpness=1.0)
+    train_classifier(
+        network,
+        settings,
+        store,
+        frame,
+        stream=stream,
+        change=change,
+        perturbation=perturbation or AdversarialPerturbation.none(),
+        smoothing=0.1,
+        time_spent=time_spent,
     )
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
-
-
-def test_the_picture_guide_learns_the_classes_and_is_tried_with_changes_but_the_judge_is_not(
-    pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known = store(pictures)
-    x = torch.from_numpy(np.stack([known[index] for index in range(len(known))]))
-    greatest: list[float] = []
-
-    class Noted(Trial):
-        def __init__(self, size: float) -> None:
-            greatest.append(size)
-            super().__init__(size)
-
-    monkeypatch.setattr("distmap.methods.classifier_training.Trial", Noted)
-    settings = copy.deepcopy(tiny)
-    settings["picture_guide"] |= {"steps": 60}
-    guide = train_picture_guide(known, resolve(overrides=settings), 1, CPU, lambda: 0.0)
-    assert not guide.training
-    assert not any(parameter.requires_grad for parameter in guide.parameters())
-    assert guide(x).argmax(dim=1).tolist() == [picture.label for picture in known.pictures]
-    train_judge(known, config(tiny, 1), 1, CPU, lambda: 0.0)
-    spread = float(np.linalg.norm(x.numpy().std(axis=0)))
-    assert greatest == [pytest.approx(0.3 * spread), 0.0]
-
-
-def test_it_stops_when_time_is_up(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
-    spent = iter([0.0, 0.3, 0.9, 1.0])
-    train_judge(store(pictures), config(tiny, 10_000), 1, CPU, lambda: next(spent))
-    assert not list(spent)
-
-
-def never(_: PlaceClassifier) -> bool:
-    return False
-
-
-def untrained(settings: Config) -> Locator:
-    with seeded_networks(settings.seed, 0):
-        return Locator(settings.locator, 1)
-
-
-def of_members(tiny: dict[str, Any], members: int, **locator: int) -> Config:
-    return resolve(overrides={**tiny, "locator": {**tiny["locator"], "members": members, **locator}})
-
-
-def locator(pictures: tuple[Path, Path], tiny: dict[str, Any], steps: int, seed: int = 0) -> Locator:
-    settings = config(tiny, steps, seed=seed)
-    network = untrained(settings)
-    train_locator(network, store(pictures), settings, CPU, lambda: 0.0, never)
     return network
 
 
-def test_the_locator_finds_the_place(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
-    known = store(pictures)
-    network = locator(pictures, tiny, 60)
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+def test_a_classifier_learns_the_classes_and_is_left_ready_for_use(known: PictureStore, make_frame: MakeFrame) -> None:
+    network = trained(known, make_frame(), Training(steps=60))
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
-    x = torch.from_numpy(np.stack([known[index] for index in range(len(known))]))
-    with torch.inference_mode():
-        verdicts, places = network.guide(x).argmax(dim=1), network.places(x)
-    assert verdicts.tolist() == [picture.label for picture in known.pictures]
-    with_thing = places[verdicts == 1].mean(dim=0)  # of 8 x 8; the block covers rows and columns 3 and 4
-    row, column = divmod(int(with_thing.argmax()), 8)
-    assert {row, column} <= {2, 3, 4, 5}
+    x_BCHW, y = all_of(known)
+    assert torch.equal(network(x_BCHW).argmax(dim=1), y)
 
 
-def test_same_seed_same_locator(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
-    first, second, other = (
-        locator(pictures, tiny, 2, seed).state_dict()["members.1.head.weight"] for seed in (0, 0, 1)
+def test_pictures_depend_on_seed_and_stream_alone(known: PictureStore, make_frame: MakeFrame) -> None:
+    runs = ((0, STREAM), (0, STREAM), (1, STREAM), (0, STREAM + 1))
+    first, again, *others = (
+        trained(known, make_frame(seed=seed), Training(), stream=stream).head.weight for seed, stream in runs
     )
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
+    assert torch.equal(first, again)
+    assert not any(torch.equal(first, other) for other in others)
 
 
-def test_members_share_the_time_and_see_other_batches(
-    pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_training_stops_when_time_is_up(known: PictureStore, make_frame: MakeFrame) -> None:
+    spent = iter([0.0, 0.3, 0.9, 1.0])
+    trained(known, make_frame(), Training(steps=10_000), time_spent=lambda: next(spent))
+    assert not list(spent)
+
+
+def test_the_rate_follows_the_schedule_of_steps_or_time(
+    known: PictureStore, make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = of_members(tiny, 2, steps=10_000)
-    network = untrained(settings)
+    asked: list[float] = []
     rates: list[float] = []
-    keys: list[tuple[int, int]] = []
-    seconds = 0
 
-    def time_spent() -> float:
-        nonlocal seconds
-        seconds += 1
-        return seconds / 100
+    class Noted(OneCycle):
+        def __call__(self, progress: float) -> float:
+            asked.append(progress)
+            return 1 - progress
 
-    def noted_rate(share: float) -> float:
-        rates.append(share)
-        return 0.0
+    real = torch.optim.AdamW.step
 
-    def noted_batches(*arguments: Any, **options: Any) -> Any:
-        keys.append(arguments[3])
-        return batches(*arguments, **options)
+    def step(self: torch.optim.AdamW, *arguments: object) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        return real(self, *arguments)
 
-    monkeypatch.setattr("distmap.methods.classifier_training.one_cycle", noted_rate)
-    monkeypatch.setattr("distmap.methods.classifier_training.batches", noted_batches)
-    train_locator(network, store(pictures), settings, CPU, time_spent, never)
-    assert seconds == 100
-    assert len(set(keys)) == 2
-    second = rates.index(min(rates[10:]), 10)
-    for shares in (rates[:second], rates[second:]):
-        np.testing.assert_allclose(shares, np.linspace(0, 1, len(shares) + 2)[1:-1], atol=0.02)
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    spent = iter([0.0, 0.1, 0.7, 0.7])
+    frame = make_frame(schedule=Noted())
+    trained(known, frame, Training(steps=4, learning_rate=0.5), time_spent=lambda: next(spent))
+    assert asked == [0, 0.25, 0.7, 0.75]
+    assert rates == pytest.approx([0.5, 0.375, 0.15, 0.125])
 
 
-class Pointing(Locator):
-    """Is sure of the places of the block that the pictures WITH hold, and of no other."""
+def test_pictures_are_changed_with_an_rng_of_each_step(known: PictureStore, make_frame: MakeFrame) -> None:
+    drawn: list[float] = []
 
-    def places(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        logits = torch.full((len(x_BCHW), 8, 8), -9.0)
-        logits[:, 3:5, 3:5] = 9.0
-        return logits
+    def change(x_BCHW: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        drawn.append(float(torch.rand((), generator=rng)))
+        return x_BCHW * 0
 
-
-@pytest.mark.parametrize(("noise", "expected"), [(2, False), (60, True)])
-def test_a_thing_drowns_where_the_texture_is_as_strong(
-    tmp_path: Path, tiny: dict[str, Any], noise: float, expected: bool
-) -> None:
-    rng = np.random.default_rng(0)
-    for name in ("with", "without"):
-        (tmp_path / name).mkdir()
-        for number in range(4):
-            picture = 100 + noise * rng.standard_normal((32, 32))
-            if name == "with":
-                picture[12:20, 12:20] += 60
-            cv2.imwrite(str(tmp_path / name / f"{number}.png"), picture.clip(0, 255).astype(np.uint8))
-    known = store((tmp_path / "with", tmp_path / "without"))
-    pointing = Pointing(config(tiny, 1).locator, 1)
-    assert drowns(pointing, known, CPU) is expected
-    empty = PictureStore([], SCALING, 32, cache_mb=0)
-    assert not drowns(pointing, empty, CPU)
+    trained(known, make_frame(), Training(steps=3), change=change)
+    assert drawn == [float(torch.rand((), generator=step_rng(0, STREAM, step))) for step in range(3)]
 
 
-class Beside(PlaceClassifier):
-    """Is certain of places so many pixels to the right of what is bright."""
-
-    def __init__(self, pixels: int) -> None:
-        torch.nn.Module.__init__(self)
-        self.pixels = pixels
-
-    def places(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        bright = torch.nn.functional.avg_pool2d(x_BCHW, 4)[:, 0]
-        return 20 * (torch.roll(bright, self.pixels // 4, dims=2) - 0.5)
-
-
-@pytest.mark.parametrize(("pixels", "expected"), [(0, 0.0), (4, 0.0), (12, 1.0)])
-def test_a_classifier_that_points_beside_goes_by_elsewhere(
-    pixels: int, expected: float, pictures: tuple[Path, Path]
-) -> None:
-    """The bright block is 8 pixels wide; what is hidden reaches 7 pixels from the place."""
-    assert goes_by_elsewhere(Beside(pixels), store(pictures), CPU) == pytest.approx(expected, abs=0.02)
+def test_one_step_is_that_of_the_optimiser_on_the_loss() -> None:
+    x, y = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]]).reshape(2, 1, 2, 2), torch.tensor([1, 0])
+    network, by_hand = linear(), linear()
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    loss = classifier_step(network, optimiser, x, y, AdversarialPerturbation.none(), smoothing=0.1, precision="32")
+    expected = classification(by_hand(x), y, 0.1)
+    expected.backward()  # type: ignore[no-untyped-call]
+    assert not loss.requires_grad
+    torch.testing.assert_close(loss, expected.detach())
+    for moved, before in zip(network.parameters(), by_hand.parameters(), strict=True):
+        assert before.grad is not None
+        torch.testing.assert_close(moved, before - 0.1 * before.grad)
 
 
-def test_the_member_that_points_best_guides_and_those_far_worse_have_no_vote(
-    pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = of_members(tiny, 4, steps=1, batch_size=8)
-    network = untrained(settings)
-    trained = list(network.members)
-    elsewhere = dict(zip(map(id, trained), (0.45, 0.2, 0.55, 0.3), strict=True))
-    monkeypatch.setattr(
-        "distmap.methods.classifier_training.goes_by_elsewhere", lambda member, *_: elsewhere[id(member)]
-    )
-    train_locator(network, store(pictures), settings, CPU, lambda: 0.0, never)
-    assert list(network.members) == [trained[index] for index in (1, 3, 0, 2)]
-    assert network.votes.tolist() == [1, 1, 1, 0]
+# --- telling apart -----------------------------------------------------------------------------------------------
 
 
-def test_no_more_members_are_trained_once_one_suffices_and_those_left_have_no_vote(
-    pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = of_members(tiny, 4, steps=1, batch_size=8)
-    network = untrained(settings)
-    members, before = list(network.members), copy.deepcopy(network.state_dict())
-    elsewhere = {id(members[0]): 0.5, id(members[1]): 0.1}
-    monkeypatch.setattr(
-        "distmap.methods.classifier_training.goes_by_elsewhere", lambda member, *_: elsewhere[id(member)]
-    )
-    train_locator(network, store(pictures), settings, CPU, lambda: 0.0, lambda member: member is members[1])
-    assert list(network.members) == [members[index] for index in (1, 0, 2, 3)]
-    assert network.votes.tolist() == [1, 0, 0, 0]
-    changed = [
-        not torch.equal(member.head.weight, before[f"members.{index}.head.weight"])
-        for index, member in enumerate(members)
-    ]
-    assert changed == [True, True, False, False]
+def test_classifier_auroc_is_the_area_under_the_roc_curve(known: PictureStore) -> None:
+    """By a classifier that says of each picture what it is told to say: one of four pairs is the wrong way round."""
+    with_, without = known.pictures[0], known.pictures[-1]
+    assert (with_.label, without.label) == (1, 0)
+    four = PictureStore([without, with_, without, with_], known._scaling, 32, 16)
+    says = iter([-1.0, 0.0, 0.5, 2.0])
+
+    class Told(torch.nn.Module):
+        def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+            assert x_BCHW.shape == (1, 1, 32, 32)
+            return torch.tensor([[0.0, next(says)]])
+
+    assert classifier_auroc(Told(), four, torch.device("cpu")) == pytest.approx(0.75)
+
+
+# --- adversarial perturbation ------------------------------------------------------------------------------------
 
 
 def linear() -> torch.nn.Module:
@@ -257,61 +181,96 @@ def linear() -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Flatten(), layer)
 
 
-def test_how_well_pictures_are_told_apart_is_the_area_under_the_roc_curve(pictures: tuple[Path, Path]) -> None:
-    """By a classifier that says of each picture what it is told to say: one of four pairs is the wrong way round."""
-    with_, without = (list_folders(*pictures, None)[index] for index in (0, -1))
-    assert (with_.label, without.label) == (1, 0)
-    known = PictureStore([without, with_, without, with_], SCALING, 32, 16)
-    says = iter([-1.0, 0.0, 0.5, 2.0])
-
-    class Told(PlaceClassifier):
-        def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-            assert x_BCHW.shape == (1, 1, 32, 32)
-            return torch.tensor([[0.0, next(says)]])
-
-    assert told_apart(Told(resolve().locator, 1), known, CPU) == pytest.approx(0.75)
-
-
-def test_a_trial_changes_pictures_by_its_size_the_way_that_misleads_most() -> None:
+def test_a_perturbation_changes_pictures_by_its_size_the_way_that_misleads_most() -> None:
     x, y = torch.zeros(2, 1, 2, 2), torch.tensor([1, 0])
-    trial = Trial(10.0)
-    assert trial.harden(linear(), x, y, "32") is x
-    trial.size = 3.0
-    changed = trial.harden(linear(), x, y, "32")
+    perturbation = AdversarialPerturbation(SETTINGS, 10.0)
+    assert perturbation.perturb(linear(), x, y, 0.1, "32") is x
+    perturbation.size = 3.0
+    changed = perturbation.perturb(linear(), x, y, 0.1, "32")
     against_with = torch.tensor([[-1.5, 1.5], [-1.5, 1.5]])
     torch.testing.assert_close(changed[:, 0], torch.stack([against_with, -against_with]))
     assert changed.flatten(1).norm(dim=1).tolist() == pytest.approx([3.0, 3.0])
+    assert not changed.requires_grad
 
 
-def test_a_trial_is_hard_only_for_who_is_right_nearly_always() -> None:
-    right, wrong = torch.tensor([[0.0, 1.0]] * 20), torch.tensor([[1.0, 0.0]] * 20)
-    y = torch.ones(20, dtype=torch.int64)
-    trial = Trial(5.0)
+RIGHT, WRONG = torch.tensor([[0.0, 1.0]] * 20), torch.tensor([[1.0, 0.0]] * 20)
+LABELS = torch.ones(20, dtype=torch.int64)
+
+
+def test_a_perturbation_is_large_only_for_who_is_right_nearly_always() -> None:
+    perturbation = AdversarialPerturbation(SETTINGS, 5.0)
     for _ in range(20):
-        trial.adapt(right, y)
-    assert trial.size == 0  # it has not been right for long
+        perturbation.adapt(RIGHT, LABELS)
+    assert perturbation.size == 0  # it has not been right for long
     for _ in range(200):
-        trial.adapt(right, y)
-    assert trial.size == 5
-    trial.adapt(wrong, y)
-    assert trial.size == pytest.approx(5 * 0.97)
+        perturbation.adapt(RIGHT, LABELS)
+    assert perturbation.size == 5
+    perturbation.adapt(WRONG, LABELS)
+    assert perturbation.size == pytest.approx(5 * 0.97)
     for _ in range(200):
-        trial.adapt(torch.cat([right[:12], wrong[:8]]), y)
-    assert trial.size == 0
+        perturbation.adapt(torch.cat([RIGHT[:12], WRONG[:8]]), LABELS)
+    assert perturbation.size == 0
 
 
-def test_a_hardened_locator_withstands_changes(pictures: tuple[Path, Path], tiny: dict[str, Any]) -> None:
-    known = store(pictures)
-    x = torch.from_numpy(np.stack([known[index] for index in range(len(known))]))
-    y = torch.tensor([picture.label for picture in known.pictures])
-    misled = []
-    for robustness in (0.0, 0.3):
-        settings = copy.deepcopy(tiny)
-        settings["locator"] |= {"robustness": robustness, "members": 1}
-        network = locator(pictures, settings, 200).guide
-        assert bool((network(x).argmax(dim=1) == y).all())
-        trial = Trial(1.0)
-        trial.size = 5.0
-        harder = trial.harden(network, x, y, "32")
-        misled.append(float(classification(network(harder), y)))
-    assert misled[1] < 0.7 * misled[0], misled
+def test_settings_say_how_fast_a_perturbation_grows_and_from_where() -> None:
+    settings = AdversarialSettings(accuracy=0.7, memory=0.5, pace=0.5, least=0.2)
+    perturbation = AdversarialPerturbation(settings, 10.0)
+    sizes = []
+    for logits in (RIGHT, RIGHT, RIGHT, WRONG, WRONG, WRONG):
+        perturbation.adapt(logits, LABELS)
+        sizes.append(perturbation.size)
+    # The running accuracy is 0.75, 0.875, 0.94, 0.47, 0.23, 0.12.
+    assert sizes == pytest.approx([2, 3, 4.5, 2.25, 1.125, 0])
+
+
+def test_the_greatest_change_is_a_fraction_of_the_spread(known: PictureStore) -> None:
+    x_BCHW, _ = all_of(known)
+    spread = float(np.linalg.norm(x_BCHW.numpy().std(axis=0)))
+    assert AdversarialPerturbation.of_pictures(SETTINGS, known).greatest == pytest.approx(0.3 * spread)
+    third = AdversarialSettings(strength=0.5, spread_pictures=8)
+    spread = float(np.linalg.norm(x_BCHW[::3].numpy().std(axis=0)))
+    assert AdversarialPerturbation.of_pictures(third, known).greatest == pytest.approx(0.5 * spread)
+
+
+def test_no_perturbation_stays_none() -> None:
+    none = AdversarialPerturbation.none()
+    for _ in range(300):
+        none.adapt(RIGHT, LABELS)
+    x = torch.zeros(2, 1, 2, 2)
+    assert none.perturb(linear(), x, torch.tensor([1, 0]), 0.1, "32") is x
+
+
+def test_a_perturbation_goes_on_from_its_state() -> None:
+    outcomes = itertools.cycle([RIGHT] * 60 + [WRONG])
+
+    def sizes(perturbation: AdversarialPerturbation, logits: Iterator[torch.Tensor], count: int) -> list[float]:
+        found = []
+        for _ in range(count):
+            perturbation.adapt(next(logits), LABELS)
+            found.append(perturbation.size)
+        return found
+
+    whole = AdversarialPerturbation(SETTINGS, 5.0)
+    sizes(whole, outcomes, 50)
+    resumed = AdversarialPerturbation(SETTINGS, 0.0)
+    resumed.load_state_dict(whole.state_dict())
+    coming = list(itertools.islice(outcomes, 40))
+    assert sizes(resumed, iter(coming), 40) == sizes(whole, iter(coming), 40)
+    assert resumed.size > 0
+
+
+def test_a_classifier_of_whole_pictures_learns_them_too(known: PictureStore, make_frame: MakeFrame) -> None:
+    with seeded_networks(0, STREAM):
+        network = PictureClassifier(1, 32, width=8, max_width=16)
+    train_classifier(
+        network,
+        Training(steps=30),
+        known,
+        make_frame(),
+        stream=STREAM,
+        change=unchanged,
+        perturbation=AdversarialPerturbation.none(),
+        smoothing=0.1,
+        time_spent=lambda: 0.0,
+    )
+    assert classifier_auroc(network, known, torch.device("cpu")) == 1

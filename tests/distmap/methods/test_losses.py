@@ -1,3 +1,5 @@
+"""Losses that several methods share, against values worked out by hand."""
+
 from __future__ import annotations
 
 import math
@@ -29,3 +31,18 @@ def test_pixel_cross_entropy_is_least_where_labels_are_smoothed_to() -> None:
     losses.pixel_cross_entropy(logits, torch.tensor([[[1.0, 0.0]]]), torch.ones(1, 1, 2)).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad.abs().max() < 1e-6
+
+
+def test_classification_by_hand() -> None:
+    # Probabilities 0.9 and 0.1; with smoothing 0.1 the right class counts as 0.95.
+    logits, labels = torch.tensor([[0.0, math.log(9)], [math.log(9), 0.0]]), torch.tensor([1, 1])
+    right, wrong = (-(part * math.log(0.9) + (1 - part) * math.log(0.1)) for part in (0.95, 0.05))
+    assert losses.classification(logits, labels).item() == pytest.approx((right + wrong) / 2, rel=1e-5)
+    plain = -(math.log(0.9) + math.log(0.1)) / 2
+    assert losses.classification(logits, labels, 0.0).item() == pytest.approx(plain, rel=1e-5)
+
+
+def test_what_labels_count_as_is_given() -> None:
+    logits, target = torch.zeros(1, 1, 2) + math.log(9), torch.tensor([[[1.0, 0.0]]])
+    sure = losses.pixel_cross_entropy(logits, target, torch.ones(1, 1, 2), of_positive=1.0, of_negative=0.0)
+    assert sure.item() == pytest.approx(-(math.log(0.9) + math.log(0.1)) / 2, rel=1e-5)

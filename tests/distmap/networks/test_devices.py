@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from distmap.networks.devices import pick_device, pick_precision
+from distmap.networks.devices import autocast, pick_device, pick_precision
 
 
 def test_cpu_is_always_there() -> None:
@@ -34,3 +34,11 @@ def test_precision() -> None:
     assert pick_precision("32", cpu) == "32-true"
     assert pick_precision("bf16", cpu) == "bf16-mixed"
     assert pick_precision("auto", cpu) in {"32-true", "bf16-mixed"}
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("32", torch.float32), ("bf16", torch.bfloat16)])
+def test_autocast_computes_as_precisely_as_asked(precision: str, dtype: torch.dtype) -> None:
+    x = torch.rand(3, 3)
+    with autocast(precision, torch.device("cpu")):
+        assert (x @ x).dtype == dtype
+    assert (x @ x).dtype == torch.float32

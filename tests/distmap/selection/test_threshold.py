@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distmap.selection.threshold import RATES, calibrate, explained, threshold_for
+from distmap.inference.predictor import ThresholdRule
+from distmap.selection.threshold import RATES, calibrate, find_threshold, mean_scores, threshold_for
+
+CROSS_ENTROPY: ThresholdRule = "minimum-cross-entropy"
+OTSU: ThresholdRule = "otsu"
 
 
 def test_threshold_by_hand() -> None:
@@ -67,26 +71,26 @@ Maps: TypeAlias = list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
 def test_no_maps_are_refused(without: int, having: int) -> None:
     one = np.ones((4, 4), np.float32)
     with pytest.raises(ValueError, match="no map"):
-        calibrate([one] * without, [one] * having, "plain")
+        calibrate([one] * without, [one] * having, OTSU)
 
 
-def objects(rng: np.random.Generator, count: int, share: float, strength: float = 0.8) -> Maps:
-    """Noise below 0.05 and objects on a share of the pixels, of strengths around one."""
+def objects(rng: np.random.Generator, count: int, fraction: float, strength: float = 0.8) -> Maps:
+    """Noise below 0.05 and objects on a fraction of the pixels, of strengths around one."""
     noise = rng.uniform(0, 0.05, (count, 32, 32))
     strong = strength * rng.uniform(0.5, 1.5, noise.shape)
-    return list(np.where(rng.random(noise.shape) < share, strong, noise).astype(np.float32))
+    return list(np.where(rng.random(noise.shape) < fraction, strong, noise).astype(np.float32))
 
 
-@pytest.mark.parametrize("kind", ["placed", "plain"])
+@pytest.mark.parametrize("rule", [CROSS_ENTROPY, OTSU])
 @pytest.mark.parametrize("strength", [0.4, 4.0])
-def test_the_threshold_parts_objects_from_noise(rng: np.random.Generator, kind: str, strength: float) -> None:
-    detector = calibrate(objects(rng, 10, 0), objects(rng, 10, 0.08, strength), kind)
+def test_the_threshold_parts_objects_from_noise(rng: np.random.Generator, rule: ThresholdRule, strength: float) -> None:
+    detector = calibrate(objects(rng, 10, 0), objects(rng, 10, 0.08, strength), rule)
     assert 0.05 < detector.threshold < strength / 2 + 0.05 * strength
     assert detector.low_threshold == detector.threshold
     assert (detector.false_alarm, detector.pictures) == (0, 10)
 
 
-def test_a_placed_map_has_the_threshold_of_least_cross_entropy(rng: np.random.Generator) -> None:
+def test_minimum_cross_entropy(rng: np.random.Generator) -> None:
     maps = objects(rng, 4, 0.1)
     values = np.concatenate([map_HW.ravel() for map_HW in maps]).astype(float)
 
@@ -95,27 +99,27 @@ def test_a_placed_map_has_the_threshold_of_least_cross_entropy(rng: np.random.Ge
         return float(-above.sum() * np.log(above.mean()) - below.sum() * np.log(below.mean()))
 
     least = min(np.linspace(0.01, 1.1, 400), key=cross_entropy)
-    found = calibrate(maps, maps, "placed").threshold
+    found = calibrate(maps, maps, CROSS_ENTROPY).threshold
     assert cross_entropy(found) == pytest.approx(cross_entropy(least), rel=1e-4)
 
 
-def test_a_plain_map_has_the_threshold_of_greatest_variance_between(rng: np.random.Generator) -> None:
+def test_otsu_has_the_greatest_variance_between_the_parts(rng: np.random.Generator) -> None:
     maps = objects(rng, 4, 0.1)
     values = np.concatenate([map_HW.ravel() for map_HW in maps]).astype(float)
 
     def between(threshold: float) -> float:
         above = values > threshold
-        share = float(above.mean())
-        return float(share * (1 - share) * (values[above].mean() - values[~above].mean()) ** 2)
+        fraction = float(above.mean())
+        return float(fraction * (1 - fraction) * (values[above].mean() - values[~above].mean()) ** 2)
 
-    found = calibrate(maps, maps, "plain").threshold
+    found = calibrate(maps, maps, OTSU).threshold
     assert between(found) == pytest.approx(max(between(one) for one in np.linspace(0.01, 1.1, 400)), rel=1e-3)
 
 
 def test_pictures_without_that_do_hold_the_thing_do_not_move_the_threshold(rng: np.random.Generator) -> None:
     having = objects(rng, 20, 0.1)
     clean, other = objects(rng, 20, 0), objects(rng, 3, 0.1)
-    alone, mixed = calibrate(clean, having, "placed"), calibrate(clean[:17] + other, having, "placed")
+    alone, mixed = calibrate(clean, having, CROSS_ENTROPY), calibrate(clean[:17] + other, having, CROSS_ENTROPY)
     assert mixed.threshold == alone.threshold
     assert alone.false_alarm == 0
     assert mixed.false_alarm == pytest.approx(0.1 * 3 / 20, rel=0.15)  # what is taken is said, not hidden
@@ -135,32 +139,42 @@ def test_the_rates_hold_on_fresh_maps(rng: np.random.Generator, rate: float) -> 
     assert abs(taken - rate) < 4 * np.sqrt(2 * rate * (1 - rate) / pixels) + 1 / pixels
 
 
-@pytest.mark.parametrize("kind", ["placed", "plain"])
+@pytest.mark.parametrize("rule", [CROSS_ENTROPY, OTSU])
 @pytest.mark.parametrize("value", [0.0, 0.3])
-def test_maps_that_are_the_same_everywhere_take_nothing(kind: str, value: float) -> None:
+def test_maps_that_are_the_same_everywhere_take_nothing(rule: ThresholdRule, value: float) -> None:
     flat = [np.full((8, 8), value, np.float32)] * 3
-    detector = calibrate(flat, flat, kind)
+    detector = calibrate(flat, flat, rule)
     assert detector.threshold > value
     assert detector.false_alarm == 0
 
 
 def test_maps_of_several_sizes_are_pooled_by_pixel() -> None:
     small, large = np.full((1, 1), 0.9, np.float32), np.full((3, 33), 0.1, np.float32)
-    detector = calibrate([small, large], [small, large], "plain")
+    detector = calibrate([small, large], [small, large], OTSU)
     assert detector.false_alarm == pytest.approx(0.01)
 
 
 def test_the_table_of_rates(rng: np.random.Generator) -> None:
-    found = calibrate(objects(rng, 4, 0), objects(rng, 4, 0.1), "placed")
+    found = calibrate(objects(rng, 4, 0), objects(rng, 4, 0.1), CROSS_ENTROPY)
     assert (found.unit, found.pictures, found.rates) == ("pixel", 4, RATES)
     assert len(found.thresholds) == len(RATES)
     assert list(found.thresholds) == sorted(found.thresholds)  # rates fall, thresholds rise
 
 
-def test_explained_averages_the_right_figures() -> None:
+def test_mean_scores_averages_the_right_figures() -> None:
     with_ = {"psnr_with": 30.0, "psnr_without": 1.0, "residual": 0.1, "flips_to_with": 9.0, "flips_to_without": 1.0}
     without = {"psnr_with": 1.0, "psnr_without": 40.0, "residual": 0.3, "flips_to_with": 0.0, "flips_to_without": 9.0}
-    means = explained([(1, with_), (0, without)])
+    means = mean_scores([(1, with_), (0, without)])
     assert means == pytest.approx({"psnr": 35.0, "residual": 0.2, "flip_rate": 0.5})
     del with_["flips_to_without"], without["flips_to_with"]
-    assert "flip_rate" not in explained([(1, with_), (0, without)])
+    assert "flip_rate" not in mean_scores([(1, with_), (0, without)])
+
+
+def test_scores_that_no_picture_has_are_left_out() -> None:
+    assert mean_scores([(1, {"score": 0.5}), (0, {})]) == {}
+
+
+@pytest.mark.parametrize("rule", [CROSS_ENTROPY, OTSU])
+def test_two_values_are_parted_between_them(rule: ThresholdRule) -> None:
+    values = np.array([0.1] * 90 + [0.9] * 10, np.float32)
+    assert 0.1 <= find_threshold(values, rule) < 0.9

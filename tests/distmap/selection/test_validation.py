@@ -1,4 +1,4 @@
-"""The detector of a model, from what its maps of kept-out pictures hold."""
+"""The detection settings of a model, from what its maps of validation pictures hold."""
 
 from __future__ import annotations
 
@@ -10,19 +10,30 @@ from typing import Any
 import numpy as np
 import pytest
 
+from distmap.common.detection_settings import DetectionSettings
 from distmap.common.object_size import ObjectSize
 from distmap.common.picture_files import PictureFile
-from distmap.common.progress import Silent
-from distmap.config import resolve
+from distmap.common.progress import Progress, Silent
 from distmap.data.folders import LabelledPicture, list_folders
 from distmap.inference.model import PictureMap
-from distmap.selection.validation import affordable, calibrated, few_of_each
+from distmap.inference.predictor import Predictor
+from distmap.selection.settings import SelectionSettings
+from distmap.selection.validation import affordable, calibrated
+
+
+class Weighted(Predictor):
+    """Maps of the kind ``weighted``, parted by minimum cross-entropy."""
+
+    kinds = ("weighted",)
+    threshold_rules = {"weighted": "minimum-cross-entropy"}  # noqa: RUF012 - a constant
 
 
 class HandMade:
     """In place of a model: pictures WITH have 10 of 100 pixels of 0.8, those WITHOUT one of 0.1."""
 
-    config = resolve()
+    symmetry = "mirror"
+    predictor: Predictor = Weighted(32)
+    mapper: Predictor = predictor
 
     def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
         for file in files:
@@ -32,24 +43,30 @@ class HandMade:
             yield PictureMap(name=file.name, map_HW=map_HW, scores={f"psnr_{label}": 30.0, "residual": 0.01})
 
 
+def found(
+    model: Any, validation: list[LabelledPicture], typical: list[LabelledPicture], progress: Progress
+) -> DetectionSettings:
+    return calibrated(model, validation, typical, SelectionSettings(), map_kind="weighted", step=7, progress=progress)
+
+
 @pytest.fixture
 def listed(pictures: tuple[Path, Path]) -> list[LabelledPicture]:
     return list_folders(*pictures, None)
 
 
-def test_detector_of_hand_made_maps(listed: list[LabelledPicture]) -> None:
+def test_settings_of_hand_made_maps(listed: list[LabelledPicture]) -> None:
     model: Any = HandMade()
-    detector = calibrated(model, listed, listed, "placed", 7, Silent())
-    assert 0 < detector.threshold < 0.8
-    assert detector.object_size is None  # all objects are cut by the border
-    assert (detector.pictures, detector.map_kind, detector.step) == (12, "placed", 7)
-    expected = {"psnr": 30.0, "residual": 0.01, "separation": 1.0, "background": 0.001 / 0.08, "taken": 0.1}
-    assert detector.validation_scores == pytest.approx(expected)
+    settings = found(model, listed, listed, Silent())
+    assert 0 < settings.threshold < 0.8
+    assert settings.object_size is None  # all objects are cut by the border
+    assert (settings.pictures, settings.map_kind, settings.step) == (12, "weighted", 7)
+    expected = {"psnr": 30.0, "residual": 0.01, "auroc": 1.0, "background": 0.001 / 0.08, "taken": 0.1}
+    assert settings.validation_scores == pytest.approx(expected)
 
 
-def test_the_threshold_is_of_typical_pictures_and_the_scores_of_kept_out_ones(listed: list[LabelledPicture]) -> None:
+def test_the_threshold_is_of_typical_pictures_and_the_scores_of_validation_ones(listed: list[LabelledPicture]) -> None:
     class Uneven(HandMade):
-        """Maps of the first two pictures WITH, which are kept out, are twenty times weaker."""
+        """Maps of the first two pictures WITH, of validation, are twenty times weaker."""
 
         def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
             for file, result in zip(files, super().map_files(files), strict=True):
@@ -57,17 +74,17 @@ def test_the_threshold_is_of_typical_pictures_and_the_scores_of_kept_out_ones(li
                 yield replace(result, map_HW=result.map_HW * (0.05 if weaker else 1.0))
 
     model: Any = Uneven()
-    kept_out = [picture for picture in listed if picture.file.name.endswith(("_00.png", "_01.png"))]
-    weak = calibrated(model, kept_out, kept_out, "placed", 7, Silent())
-    usual = calibrated(model, kept_out, listed, "placed", 7, Silent())
+    validation = [picture for picture in listed if picture.file.name.endswith(("_00.png", "_01.png"))]
+    weak = found(model, validation, validation, Silent())
+    usual = found(model, validation, listed, Silent())
     assert weak.threshold < 0.04 < usual.threshold
     assert (weak.pictures, usual.pictures) == (2, 2)
     assert (weak.validation_scores["taken"], usual.validation_scores["taken"]) == pytest.approx((0.1, 0.0))
 
 
-def test_the_typical_object_is_that_of_kept_out_and_typical_pictures(listed: list[LabelledPicture]) -> None:
+def test_the_typical_object_is_that_of_validation_and_typical_pictures(listed: list[LabelledPicture]) -> None:
     class Blocks(HandMade):
-        """Maps of pictures WITH hold a block of 3 x 4, those of the first two, which are kept out, two of them."""
+        """Maps of pictures WITH hold a block of 3 x 4, those of the first two, of validation, two of them."""
 
         def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
             for file, result in zip(files, super().map_files(files), strict=True):
@@ -83,23 +100,59 @@ def test_the_typical_object_is_that_of_kept_out_and_typical_pictures(listed: lis
 
     said: list[str] = []
     model: Any = Blocks()
-    kept_out = [picture for picture in listed if picture.file.name.endswith(("_00.png", "_01.png"))]
-    detector = calibrated(model, kept_out, listed, "placed", 7, Listening())
-    assert detector.object_size == ObjectSize(area=12, length=4, width=3, several=2 / 12, objects=14)
+    validation = [picture for picture in listed if picture.file.name.endswith(("_00.png", "_01.png"))]
+    settings = found(model, validation, listed, Listening())
+    assert settings.object_size == ObjectSize(area=12, length=4, width=3, several=2 / 12, objects=14)
     assert "objects: about 4 x 3 pixels" in said
-    assert calibrated(model, kept_out, kept_out, "placed", 7, Silent()).object_size is None, "four are too few"
+    assert found(model, validation, validation, Silent()).object_size is None, "four are too few"
 
 
-def test_few_of_each_are_spread_evenly(listed: list[LabelledPicture]) -> None:
-    few = few_of_each(listed, 3)
-    assert [picture.file.name for picture in few] == [
-        *("with_00.png", "with_06.png", "with_11.png"),
-        *("without_00.png", "without_06.png", "without_11.png"),
-    ]
-    assert len(few_of_each(listed, 100)) == len(listed)
+def test_settings_say_whether_maps_follow_edges_and_by_which_rule_they_are_parted(
+    listed: list[LabelledPicture],
+) -> None:
+    class Otsu(HandMade):
+        predictor = Predictor(32)
+        mapper = predictor
+
+    model: Any = HandMade()
+    assert found(model, listed, listed, Silent()).follow_edges
+    other: Any = Otsu()
+    other.predictor.follow_edges = False
+    settings = found(other, listed, listed, Silent())
+    assert not settings.follow_edges
+    assert settings.threshold != found(model, listed, listed, Silent()).threshold
+
+
+def test_how_many_pictures_are_looked_at_is_a_setting(listed: list[LabelledPicture]) -> None:
+    settings = SelectionSettings(threshold_views=6, least_pictures=1)  # of two symmetries
+    model: Any = HandMade()
+    few = calibrated(model, listed, listed, settings, map_kind="weighted", step=7, progress=Silent())
+    assert few.pictures == 3
+
+
+def test_what_the_scores_say_against_the_maps_is_said_and_kept(listed: list[LabelledPicture]) -> None:
+    class Alike(HandMade):
+        """Every map is the same, whatever the class."""
+
+        def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
+            for result in super().map_files(files):
+                map_HW = np.zeros((10, 10), np.float32)
+                map_HW[0] = 0.8
+                yield replace(result, map_HW=map_HW)
+
+    class Listening(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    said: list[str] = []
+    model: Any = Alike()
+    settings = found(model, listed, listed, Listening())
+    assert settings.warnings[0].startswith("the maps hardly tell validation pictures apart (AUROC 0.50")
+    assert {f"warning: {note}" for note in settings.warnings} <= set(said)
 
 
 @pytest.mark.parametrize(("symmetry", "count"), [("none", 600), ("mirror", 300), ("all", 75)])
 def test_the_more_symmetries_the_fewer_pictures(symmetry: str, count: int) -> None:
-    assert affordable(600, symmetry) == count
-    assert affordable(10, symmetry) == 60
+    assert affordable(600, symmetry, SelectionSettings()) == count
+    assert affordable(10, symmetry, SelectionSettings()) == 60
+    assert affordable(10, symmetry, SelectionSettings(least_pictures=20)) == 20

@@ -19,16 +19,22 @@ import pytest
 import tifffile
 import torch
 import yaml
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 import distmap
-from distmap.methods.branched_gan.trainer import Trainer
-from distmap.networks.localizer import Locator
+from distmap.config import Config
+from distmap.data.statistics import DatasetStats
+from distmap.methods.base import Batch
+from distmap.methods.branched_gan import BranchedGan
 from distmap.selection.choice import Choice
-from distmap.training.fit import LOG_EVERY, stop_on_interrupt
+from distmap.settings import TrainingSettings
 
 Folders = tuple[Path, Path]
 Fit = Callable[..., Path]
+
+GAN = "distmap.methods.branched_gan.method"
+LOG_EVERY = TrainingSettings().log_every
 
 
 @pytest.fixture
@@ -62,7 +68,7 @@ def test_a_run_holds_every_file_of_the_interface(fitted: Path) -> None:
     assert any(name.startswith("samples/") and name.endswith(".png") for name in names)
     assert not [name for name in names if ".part" in name]
     config = yaml.safe_load((fitted / "config.yaml").read_text())
-    assert config["image_size"] == 32
+    assert (config["format"], config["method"], config["image_size"]) == (2, "branched-gan", 32)
     assert config["losses"].keys() > {"fidelity", "sparsity"}  # every setting, not only those that were given
     detector = json.loads((fitted / "detector.json").read_text())
     assert detector["pictures"] == 2  # 15 % of twelve, rounded up
@@ -70,30 +76,45 @@ def test_a_run_holds_every_file_of_the_interface(fitted: Path) -> None:
         "psnr",
         "residual",
         "flip_rate",
-        "separation",
+        "auroc",
         "background",
         "taken",
     }
     assert detector["threshold"] > 0
 
 
-def test_split_says_who_was_kept_out(fitted: Path, pictures: Folders) -> None:
-    split = json.loads((fitted / "split.json").read_text())
+def test_the_weights_carry_nothing_but_weights(fitted: Path) -> None:
+    with safe_open(fitted / "weights.safetensors", "pt") as weights:
+        assert not weights.metadata()
+        assert all(name.startswith("predictor.") for name in weights.keys())  # noqa: SIM118 - not a mapping
+
+
+def test_dataset_says_who_is_for_validation(fitted: Path, pictures: Folders) -> None:
+    dataset = json.loads((fitted / "dataset.json").read_text())
+    assert dataset["folders"] == {"with": "with", "without": "without"}
     for name, folder in zip(("with", "without"), pictures, strict=True):
-        train, kept_out = set(split["train"][name]), set(split["kept_out"][name])
-        assert train | kept_out == {path.name for path in folder.iterdir()}
-        assert not train & kept_out
-        assert len(kept_out) == 2
+        train, validation = set(dataset["train"][name]), set(dataset["validation"][name])
+        assert train | validation == {path.name for path in folder.iterdir()}
+        assert not train & validation
+        assert len(validation) == 2
+
+
+def test_dataset_holds_the_statistics_of_the_pictures(fitted: Path, pictures: Folders) -> None:
+    dataset = json.loads((fitted / "dataset.json").read_text())
+    statistics = dataset["statistics"]
+    assert (statistics["longer_side"], statistics["longest_side"]) == (32, 32)
+    assert statistics["scaling"] == {"low": [60.0], "high": [250.0], "dtype": "uint8"}
+    assert distmap.load(fitted, device="cpu").stats.to_json() == DatasetStats.from_json(statistics).to_json()
 
 
 def test_sample_sheets_can_be_opened(fitted: Path) -> None:
     sheet = cv2.imread(str(next((fitted / "samples").iterdir())))
     assert sheet is not None
-    assert sheet.shape == (2 * 4 * 34, 2 * 6 * 34, 3)  # 4 pictures; picture, 3 branches, repainting, map
+    assert sheet.shape == (2 * 4 * 34, 2 * 6 * 34, 3)  # 4 pictures; picture, 3 branches, counterfactual, map
 
 
 def test_nothing_in_a_run_names_this_machine(fitted: Path, pictures: Folders) -> None:
-    for name in ("config.yaml", "split.json", "detector.json", "weights.safetensors"):
+    for name in ("config.yaml", "dataset.json", "detector.json", "weights.safetensors"):
         assert str(pictures[0].parent).encode() not in (fitted / name).read_bytes()
 
 
@@ -124,12 +145,12 @@ def test_same_seed_same_weights(fit: Fit, tiny: dict[str, Any]) -> None:
 
 def test_groups_stay_together(fit: Fit, tiny: dict[str, Any]) -> None:
     run = fit(overrides={**tiny, "data": {"batch_size": 4, "group": r"_(\d)"}})  # tens: two groups
-    split = json.loads((run / "split.json").read_text())
+    dataset = json.loads((run / "dataset.json").read_text())
 
     def groups(side: str) -> set[str]:
-        return {name.rsplit("_")[1][0] for half in ("with", "without") for name in split[side][half]}
+        return {name.rsplit("_")[1][0] for half in ("with", "without") for name in dataset[side][half]}
 
-    assert not groups("train") & groups("kept_out")
+    assert not groups("train") & groups("validation")
 
 
 def test_mixed_sizes_and_colours(fit: Fit, tmp_path: Path, rng: np.random.Generator) -> None:
@@ -262,12 +283,12 @@ def test_a_run_killed_before_its_first_save_resumes(
     check_as_if_uninterrupted(run, uninterrupted)
 
 
-def test_a_run_that_broke_down_after_the_locator_trains_it_anew(
+def test_a_run_that_broke_down_after_the_localizer_trains_it_anew(
     fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit("whole")
     with monkeypatch.context() as broken:
-        broken.setattr("distmap.methods.branched_gan.trainer.Trainer.step", lambda *_: 1 / 0)
+        broken.setattr(BranchedGan, "step", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit("cut")
     assert torch.load(whole.parent / "cut" / "state" / "latest.pt", weights_only=True)["steps"] == 0
@@ -292,16 +313,6 @@ def test_ctrl_c_saves_and_resume_finishes(
     check_as_if_uninterrupted(run, uninterrupted)
 
 
-def test_a_second_ctrl_c_stops_at_once() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with stop_on_interrupt() as stopping:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stopping.wait(5)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
 def test_a_finished_run_may_be_trained_further(fit: Fit) -> None:
     run = fit(steps=3)
     assert same_weights(fit(steps=5, resume=True), fit("straight", steps=5))
@@ -318,10 +329,51 @@ def test_resuming_a_finished_run_changes_nothing(fit: Fit, tmp_path: Path) -> No
 def test_resume_refuses_other_settings(fit: Fit, tiny: dict[str, Any], pictures: Folders, tmp_path: Path) -> None:
     run = fit()
     before = (run / "config.yaml").read_text()
-    for other in ({"overrides": {**tiny, "seed": 1}}, {"settings": iter(["losses.r1=3"])}, {"preset": "balanced"}):
+    for other in (
+        {"overrides": {**tiny, "seed": 1}},
+        {"settings": iter(["losses.r1=3"])},
+        {"preset": "balanced"},
+        {"method": "mil", "overrides": {}},
+    ):
         with pytest.raises(ValueError, match="other settings; only --steps and --time-limit may change"):
             fit(resume=True, **other)
     assert (run / "config.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("again", [{}, {"method": "mil"}])
+def test_a_resumed_run_keeps_its_method_and_that_methods_defaults(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: dict[str, Any]
+) -> None:
+    settings = {"image_size": 32, "data": {"batch_size": 4}, "classifier": {"width": 4}, "student": {"rounds": 0}}
+    fit(method="mil", overrides={**settings, "training": {"steps": 2, "time_limit": None, "precision": "32"}})
+    seen: list[Config] = []
+
+    def stop(_run: Path, config: Config, *_: Any, **__: Any) -> None:
+        seen.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("distmap.training.fit.prepare_folder", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(resume=True, overrides={"training": {"time_limit": 50.0}}, **again)
+    (config,) = seen
+    assert (config.method, config.settings.classifier.width) == ("mil", 4)
+    assert (config.training.steps, config.training.time_limit) == (1000, 50.0)  # as the method has it
+
+
+def test_a_resumed_run_keeps_the_steps_of_its_preset(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(preset="paper", overrides=tiny | {"localizer": {"members": 0}})
+    seen: list[Config] = []
+
+    def stop(_run: Path, config: Config, *_: Any, **__: Any) -> None:
+        seen.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("distmap.training.fit.prepare_folder", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(resume=True, overrides={"training": {"time_limit": 50.0}})
+    assert (seen[0].preset, seen[0].training.steps, seen[0].training.time_limit) == ("paper", 100_000, 50.0)
 
 
 def test_resume_refuses_other_pictures(fit: Fit, pictures: Folders, tmp_path: Path) -> None:
@@ -332,7 +384,33 @@ def test_resume_refuses_other_pictures(fit: Fit, pictures: Folders, tmp_path: Pa
         fit(folders=(tmp_path / "with", pictures[1]), resume=True)
     with pytest.raises(ValueError, match="do not hold the pictures that"):
         fit(folders=(pictures[1], pictures[0]), resume=True)
-    assert len(json.loads((run / "split.json").read_text())["train"]["with"]) == 10
+    assert len(json.loads((run / "dataset.json").read_text())["train"]["with"]) == 10
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {}])
+def test_a_run_of_an_earlier_version_is_refused(fit: Fit, fitted: Path, tmp_path: Path, how: dict[str, Any]) -> None:
+    run = earlier_version(fitted, tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="train again with --overwrite" if how else "use --resume .* --overwrite"):
+        fit(**how)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_of_an_earlier_version_can_be_replaced(fit: Fit, fitted: Path, tmp_path: Path) -> None:
+    run = earlier_version(fitted, tmp_path / "run")
+    fit(overwrite=True)
+    assert not (run / "split.json").exists()
+    assert distmap.load(run, device="cpu").predictor.side == 32
+
+
+def earlier_version(fitted: Path, run: Path) -> Path:
+    """A run as format 1 had it: no format, and ``split.json``."""
+    shutil.copytree(fitted, run)
+    (run / "dataset.json").rename(run / "split.json")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    del config["format"]
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    return run
 
 
 def test_resume_needs_a_run(fit: Fit, tmp_path: Path) -> None:
@@ -402,10 +480,13 @@ def test_a_run_keeps_whether_its_maps_follow_edges(
 ) -> None:
     def choose(models: Any, *_: Any) -> Choice:
         step, _model = next(iter(models))
-        return Choice(step=step, kind="placed", separation=1.0, follow_edges=follow_edges)
+        return Choice(step=step, kind="weighted", auroc=1.0, follow_edges=follow_edges)
 
-    monkeypatch.setattr("distmap.training.fit.choose", choose)
-    assert distmap.load(fit(), device="cpu").config.map.edge_radius == (2.0 if follow_edges else 0.0)
+    monkeypatch.setattr("distmap.selection.choice.choose", choose)
+    run = fit()
+    assert distmap.load(run, device="cpu").predictor.follow_edges is follow_edges
+    assert json.loads((run / "detector.json").read_text())["follow_edges"] is follow_edges
+    assert yaml.safe_load((run / "config.yaml").read_text())["map"]["edge_radius"] == 2.0  # as it was asked for
 
 
 # --- with a student ----------------------------------------------------------------------------------------------
@@ -427,85 +508,83 @@ def test_a_student_becomes_part_of_the_run(
     assert any(name.startswith("student.") for name in load_file(run / "weights.safetensors"))
     detector = json.loads((run / "detector.json").read_text())
     assert detector["map_kind"] == "student"
-    assert detector["validation_scores"].keys() >= {"psnr", "residual", "flip_rate", "separation"}
+    assert detector["validation_scores"].keys() >= {"psnr", "residual", "flip_rate", "auroc"}
     model = distmap.load(run, device="cpu")
     maps = [result.map_HW for result in model.maps([pictures[1]])]
     assert all(map_HW.min() >= 0 and map_HW.max() <= 1 for map_HW in maps)
-    kept_out = json.loads((run / "split.json").read_text())["kept_out"]["without"]
-    held = [result.map_HW for result in model.maps([pictures[1] / name for name in kept_out])]
+    validation = json.loads((run / "dataset.json").read_text())["validation"]["without"]
+    held = [result.map_HW for result in model.maps([pictures[1] / name for name in validation])]
     assert np.mean(np.stack(held) >= detector["threshold"]) == pytest.approx(detector["false_alarm"])  # of ITS maps
 
 
-@pytest.mark.parametrize("drown", [True, False])
-def test_a_student_comes_by_itself_where_the_thing_drowns(
-    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, drown: bool
+@pytest.mark.parametrize("low_contrast", [True, False])
+def test_a_student_comes_by_itself_where_edge_contrast_is_low(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, low_contrast: bool
 ) -> None:
     learn_from_faint_maps(monkeypatch)
-    monkeypatch.setattr("distmap.methods.classifier_training.drowns", lambda *_: drown)
+    monkeypatch.setattr(f"{GAN}.low_edge_contrast", lambda *_: low_contrast)
     run = fit(overrides={**tiny, "student": {**STUDENT, "rounds": "auto"}})
-    assert (json.loads((run / "detector.json").read_text())["map_kind"] == "student") == drown
+    assert (json.loads((run / "detector.json").read_text())["map_kind"] == "student") == low_contrast
 
 
-def test_a_resumed_run_decides_on_a_student_by_the_same_locator(
+def test_a_resumed_run_does_not_prepare_again_and_keeps_what_was_found(
     fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
-
-    def drowns(locator: Locator, *_: Any) -> bool:
-        seen.append(torch.cat([weight.flatten() for weight in locator.state_dict().values()]))
-        return False
-
-    monkeypatch.setattr("distmap.methods.classifier_training.drowns", drowns)
+    learn_from_faint_maps(monkeypatch)
+    classes_are(monkeypatch, separable=False, low_contrast=True)
     settings = {**tiny, "student": {**STUDENT, "rounds": "auto"}, "training": {**tiny["training"], "steps": 6}}
+    whole = fit("whole", overrides=settings)
     with monkeypatch.context() as broken:
-        broken.setattr("distmap.methods.classifier_training.train_judge", lambda *_: 1 / 0)
+        broken.setattr(f"{GAN}.train_judge", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            fit(overrides=settings)
-    fit(overrides=settings, resume=True)
-    first, second = seen
-    assert torch.equal(first, second)
+            fit("cut", overrides=settings)
+    state = torch.load(whole.parent / "cut" / "state" / "latest.pt", weights_only=True)
+    assert state["findings"] == {"low_edge_contrast": True}
+    monkeypatch.setattr(BranchedGan, "prepare", lambda *_: 1 / 0)
+    cut = fit("cut", overrides=settings, resume=True)
+    assert json.loads((cut / "detector.json").read_text())["map_kind"] == "student"
+    assert same_weights(whole, cut)
 
 
-@pytest.mark.parametrize(("clear", "drown"), [(True, False), (True, True), (False, False)])
-def test_whole_pictures_guide_where_classes_are_clear_and_the_thing_stands_out(
-    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, clear: bool, drown: bool
+@pytest.mark.parametrize(("separable", "low_contrast"), [(True, False), (True, True), (False, False)])
+def test_whole_pictures_guide_where_classes_are_separable_and_edge_contrast_is_not_low(
+    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, separable: bool, low_contrast: bool
 ) -> None:
-    classes_are(monkeypatch, clear=clear, drown=drown)
+    classes_are(monkeypatch, separable=separable, low_contrast=low_contrast)
     guided = []
 
-    def step(trainer: Trainer, *arguments: Any) -> dict[str, torch.Tensor]:
-        guided.append(trainer.picture_guide is not None)
-        return made(trainer, *arguments)
+    def step(method: BranchedGan, batch: Batch, progress: float) -> dict[str, torch.Tensor]:
+        guided.append(method.picture_guide is not None)
+        return made(method, batch, progress)
 
-    made = Trainer.step
-    monkeypatch.setattr(Trainer, "step", step)
+    made = BranchedGan.step
+    monkeypatch.setattr(BranchedGan, "step", step)
     fit(overrides=tiny)
-    assert set(guided) == {clear and not drown}
+    assert set(guided) == {separable and not low_contrast}
 
 
 def test_a_resumed_run_keeps_the_picture_guide(fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    classes_are(monkeypatch, clear=True, drown=False)
+    classes_are(monkeypatch, separable=True, low_contrast=False)
     settings = {**tiny, "training": {**tiny["training"], "steps": 6, "save_every": 1e-9}}
     whole = fit("whole", overrides=settings)
 
-    def crash(trainer: Trainer, *arguments: Any) -> dict[str, torch.Tensor]:
-        if trainer.steps == 5:
+    def crash(method: BranchedGan, batch: Batch, progress: float) -> dict[str, torch.Tensor]:
+        if batch.step == 5:
             raise KeyboardInterrupt
-        return made(trainer, *arguments)
+        return made(method, batch, progress)
 
-    made = Trainer.step
+    made = BranchedGan.step
     with monkeypatch.context() as broken:
-        broken.setattr(Trainer, "step", crash)
+        broken.setattr(BranchedGan, "step", crash)
         with pytest.raises(KeyboardInterrupt):
             fit("cut", overrides=settings)
-    monkeypatch.setattr("distmap.methods.classifier_training.train_picture_guide", lambda *_: 1 / 0)
+    monkeypatch.setattr(f"{GAN}.train_picture_guide", lambda *_: 1 / 0)
     assert same_weights(whole, fit("cut", overrides=settings, resume=True))
 
 
-def classes_are(monkeypatch: pytest.MonkeyPatch, *, clear: bool, drown: bool) -> None:
-    monkeypatch.setattr("distmap.methods.classifier_training.told_apart", lambda *_: float(clear))
-    monkeypatch.setattr("distmap.training.fit.ENOUGH", 1)
-    monkeypatch.setattr("distmap.methods.classifier_training.drowns", lambda *_: drown)
+def classes_are(monkeypatch: pytest.MonkeyPatch, *, separable: bool, low_contrast: bool) -> None:
+    monkeypatch.setattr(f"{GAN}.separable", lambda *_: separable)
+    monkeypatch.setattr(f"{GAN}.low_edge_contrast", lambda *_: low_contrast)
 
 
 def test_a_crash_in_the_students_phase_loses_nothing(
@@ -515,7 +594,7 @@ def test_a_crash_in_the_students_phase_loses_nothing(
     settings = {**tiny, "student": STUDENT}
     whole = fit("whole", overrides=settings)
     with monkeypatch.context() as broken:
-        broken.setattr("distmap.training.student.train_student", lambda *_: 1 / 0)
+        broken.setattr("distmap.training.self_training.train_student", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit("cut", overrides=settings)
     assert not (whole.parent / "cut" / "weights.safetensors").exists()

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 
 import distmap
-import distmap.training.student
+import distmap.training.self_training
 from distmap.common.detection_settings import DetectionSettings
 from distmap.common.picture_files import PictureFile
-from distmap.config import Config
+from distmap.common.pictures import read_picture
+from distmap.config import Config, resolve
 from distmap.data.batches import PictureStore
 from distmap.data.folders import Split, list_folders, split_groups
 from distmap.inference.model import DistinctionModel, PictureMap
 from distmap.training.self_training import agreement, learn_from_maps
+from distmap.training.student import train_student
 
-DETECTOR = DetectionSettings(
-    threshold=0.5, low_threshold=0.5, false_alarm=0.01, rates=(), thresholds=(), pictures=2, map_kind="placed", step=4
+MakeConfig: TypeAlias = Callable[..., Config]
+
+TEACHERS = DetectionSettings(
+    threshold=0.5, low_threshold=0.5, false_alarm=0.01, rates=(), thresholds=(), pictures=2, map_kind="weighted", step=4
 )
 UNSURE = "with_03.png"
 
@@ -51,9 +55,15 @@ def split(pictures: tuple[Path, Path]) -> Split:
     return split_groups(list_folders(*pictures, None), 0.15, 0)
 
 
-def config(model: DistinctionModel, steps: int = 2, **student: Any) -> Config:
-    settings = replace(model.config.student, steps=steps, encoder_depth=3, batch_size=8, learning_rate=2e-3, **student)
-    return replace(model.config, student=settings)
+@pytest.fixture
+def config(tiny: dict[str, Any]) -> MakeConfig:
+    """``config(steps=..., **settings of the student)``."""
+
+    def make(steps: int = 2, **student: Any) -> Config:
+        known = {"steps": steps, "encoder_depth": 3, "batch_size": 8, "learning_rate": 2e-3}
+        return resolve(overrides={**tiny, "student": {**known, **student}})
+
+    return make
 
 
 def sure_of_the_block(files: Sequence[PictureFile], *, explained: bool) -> Any:
@@ -68,31 +78,31 @@ def sure_of_the_block(files: Sequence[PictureFile], *, explained: bool) -> Any:
 
 
 def test_the_student_learns_what_the_maps_are_sure_of(
-    model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch
+    model: DistinctionModel, config: MakeConfig, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "map_files", sure_of_the_block)
     seen: list[PictureStore] = []
-    train = distmap.training.student.train_student
+    train = train_student
 
     def spy(student: Any, store: Any, *rest: Any) -> None:
         seen.append(store)
         train(student, store, *rest)
 
-    monkeypatch.setattr("distmap.training.student.train_student", spy)
+    monkeypatch.setattr("distmap.training.self_training.train_student", spy)
     spoken = Spoken()
-    taught, detector = learn_from_maps(model, DETECTOR, split, config(model, steps=60), 1, lambda: 0.0, spoken)
+    taught, detection = learn_from_maps(model, TEACHERS, split, config(steps=60), 1, lambda: 0.0, spoken)
     (store,) = seen
     names = [picture.file.name for picture in store.pictures]
     assert sorted(names) == sorted(p.file.name for p in split.train if p.file.name != UNSURE)
     for index, picture in enumerate(store.pictures):
         target, weight = store[index][1:]
         assert target.sum() == (64 if picture.label else 0)
-        assert (weight == 0).sum() == (12 * 12 - 64 if picture.label else 0)  # 0.3 is between 0.4 * 0.5 and 0.5
-    assert (detector.map_kind, detector.step) == ("student", 4)
-    assert detector.validation_scores["separation"] == 1
-    assert 0.1 < detector.threshold < 1
-    for picture in split.kept_out:
-        found = taught.map(distmap.images.read_picture(picture.file.path)) >= detector.threshold
+        assert (weight == 0).sum() == (12 * 12 - 64 if picture.label else 0)  # 0.3 is between 0.01 * 0.5 and 1.5 * 0.5
+    assert (detection.map_kind, detection.step) == ("student", 4)
+    assert detection.validation_scores["auroc"] == 1
+    assert 0.1 < detection.threshold < 1
+    for picture in split.validation:
+        found = taught.map(read_picture(picture.file.path)) >= detection.threshold
         if picture.label:
             assert found[13:19, 13:19].mean() > 0.8
         assert found[:8].mean() < 0.05
@@ -100,56 +110,56 @@ def test_the_student_learns_what_the_maps_are_sure_of(
 
 
 def test_every_round_learns_from_the_maps_of_the_one_before(
-    model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch
+    model: DistinctionModel, config: MakeConfig, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     makers: list[tuple[bool, float]] = []
     label = distmap.training.self_training._labelled
 
     def spy(maker: DistinctionModel, pictures: Any, threshold: float, *rest: Any) -> Any:
-        makers.append(("student" in maker.networks, threshold))
+        makers.append((maker.student is not None, threshold))
         return label(maker, pictures, 1e-9, *rest)
 
     monkeypatch.setattr("distmap.training.self_training._labelled", spy)
     monkeypatch.setattr("distmap.training.self_training.agreement", lambda *_: 1.0)
-    _, detector = learn_from_maps(model, DETECTOR, split, config(model), 2, lambda: 0.0, Spoken())
+    _, detection = learn_from_maps(model, TEACHERS, split, config(), 2, lambda: 0.0, Spoken())
     assert [with_student for with_student, _ in makers] == [False, True]
-    assert makers[0][1] == DETECTOR.threshold
-    assert makers[1][1] != DETECTOR.threshold
-    assert detector.map_kind == "student"
+    assert makers[0][1] == TEACHERS.threshold
+    assert makers[1][1] != TEACHERS.threshold
+    assert detection.map_kind == "student"
 
 
-@pytest.mark.parametrize(("threshold", "high_share"), [(1e6, 1.5), (1.0, 1e6)])
+@pytest.mark.parametrize(("threshold", "positive_ratio"), [(1e6, 1.5), (1.0, 1e6)])
 def test_nothing_to_learn_leaves_the_maps_as_they_are(
-    model: DistinctionModel, split: Split, threshold: float, high_share: float
+    model: DistinctionModel, config: MakeConfig, split: Split, threshold: float, positive_ratio: float
 ) -> None:
     spoken = Spoken()
-    before = replace(DETECTOR, threshold=threshold)
-    settings = config(model, high_share=high_share)
-    same, detector = learn_from_maps(model, before, split, settings, 2, lambda: 0.0, spoken)
-    assert (same, detector) == (model, before)
+    before = replace(TEACHERS, threshold=threshold)
+    settings = config(positive_ratio=positive_ratio)
+    same, detection = learn_from_maps(model, before, split, settings, 2, lambda: 0.0, spoken)
+    assert (same, detection) == (model, before)
     assert spoken.lines == [
-        f"warning: no picture WITH reaches {high_share:g} times the threshold, so there is nothing to train a "
+        f"warning: no picture WITH reaches {positive_ratio:g} times the threshold, so there is nothing to train a "
         "student on"
     ]
 
 
 def test_a_round_that_no_time_is_left_for_is_left_out(
-    model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch
+    model: DistinctionModel, config: MakeConfig, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "map_files", sure_of_the_block)
     spoken = Spoken()
-    same, _ = learn_from_maps(model, DETECTOR, split, config(model), 1, lambda: 1.0, spoken)
+    same, _ = learn_from_maps(model, TEACHERS, split, config(), 1, lambda: 1.0, spoken)
     assert same is model
     assert spoken.lines == ["warning: no time left for round 1 of self-training; give more"]
 
 
 def test_a_student_that_has_learnt_too_little_is_not_listened_to(
-    model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch
+    model: DistinctionModel, config: MakeConfig, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "map_files", sure_of_the_block)
     spoken = Spoken()
-    same, detector = learn_from_maps(model, DETECTOR, split, config(model, steps=1), 2, lambda: 0.0, spoken)
-    assert (same, detector) == (model, DETECTOR)
+    same, detection = learn_from_maps(model, TEACHERS, split, config(steps=1), 2, lambda: 0.0, spoken)
+    assert (same, detection) == (model, TEACHERS)
     assert "round 2" not in " ".join(spoken.stages)
     assert spoken.lines[-1].startswith("warning: the student of round 1 finds little of what it was taught (dice 0.")
 
@@ -174,8 +184,8 @@ def test_agreement_is_the_dice_of_what_both_take_in_pictures_with(split: Split) 
     def agreed(first: slice, second: slice) -> float:
         teacher: Any = Mapper(first)
         student: Any = Mapper(second)
-        value = agreement((teacher, 0.5), (student, 1.0), split.kept_out)
-        assert teacher.mapped == [picture.file.name for picture in split.kept_out if picture.label]
+        value = agreement((teacher, 0.5), (student, 1.0), split.validation)
+        assert teacher.mapped == [picture.file.name for picture in split.validation if picture.label]
         return value
 
     assert agreed(slice(0, 4), slice(2, 8)) == pytest.approx(2 * 2 / (4 + 6))
@@ -184,7 +194,9 @@ def test_agreement_is_the_dice_of_what_both_take_in_pictures_with(split: Split) 
     assert agreed(slice(0, 0), slice(0, 0)) == 0
 
 
-def test_rounds_share_the_time(model: DistinctionModel, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_share_the_time(
+    model: DistinctionModel, config: MakeConfig, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(model, "map_files", sure_of_the_block)
     now = 0.2
     asked: list[float] = []
@@ -195,8 +207,8 @@ def test_rounds_share_the_time(model: DistinctionModel, split: Split, monkeypatc
         asked.append(spent())
         student.eval()
 
-    monkeypatch.setattr("distmap.training.student.train_student", train)
-    monkeypatch.setattr("distmap.training.self_training.calibrated", lambda *_: replace(DETECTOR, threshold=1e-9))
+    monkeypatch.setattr("distmap.training.self_training.train_student", train)
+    monkeypatch.setattr("distmap.training.self_training.calibrated", lambda *_, **__: replace(TEACHERS, threshold=1e-9))
     monkeypatch.setattr("distmap.training.self_training.agreement", lambda *_: 1.0)
-    learn_from_maps(model, DETECTOR, split, config(model), 2, lambda: now, Spoken())
+    learn_from_maps(model, TEACHERS, split, config(), 2, lambda: now, Spoken())
     assert asked == pytest.approx([0.15 / (0.5 - 0.2), 0.15 / (1 - 0.35)])

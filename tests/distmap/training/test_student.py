@@ -11,15 +11,18 @@ import pytest
 import torch
 
 from distmap.common.progress import Silent
-from distmap.config import Config, StudentConfig, resolve
+from distmap.config import Config, resolve
 from distmap.data.folders import list_folders
 from distmap.data.scaling import Scaling
-from distmap.data.statistics import Survey
+from distmap.data.statistics import DatasetStats
+from distmap.inference.student import StudentPredictor, student_side
+from distmap.settings import StudentSettings
 from distmap.training.pseudo_labels import PseudoLabelledStore
-from distmap.training.student import Student, new_student, student_side, train_student
+from distmap.training.student import new_student, train_student
 
 CPU = torch.device("cpu")
 SCALING = Scaling(low=(60.0,), high=(250.0,), dtype="uint8")
+STATS = DatasetStats(scaling=SCALING, longer_side=32, longest_side=32)
 SMALL = {"encoder_depth": 3, "width": 16}
 
 
@@ -37,8 +40,8 @@ def store(pictures: tuple[Path, Path]) -> PseudoLabelledStore:
     return PseudoLabelledStore(listed, labels, SCALING, 32, 16)
 
 
-def trained(pictures: tuple[Path, Path], settings: Config, round_number: int = 1) -> Student:
-    student = new_student(settings, 1, round_number)
+def trained(pictures: tuple[Path, Path], settings: Config, round_number: int = 1) -> StudentPredictor:
+    student = new_student(settings, STATS, round_number)
     train_student(student, store(pictures), settings, CPU, round_number, lambda: 0.0, Silent())
     return student
 
@@ -50,7 +53,7 @@ def test_it_learns_the_labels(pictures: tuple[Path, Path], tiny: dict[str, Any])
     known = store(pictures)
     planes = torch.from_numpy(np.stack([known[index] for index in range(len(known))]))
     with torch.inference_mode():
-        found = student(planes[:, :1]) > 0
+        found = student(planes[:, :1])[:, 0] > 0
     target = planes[:, 1] > 0
     assert found.shape == target.shape
     assert 2 * (found & target).sum() / (found.sum() + target.sum()) > 0.9
@@ -78,7 +81,7 @@ def test_it_stops_when_time_is_up(pictures: tuple[Path, Path], tiny: dict[str, A
         asked.append(len(asked) / 3)
         return asked[-1]
 
-    train_student(new_student(settings, 1, 1), store(pictures), settings, CPU, 1, time_spent, Silent())
+    train_student(new_student(settings, STATS, 1), store(pictures), settings, CPU, 1, time_spent, Silent())
     assert asked == [0, 1 / 3, 2 / 3, 1]
 
 
@@ -87,19 +90,35 @@ def test_it_stops_when_time_is_up(pictures: tuple[Path, Path], tiny: dict[str, A
     [(128, 4, 128, 128), (100, 4, 128, 112), (97, 3, 128, 104), (1000, 4, 128, 128), (5, 5, 128, 32)],
 )
 def test_side_is_the_pictures_own_up_to_the_limit(longer: int, depth: int, max_side: int, side: int) -> None:
-    facts = Survey(scaling=SCALING, longer_side=longer, longest_side=2 * longer)
-    assert student_side(facts, StudentConfig(encoder_depth=depth, max_side=max_side)) == side
+    stats = DatasetStats(scaling=SCALING, longer_side=longer, longest_side=2 * longer)
+    assert student_side(stats, StudentSettings(encoder_depth=depth, max_side=max_side)) == side
 
 
 def test_bands_and_sizes() -> None:
-    student = Student(StudentConfig(encoder_depth=3, width=4), 5).eval()
+    student = StudentPredictor(StudentSettings(encoder_depth=3, width=4), 5, side=32).eval()
     with torch.inference_mode():
-        assert student(torch.zeros(2, 5, 16, 24)).shape == (2, 16, 24)
+        assert student(torch.zeros(2, 5, 16, 24)).shape == (2, 1, 16, 24)
+
+
+def test_its_map_is_the_probability() -> None:
+    student = StudentPredictor(StudentSettings(encoder_depth=3, width=4), 1, side=32)
+    raw_BKHW = torch.tensor([[[[0.0, 2.0]]]])
+    torch.testing.assert_close(student.coarse_map(raw_BKHW), torch.tensor([[[0.5, 1 / (1 + np.exp(-2.0))]]]).float())
+
+
+def test_a_new_student_has_the_side_and_bands_of_the_pictures(tiny: dict[str, Any]) -> None:
+    stats = DatasetStats(
+        scaling=Scaling(low=(0.0,) * 3, high=(1.0,) * 3, dtype="uint8"), longer_side=40, longest_side=60
+    )
+    student = new_student(config(tiny, 1), stats, 1)
+    assert (student.side, student.multiple, student.kinds) == (40, 8, ("student",))
+    with torch.inference_mode():
+        assert student.eval()(torch.zeros(1, 3, 40, 40)).shape == (1, 1, 40, 40)
 
 
 def test_an_unknown_encoder_is_named() -> None:
     with pytest.raises(ValueError, match=r"student.encoder='resnet19'"):
-        Student(StudentConfig(encoder="resnet19"), 1)
+        StudentPredictor(StudentSettings(encoder="resnet19"), 1, side=32)
 
 
 def test_nothing_is_downloaded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,10 +131,10 @@ def test_nothing_is_downloaded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("no network")
 
     monkeypatch.setattr(encoders, "hf_hub_download", download)
-    wanted = StudentConfig(encoder_weights="imagenet")
-    Student(wanted, 3)  # as a run is loaded
-    Student(StudentConfig(), 3, fetch=True)
+    wanted = StudentSettings(encoder_weights="imagenet")
+    StudentPredictor(wanted, 3, side=32)  # as a run is loaded
+    StudentPredictor(StudentSettings(), 3, side=32, fetch=True)
     assert asked == []
     with pytest.raises(ValueError, match=r"student.encoder_weights=imagenet: could not be fetched"):
-        Student(wanted, 3, fetch=True)
+        StudentPredictor(wanted, 3, side=32, fetch=True)
     assert asked == ["smp-hub/resnet18.imagenet"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -135,9 +136,12 @@ class TestReadResults:
         make_result(seed=1).write(tmp_path / "tiny-1.json")
         make_result(row="gone").write(tmp_path / "gone-0.json")
         make_result(protocol={**make_row().protocol(), "minutes": 2}).write(tmp_path / "tiny-0.json")
+        earlier = json.loads(json.dumps(make_row().protocol()).replace('"localizer"', '"locator"'))
+        assert earlier != make_row().protocol()
+        make_result(seed=2, protocol=earlier).write(tmp_path / "tiny-2.json")  # settings had other names
         results, others = read_results(tmp_path, [make_row()])
         assert [result.seed for result in results] == [1]
-        assert others == 2
+        assert others == 3
 
     def test_trials_are_refused(self, make_row: MakeRow, make_result: MakeResult, tmp_path: Path) -> None:
         make_result().write(tmp_path / "tiny-0.json")

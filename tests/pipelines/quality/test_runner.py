@@ -153,6 +153,25 @@ def test_a_stopped_fit_of_other_settings_is_not_gone_on_with(make_row: MakeRow, 
     assert [call["resume"] for call in fits.calls] == [False, False]
 
 
+def test_a_fit_left_by_an_earlier_version_is_another_one(make_row: MakeRow, work: Workspace, fits: Counted) -> None:
+    """Its settings had other names, and its run cannot be gone on with."""
+    row = make_row()
+    fits.stop_at = "training the judge"
+    with pytest.raises(KeyboardInterrupt):
+        run(row, work)
+    fits.stop_at = None
+    (place,) = (work.home / "runs").glob("tiny-0*")
+    (path,) = (path for path in place.glob("*.json") if "config" in json.loads(path.read_text()))
+    asked = json.loads(path.read_text())
+    for settings in (asked["config"], asked["protocol"]["settings"]):
+        settings["locator"] = settings.pop("localizer")
+    path.write_text(json.dumps(asked))
+    config = place / "run" / "config.yaml"
+    config.write_text(config.read_text().removeprefix("format: 2\n"))
+    assert run(row, work).config["localizer"]["steps"] == 2
+    assert [call["resume"] for call in fits.calls] == [False, False]
+
+
 def test_trials_stay_apart_and_say_so(make_row: MakeRow, work: Workspace, fits: Counted) -> None:
     row = make_row()
     trial = replace(work, budget_scale=0.5)

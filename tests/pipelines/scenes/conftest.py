@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import torch
 from numpy.typing import NDArray
 from rasterio.transform import Affine
+from torch import Tensor
 
-from pipelines.scenes.source import Pixels, Scene, open_scene
+from distmap.inference.sliding_window import Canvas, Network, see_all
+from pipelines.scenes.source import Scene, open_scene
 from pipelines.scenes.windows import Floats
 
 UTM = Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)
@@ -47,21 +50,31 @@ class Brightness:
     """The first band over 255, and what depends on the window as networks do: its mean."""
 
     side: int = 32
-    reach: int = 0
-    channels: int = 1
     weight: float = 0.5
 
     def __call__(self) -> Brightness:
         return self
 
-    def paint(self, windows_BHWC: Pixels) -> Floats:
-        grey_BHW1 = windows_BHWC[..., :1].astype(np.float32) / 255
-        ramp_W1 = np.linspace(0, 0.01, self.side, dtype=np.float32)[:, None]
-        mean_B111 = grey_BHW1.mean(axis=(1, 2), keepdims=True)
-        return np.asarray(grey_BHW1 + np.float32(self.weight) * mean_B111 + ramp_W1, np.float32)
+    def window_side(self, height: int, width: int) -> int:
+        return self.side
 
-    def map(self, blended_HWK: Floats) -> Floats:
-        return blended_HWK[..., 0]
+    def margin(self, side: int) -> int:
+        return 0
+
+    def bytes_per_pixel(self, side: int) -> float:
+        return 8.0
+
+    def see(self, x_BCHW: Tensor) -> Tensor:
+        grey = x_BCHW[:, :1] / 255
+        ramp_W = torch.linspace(0, 0.01, x_BCHW.shape[-1])
+        return grey + self.weight * grey.mean(dim=(2, 3), keepdim=True) + ramp_W
+
+    def maps(self, canvases: Sequence[Canvas]) -> list[Floats]:
+        def as_it_is(window: NDArray[np.generic]) -> NDArray[np.float32]:
+            return window.astype(np.float32)
+
+        network = Network(side=self.side, forward=self.see, scale=as_it_is, symmetry="none", device=torch.device("cpu"))
+        return [raw_KHW[0][canvas.inner] for canvas, raw_KHW in see_all(canvases, network)]
 
 
 @pytest.fixture
@@ -95,9 +108,9 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "generator": {"width": 8, "max_width": 16, "depth": 2, "style_size": 8, "mapping_width": 8},
         "discriminator": {"width": 8, "max_width": 16},
         "training": {"steps": 60, "time_limit": None, "precision": "32"},
-        "locator": {"steps": 2, "batch_size": 4, "width": 8},
+        "localizer": {"steps": 2, "batch_size": 4, "width": 8},
         "student": {"rounds": 0},
-        "map": {"even_radius": 8},
+        "map": {"normalisation_radius": 8},
         "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
         "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     }

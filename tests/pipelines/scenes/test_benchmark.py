@@ -43,17 +43,21 @@ path = folder / "scene.tif"
 @dataclass(frozen=True)
 class Trivial:
     side: int
-    channels: int = 1
-    reach: int = 0
 
     def __call__(self):
         return self
 
-    def paint(self, windows_BHWC):
-        return windows_BHWC[..., :1].astype(np.float32) * np.float32(1 / 255)
+    def window_side(self, height, width):
+        return self.side
 
-    def map(self, blended_HWK):
-        return blended_HWK[..., 0]
+    def margin(self, side):
+        return 0
+
+    def bytes_per_pixel(self, side):
+        return 8.0
+
+    def maps(self, canvases):
+        return [canvas.pixels_HWC[canvas.inner][..., 0] * np.float32(1 / 255) for canvas in canvases]
 
 
 def generate(width, height):
@@ -169,20 +173,20 @@ def test_network_takes_most_of_the_time(
     benchmark: Any, tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the wall time of a scene; the network is a tiny one, so with a real run its share is larger still."""
-    from pipelines.scenes.mapper import ModelMapper
+    from distmap.inference.sliding_window import Network
 
     side = "150" if benchmark.disabled else "2500"
     do("generate", tmp_path, side, side)
     spent: list[float] = []
-    paint = ModelMapper.paint
+    see = Network.see
 
-    def timed(mapper: ModelMapper, windows: Any) -> Any:
+    def timed(network: Network, windows: Any) -> Any:
         start = time.perf_counter()
-        painted = paint(mapper, windows)
+        seen = see(network, windows)
         spent.append(time.perf_counter() - start)
-        return painted
+        return seen
 
-    monkeypatch.setattr(ModelMapper, "paint", timed)
+    monkeypatch.setattr(Network, "see", timed)
     import pipelines
 
     start = time.perf_counter()

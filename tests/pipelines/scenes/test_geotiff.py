@@ -23,6 +23,7 @@ import pytest
 import rasterio
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
+from torch import Tensor
 
 import pipelines
 from detect.extraction import ExtractionConfig
@@ -31,7 +32,7 @@ from pipelines.cli import main
 from pipelines.scenes.cluster import default_workers, local_client
 from pipelines.scenes.geotiffs import Ending, map_scenes
 from pipelines.scenes.mapper import ModelMapper
-from pipelines.scenes.source import Pixels, open_scene
+from pipelines.scenes.source import open_scene
 from pipelines.scenes.windows import Floats
 from tests.pipelines.scenes.conftest import Brightness, WriteScene
 
@@ -368,13 +369,13 @@ class Slow(Brightness):
     def __call__(self) -> Slow:
         return self
 
-    def paint(self, windows_BHWC: Pixels) -> Floats:
+    def see(self, x_BCHW: Tensor) -> Tensor:
         time.sleep(self.seconds)
         with self.log.open("a") as file:
             file.write(f"{os.getpid()}\n")
         if self.fail_after is not None and len(self.log.read_text().splitlines()) > self.fail_after:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return super().paint(windows_BHWC)
+        return super().see(x_BCHW)
 
 
 def run(path: Path, out: Path, mapper: Brightness, **options: Any) -> list[Any]:
@@ -524,7 +525,7 @@ class Broken(Brightness):
     def __call__(self) -> Broken:
         return self
 
-    def paint(self, windows_BHWC: Pixels) -> Floats:
+    def see(self, x_BCHW: Tensor) -> Tensor:
         with self.log.open("a") as file:
             file.write("asked\n")
         raise ValueError("a.tif: damaged")
@@ -574,21 +575,24 @@ from pipelines.scenes.source import open_scene
 class Mapper:
     log: Path
     seconds: float
-    side: int = 32
-    reach: int = 0
-    channels: int = 1
 
     def __call__(self):
         return self
 
-    def paint(self, windows_BHWC):
+    def window_side(self, height, width):
+        return 32
+
+    def margin(self, side):
+        return 0
+
+    def bytes_per_pixel(self, side):
+        return 8.0
+
+    def maps(self, canvases):
         time.sleep(self.seconds)
         with self.log.open("a") as file:
             print(os.getpid(), os.environ["OMP_NUM_THREADS"], file=file)
-        return windows_BHWC[..., :1] / np.float32(255)
-
-    def map(self, blended_HWK):
-        return blended_HWK[..., 0]
+        return [canvas.pixels_HWC[canvas.inner][..., 0] / np.float32(255) for canvas in canvases]
 
 
 scene, folder = Path(sys.argv[1]), Path(sys.argv[2])
@@ -770,12 +774,12 @@ def test_a_cluster_that_is_there(tmp_path: Path, write_scene: WriteScene, rng: n
 def test_ctrl_c(
     tmp_path: Path, write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> Floats:
+    def stop(*_: object) -> list[Floats]:
         raise KeyboardInterrupt
 
     path = write_scene("a.tif", colours(rng))
     with monkeypatch.context() as patched:
-        patched.setattr(ModelMapper, "paint", stop)
+        patched.setattr(ModelMapper, "maps", stop)
         result = invoke(tiny_run, path, "--out", tmp_path / "out", "--device", "cpu")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, "stopped")
     assert [file.name for file in (tmp_path / "out").iterdir()] == [".a.unfinished"]

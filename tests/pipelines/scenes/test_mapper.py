@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
-import torch
 from rasterio.transform import Affine
 
 import distmap
 from detect.extraction import ExtractionConfig
-from distmap.training.student import Student
 from pipelines.scenes.job import Job, do_tiles
 from pipelines.scenes.mapper import ModelMapper, RunMapper, run_digest
 from pipelines.scenes.source import SceneReader, open_scene
@@ -32,8 +29,9 @@ def model(tiny_run: Path) -> distmap.DistinctionModel:
 def scene_map(path: Path, mapper: ModelMapper) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     scene = open_scene(path, None, mapper.bands)
     whole = Region(top=0, left=0, bottom=scene.height, right=scene.width)
+    side = mapper.window_side(scene.height, scene.width)
     with SceneReader(scene) as reader:
-        return map_canvas(read_canvas(reader, whole, mapper.side), mapper)[0]
+        return map_canvas(read_canvas(reader, whole, side), mapper)[0]
 
 
 def picture(rng: np.random.Generator, height: int = 176) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -43,37 +41,20 @@ def picture(rng: np.random.Generator, height: int = 176) -> np.ndarray[tuple[int
     return pixels
 
 
-@pytest.mark.parametrize("evenness", [0.0, 0.4])
-def test_a_scene_has_the_map_of_the_picture(
-    write_scene: WriteScene,
-    model: distmap.DistinctionModel,
-    evenness: float,
-    rng: np.random.Generator,
-) -> None:
-    """Where no window reaches beyond the picture, tiles and `DistinctionModel.map` see and blend the same windows; the
-    mean that evens maps out reaches further."""
-    settings = replace(model.config.map, evenness=evenness)
-    model.config = replace(model.config, map=settings)
-    pixels = picture(rng)
-    expected = model.map(pixels)
-    found = scene_map(write_scene("a.tif", pixels), ModelMapper(model))
-    border = SIDE // 2 + 4 + (round(settings.even_radius) if evenness else 0)
-    inner = slice(border, -border)
-    assert expected[inner, inner].max() > 0
-    np.testing.assert_allclose(found[inner, inner], expected[inner, inner], rtol=1e-4, atol=1e-5)
-
-
-def test_a_scene_has_the_students_map_where_there_is_one(
+def test_a_part_of_a_scene_has_its_part_of_the_map(
     write_scene: WriteScene, model: distmap.DistinctionModel, rng: np.random.Generator
 ) -> None:
-    torch.manual_seed(0)
-    taught = model.with_student(Student(model.config.student, 3), model.config.student)
-    pixels = picture(rng)[30:110, 20:84]
-    expected = taught.map(pixels)
-    found = scene_map(write_scene("a.tif", pixels), ModelMapper(taught))
-    inner = slice(SIDE // 2, -SIDE // 2)
-    assert expected[inner, inner].std() > 0.01
-    np.testing.assert_allclose(found[inner, inner], expected[inner, inner], rtol=1e-4, atol=1e-5)
+    """A tile's map depends on no more than its margin around it."""
+    for side in (32, 48, 64):
+        mapper = ModelMapper(model, side)
+        scene = open_scene(write_scene(f"{side}.tif", picture(rng)), None, mapper.bands)
+        tile = Region(top=70, left=60, bottom=100, right=90)
+        around = tile.grown(mapper.margin(side), scene)
+        whole = Region(top=0, left=0, bottom=scene.height, right=scene.width)
+        with SceneReader(scene) as reader:
+            part, _ = map_canvas(read_canvas(reader, around, side), mapper)
+            complete, _ = map_canvas(read_canvas(reader, whole, side), mapper)
+        np.testing.assert_allclose(part[tile.within(around)], complete[tile.within(whole)], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("side", [None, 48, 51], ids=["as trained", "coarser", "odd"])
@@ -84,35 +65,15 @@ def test_map_of_a_crop_is_the_crop_of_the_map(
     whole = scene_map(write_scene("whole.tif", pixels), mapper)
     moved = UTM @ Affine.translation(11, 23)
     crop = scene_map(write_scene("crop.tif", pixels[23:, 11:], transform=moved), mapper)
-    border = mapper.side + mapper.reach
+    border = mapper.side + mapper.margin(mapper.side)
     assert whole.max() > 0
     np.testing.assert_allclose(crop[border:, border:], whole[23 + border :, 11 + border :], rtol=1e-4, atol=1e-5)
 
 
-def test_evidence_of_a_window_is_that_of_its_painting(
-    model: distmap.DistinctionModel, rng: np.random.Generator
-) -> None:
-    window = rng.integers(60, 120, (SIDE, SIDE, 3), np.uint8)
-    found = model.evidence(window[None])
-    assert found.shape == (1, SIDE, SIDE, 8)
-    painting = model.paint(window)
-    np.testing.assert_allclose(found[0, ..., :3], painting.picture_HWC - painting.repainted(0), atol=1e-5)
-    np.testing.assert_allclose(found[0, ..., 3:6], painting.with_NHWC[0] - painting.without_NHWC[0], atol=1e-5)
-    np.testing.assert_allclose(found[0, ..., 6], painting.place_HW, atol=1e-5)
-    np.testing.assert_allclose(found[0, ..., 7], painting.picture_HWC.mean(axis=-1), atol=1e-5)
-    np.testing.assert_allclose(model.map_evidence(found[0]), model.map(window), atol=1e-5)
+def test_bands_are_checked(write_scene: WriteScene, model: distmap.DistinctionModel) -> None:
+    scene = open_scene(write_scene("a.tif", np.zeros((40, 40, 2), np.uint8)), None, None)
     with pytest.raises(ValueError, match=r"2 band\(s\)"):
-        model.evidence(window[None, ..., :2])
-
-
-def test_reach_bounds_what_a_pixel_depends_on(model: distmap.DistinctionModel) -> None:
-    for side in (32, 64):
-        mapper = ModelMapper(model, side)
-        blended = np.full((101, 101, 8), 0.01, np.float32)
-        before = mapper.map(blended)
-        blended[50, 50] = 1
-        changed = np.argwhere(mapper.map(blended) != before)
-        assert 0 < np.abs(changed - 50).max() <= mapper.reach
+        ModelMapper(model).check(scene)
 
 
 def test_loaded_once_for_each_process(tiny_run: Path) -> None:
@@ -151,7 +112,7 @@ def test_other_tiles_and_halves_give_the_same_objects(
         list(do_tiles(job, job.remaining()))
         found = job.objects()[0]
         rows = shapely.bounds(found.geometry)[:, 1] + top
-        kept = rows > 13 + mapper().side + 2 * mapper().reach
+        kept = rows > 13 + mapper().side + 2 * mapper().margin(mapper().side)
         return list(zip(found.area[kept].tolist(), found.score[kept].tolist(), rows[kept].tolist(), strict=True))
 
     values = scene_map(write_scene("a.tif", pixels), mapper())

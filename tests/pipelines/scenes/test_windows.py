@@ -1,4 +1,4 @@
-"""The lattice, blending, and that a map does not depend on the extent."""
+"""Which windows a region sees, and that a map does not depend on the extent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.transform import Affine
+from torch import Tensor
 
+from distmap.inference.sliding_window import window_starts
 from pipelines.scenes.source import SceneReader, open_scene
-from pipelines.scenes.windows import Region, fill, hann, lattice, map_canvas, read_canvas, rounded
+from pipelines.scenes.windows import Region, map_canvas, read_canvas, rounded, touching
 from tests.pipelines.scenes.conftest import UTM, Brightness, WriteScene
 
 
@@ -25,34 +27,26 @@ def map_of(path: Path, mapper: Brightness, region: Region | None = None) -> NDAr
         return map_canvas(read_canvas(reader, region, mapper.side), mapper)[0]
 
 
-@given(st.integers(2, 40), st.integers(-(10**9), 10**9), st.integers(-50, 500), st.integers(1, 100))
-def test_lattice_covers_and_is_fixed_on_the_ground(side: int, anchor: int, first: int, length: int) -> None:
-    even, odd = lattice(anchor, first, first + length, side)
-    starts = sorted(even + odd)
-    step = max(1, side // 2)
-    assert all((start + anchor) % step == 0 for start in starts)
-    assert all((start + anchor) // step % 2 == 0 for start in even)
-    assert all(start < first + length and start + side > first for start in starts)
-    # Every pixel lies in two windows, which are all that there are.
-    for pixel in (first, first + length - 1):
-        assert sum(start <= pixel < start + side for start in starts) in (2, 3)
-
-
-@pytest.mark.parametrize("side", [16, 17, 64])
-def test_weights_add_up_to_one(side: int) -> None:
-    total = np.zeros((4 * side, 4 * side), np.float32)
-    for top in range(0, 3 * side + 1, side // 2):
-        for left in range(0, 3 * side + 1, side // 2):
-            total[top : top + side, left : left + side] += hann(side)
-    np.testing.assert_allclose(total[side : 2 * side, side : 2 * side], 1, atol=1e-6)
+@given(st.integers(1, 20), st.integers(-(10**9), 10**9), st.integers(1, 300), st.data())
+def test_windows_that_touch_a_region(half: int, anchor: int, length: int, data: st.DataObject) -> None:
+    side = 2 * half
+    starts = window_starts(length, side, anchor)
+    first = data.draw(st.integers(0, length - 1))
+    end = data.draw(st.integers(first + 1, length))
+    begin, stop = touching(starts, first, end, side)
+    assert begin in starts
+    assert stop - side in starts
+    assert begin <= first
+    assert stop >= end
+    assert all(begin <= start <= stop - side for start in starts if start < end and start + side > first)
 
 
 def test_blend_of_what_windows_agree_on_is_that(write_scene: WriteScene, rng: np.random.Generator) -> None:
     pixels = rng.integers(0, 256, (70, 90), np.uint8)
 
     class Plain(Brightness):
-        def paint(self, windows_BHWC):  # type: ignore[no-untyped-def]
-            return windows_BHWC.astype(np.float32)
+        def see(self, x_BCHW: Tensor) -> Tensor:
+            return x_BCHW
 
     np.testing.assert_allclose(map_of(write_scene("a.tif", pixels), Plain()), pixels, rtol=3.1e-5, atol=1e-3)
 
@@ -93,15 +87,6 @@ def test_map_of_a_region_is_the_region_of_the_map(
     whole = map_of(path, brightness)
     region = Region(top=37, left=61, bottom=101, right=130)
     np.testing.assert_array_equal(map_of(path, brightness, region), whole[37:101, 61:130])
-
-
-def test_pixels_that_hold_nothing_take_the_nearest_value() -> None:
-    window = np.array([[[1], [2], [9], [9]], [[3], [9], [9], [9]]], np.uint8)
-    valid = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)
-    filled = fill(window, valid)[..., 0]
-    np.testing.assert_array_equal(filled[:, 0], [1, 3])
-    np.testing.assert_array_equal(filled[0], [1, 2, 2, 2])
-    assert filled[1, 1] in (2, 3)
 
 
 def test_rounding() -> None:

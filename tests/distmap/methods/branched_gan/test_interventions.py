@@ -1,198 +1,152 @@
-"""What is noticed of a training that goes wrong, and what is done about it."""
+"""What is noticed of a training that goes wrong, and what is changed about it."""
 
 from __future__ import annotations
 
-import json
+import copy
+import dataclasses
 import math
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-import torch
 
-import distmap
-from distmap.config import LossConfig, resolve
-from distmap.methods.branched_gan.interventions import CHECK_EVERY, FIRST_CHECK, PATIENCE, TIMES, diagnose
-from distmap.methods.branched_gan.trainer import Trainer
-from distmap.selection.warnings import warnings
+from distmap.methods.base import Batch
+from distmap.methods.branched_gan import BranchedGan
+from distmap.methods.branched_gan.interventions import diagnose
+from distmap.methods.branched_gan.settings import InterventionSettings, LossSettings
 
-WELL = {"convinced": 0.9, "change": 0.05, "margin": 0.5}
-GOOD = {"separation": 0.95, "flip_rate": 0.9, "psnr": 35.0, "background": 0.2, "taken": 0.05}
+MakeGan = Callable[..., BranchedGan]
+MakeBatch = Callable[..., Batch]
+WELL = {"flips": 0.9, "change": 0.05, "margin": 0.5}
+SETTINGS = InterventionSettings()
+
+
+# --- what is noticed ---------------------------------------------------------------------------------------------
 
 
 def test_a_training_that_goes_well_needs_nothing() -> None:
-    assert diagnose(WELL, LossConfig(), PATIENCE, clear=True) == []
-    assert warnings(GOOD, 0.002) == []
+    assert diagnose(WELL, SETTINGS, LossSettings(), SETTINGS.patience, separable=True) == []
 
 
 @pytest.mark.parametrize(
-    ("sign", "changes", "by"),
+    ("sign", "name", "changes", "by"),
     [
-        ({"convinced": 0.1}, "guidance", 2),
-        ({"change": 0.5}, "locality", 3),
-        ({"margin": 9.0}, "discriminator_rate", 1 / 3),
-        ({"margin": 0.1}, "r1", 0.1),
+        ({"flips": 0.1}, "weak flips", "guidance", 2),
+        ({"change": 0.5}, "non-local change", "locality", 3),
+        ({"margin": 9.0}, "discriminator wins", "discriminator_rate", 1 / 3),
+        ({"margin": 0.1}, "discriminator underfits", "r1", 0.1),
     ],
 )
-def test_each_sign_has_its_remedy(sign: dict[str, float], changes: str, by: float) -> None:
-    (remedy,) = diagnose(WELL | sign, LossConfig(), PATIENCE, clear=True)
-    assert (remedy.changes, remedy.by) == (changes, by)
-    assert "\n" not in remedy.line
+def test_each_sign_has_its_intervention(sign: dict[str, float], name: str, changes: str, by: float) -> None:
+    (found,) = diagnose(WELL | sign, SETTINGS, LossSettings(), SETTINGS.patience, separable=True)
+    assert (found.name, found.changes, found.by) == (name, changes, by)
+    assert "\n" not in found.line
+    assert found.line.startswith(("weak flips", "non-local change", "the discriminator"))
+    assert found.tries == (1 if changes == "r1" else SETTINGS.tries)
 
 
-def test_without_guidance_nothing_is_asked_of_the_locator() -> None:
-    assert diagnose(WELL | {"convinced": 0.0}, LossConfig(guidance=0), PATIENCE, clear=True) == []
+@pytest.mark.parametrize(
+    ("sign", "bound"),
+    [
+        ({"flips": 0.1}, {"least_flips": 0.05}),
+        ({"change": 0.5}, {"largest_change": 0.6}),
+        ({"margin": 9.0}, {"largest_margin": 10.0}),
+        ({"margin": 0.1}, {"least_margin": 0.05}),
+    ],
+)
+def test_settings_say_from_where_on_something_is_changed(sign: dict[str, float], bound: dict[str, float]) -> None:
+    settings = dataclasses.replace(SETTINGS, **bound)  # type: ignore[arg-type]
+    assert diagnose(WELL | sign, settings, LossSettings(), SETTINGS.patience, separable=True) == []
+
+
+def test_without_guidance_nothing_is_asked_of_the_guides() -> None:
+    never = WELL | {"flips": 0.0}
+    assert diagnose(never, SETTINGS, LossSettings(guidance=0), SETTINGS.patience, separable=True) == []
 
 
 def test_the_discriminator_is_given_time_and_r1_is_cut_only_where_there_is_one() -> None:
-    idle = WELL | {"margin": 0.1}
-    assert diagnose(idle, LossConfig(), 0.99 * PATIENCE, clear=True) == []
+    underfits, patience = WELL | {"margin": 0.1}, SETTINGS.patience
+    assert diagnose(underfits, SETTINGS, LossSettings(), 0.99 * patience, separable=True) == []
     # By twice that the generator may have won, as it should.
-    assert diagnose(idle, LossConfig(), 2 * PATIENCE, clear=True) == []
-    assert diagnose(idle, LossConfig(r1=0), PATIENCE, clear=True) == []
-    assert diagnose(idle, LossConfig(), PATIENCE, clear=False) == []
+    assert diagnose(underfits, SETTINGS, LossSettings(), 2 * patience, separable=True) == []
+    assert diagnose(underfits, SETTINGS, LossSettings(r1=0), patience, separable=True) == []
+    assert diagnose(underfits, SETTINGS, LossSettings(), patience, separable=False) == []
 
 
-@pytest.mark.parametrize(
-    ("sign", "words"),
-    [
-        ({"separation": 0.5}, "hardly tell"),
-        ({"flip_rate": 0.1}, "10% of the kept-out"),
-        ({"psnr": 12.0}, "12.0 dB"),
-        ({"background": 1.2}, "120%"),
-    ],
-)
-def test_each_bad_score_is_said(sign: dict[str, float], words: str) -> None:
-    (line,) = warnings(GOOD | sign, 0.002)
-    assert words in line
+# --- what is done about it ---------------------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_not_free_of_the_thing_is_said() -> None:
-    (line,) = warnings(GOOD, 0.021)
-    assert line.startswith("2.10% of the pixels of kept-out pictures WITHOUT reach the threshold, and 5.00% of those")
+def reviewed(gan: BranchedGan, means: dict[str, float], steps: int) -> list[str]:
+    """What is said where the means of seven steps were these."""
+    gan.steps, gan._recent = steps, {name: 7 * mean for name, mean in means.items()} | {"steps": 7}
+    return gan.review()
 
 
-def test_pictures_too_large_to_judge_have_no_flip_rate() -> None:
-    assert warnings({name: score for name, score in GOOD.items() if name != "flip_rate"}, 0) == []
+def test_an_intervention_changes_the_weight_and_is_tried_a_few_times(make_gan: MakeGan, make_batch: MakeBatch) -> None:
+    gan = make_gan()
+    plain = gan.step(make_batch(), 0.0)["guidance"]
+    weak, first, tries = WELL | {"flips": 0.1}, SETTINGS.first, SETTINGS.tries
+    assert reviewed(gan, weak, first - 1) == []  # too early to say
+    for number in range(tries):
+        (line,) = reviewed(gan, weak, first + number)
+        assert line.startswith(f"step {first + number}: weak flips (10%")
+    assert reviewed(gan, weak, 10 * first) == []
+    resumed = make_gan()
+    resumed.load_state_dict(copy.deepcopy(gan.state_dict()))
+    assert reviewed(resumed, weak, 10 * first) == []  # what was tried is known after resuming, too
+    fresh = make_gan()
+    fresh._factors = dict(resumed._factors)
+    raised = fresh.step(make_batch(), 0.0)["guidance"]
+    assert float(raised) == pytest.approx(2**tries * float(plain), rel=1e-4)
 
 
-def stepped(trainer: Trainer, recent: dict[str, float], steps: int) -> list[str]:
-    trainer.steps, trainer._recent = steps, dict(recent)
-    return trainer.check_up()
+def test_settings_say_how_often_and_from_when_on(make_gan: MakeGan) -> None:
+    weak = WELL | {"flips": 0.1}
+    once = make_gan(interventions={"tries": 1, "first": 5})
+    assert [len(reviewed(once, weak, steps)) for steps in (4, 5, 6)] == [0, 1, 0]
+    never = make_gan(interventions={"enabled": False})
+    assert reviewed(never, weak, 1000) == []
 
 
-def batch() -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.rand((4, 1, 32, 32), generator=torch.Generator().manual_seed(0)) * 2 - 1, torch.tensor([1, 1, 0, 0])
+def test_locality_and_the_discriminator_s_rate_are_changed(make_gan: MakeGan, make_batch: MakeBatch) -> None:
+    plain, changed = make_gan(), make_gan()
+    assert len(reviewed(changed, WELL | {"change": 0.5, "margin": 9.0}, SETTINGS.first)) == 2
+    before, after = (float(gan.step(make_batch(), 0.0)["locality"]) for gan in (plain, changed))
+    assert after == pytest.approx(3 * before, rel=1e-4)
+    rates = [gan._parts()["discriminator_optimiser"].param_groups[0]["lr"] for gan in (plain, changed)]
+    assert rates[1] == pytest.approx(rates[0] / 3)
 
 
-def test_a_remedy_changes_the_weight_and_is_tried_a_few_times(tiny: dict[str, Any], tmp_path: Path) -> None:
-    trainer = Trainer(resolve(overrides=tiny), 1, torch.device("cpu"))
-    plain = trainer.step(*batch(), 0.0)["guidance"]
-    timid = WELL | {"convinced": 0.1}
-    assert stepped(trainer, timid, CHECK_EVERY) == []  # too early to say
-    for number in range(TIMES):
-        (line,) = stepped(trainer, timid, FIRST_CHECK + number)
-        assert line.startswith(f"step {FIRST_CHECK + number}: little is repainted")
-    assert stepped(trainer, timid, 10 * FIRST_CHECK) == []
-    trainer.save_state(tmp_path / "state.pt", 1.0)
-    fresh = Trainer(resolve(overrides=tiny), 1, torch.device("cpu"))
-    fresh.load_state(tmp_path / "state.pt")
-    again = Trainer(resolve(overrides=tiny), 1, torch.device("cpu"))
-    again._factors = dict(fresh._factors)
-    raised = again.step(*batch(), 0.0)["guidance"]
-    assert float(raised) == pytest.approx(2**TIMES * float(plain), rel=1e-4)
-
-
-def test_r1_is_cut_once_where_the_discriminator_learns_little(tiny: dict[str, Any]) -> None:
-    plain, cut = (Trainer(resolve(overrides=tiny), 1, torch.device("cpu")) for _ in range(2))
-    patience = math.ceil(PATIENCE / cut.config.training.discriminator_rate)
-    assert stepped(cut, WELL | {"margin": 0.1}, patience) == []
-    cut.clear = True
-    assert len(stepped(cut, WELL | {"margin": 0.1}, patience)) == 1
-    assert stepped(cut, WELL | {"margin": 0.1}, patience) == []
-    cut.steps = 0
-    penalties = [float(trainer.step(*batch(), 0.0)["r1"]) for trainer in (plain, cut)]
+def test_r1_is_cut_once_where_the_discriminator_underfits(make_gan: MakeGan, make_batch: MakeBatch) -> None:
+    plain, cut = make_gan(), make_gan()
+    underfits = WELL | {"margin": 0.1}
+    patience = math.ceil(SETTINGS.patience / cut.settings.optimiser.discriminator_rate)
+    assert reviewed(cut, underfits, patience) == []
+    cut.separable = True
+    assert len(reviewed(cut, underfits, patience)) == 1
+    assert reviewed(cut, underfits, patience) == []
+    penalties = [float(gan.step(make_batch(), 0.0)["r1"]) for gan in (plain, cut)]
     assert penalties[1] == pytest.approx(penalties[0] / 10, rel=1e-4)
 
 
-def test_means_are_of_the_steps_since_the_last_look(tiny: dict[str, Any]) -> None:
-    trainer = Trainer(resolve(overrides=tiny), 1, torch.device("cpu"))
-    changes = [float(trainer.step(*batch(), 0.0)["change"]) for _ in range(2)]
-    assert trainer._recent["change"] == pytest.approx(sum(changes) / CHECK_EVERY)
-    trainer.check_up()
-    assert trainer._recent == {}
-
-
-class Lines:
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def update(self, *_: object) -> None:
-        pass
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
-
-
-def broken_steps(monkeypatch: pytest.MonkeyPatch, numbers: set[int]) -> None:
-    """These steps, counted over the whole training, report a loss that is not a number."""
-    real, count = Trainer.step, 0
-
-    def step(self: Trainer, *arguments: Any) -> dict[str, torch.Tensor]:
-        nonlocal count
-        count += 1
-        terms = real(self, *arguments)
-        return terms | {"fidelity": torch.tensor(float("nan"))} if count in numbers else terms
-
-    monkeypatch.setattr(Trainer, "step", step)
-
-
-def test_a_training_that_breaks_down_goes_on_from_its_last_state(
-    tmp_path: Path, pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [1, 3])
+def test_means_are_of_the_steps_since_the_last_review(
+    make_gan: MakeGan, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    broken_steps(monkeypatch, {3})
-    monkeypatch.setattr("distmap.training.fit.LOG_EVERY", 1)
-    lines: Any = Lines()
-    distmap.fit(*pictures, run=tmp_path / "run", overrides=tiny, device="cpu", progress=lines)
-    assert "step 3: a loss is not a number: back to step 0, learning rates halved" in lines.said
-    assert (tmp_path / "run" / "detector.json").is_file()
-    logged = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in logged] == [1, 2, 3, 4]
-    state = torch.load(tmp_path / "run" / "state" / "latest.pt", weights_only=True)
-    assert state["steps"] == 4
-    assert state["factors"]["rate"] == 0.5
-    assert state["generator_optimiser"]["param_groups"][0]["lr"] <= 0.5e-3
+    looked: list[dict[str, float]] = []
 
-
-def test_a_training_that_keeps_breaking_down_is_given_up(
-    tmp_path: Path, pictures: tuple[Path, Path], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken_steps(monkeypatch, set(range(1, 100)))
-    with pytest.raises(ValueError, match=r"broke down 4 times .* give lower rates"):
-        distmap.fit(*pictures, run=tmp_path / "run", overrides=tiny, device="cpu")
-
-
-@pytest.mark.parametrize(("separation", "enough", "clear"), [(1.0, 1, True), (0.99, 1, False), (1.0, 30, False)])
-def test_classes_are_clear_where_enough_kept_out_pictures_are_told_apart(
-    tmp_path: Path,
-    pictures: tuple[Path, Path],
-    tiny: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-    separation: float,
-    enough: int,
-    clear: bool,
-) -> None:
-    looked: list[bool] = []
-    monkeypatch.setattr("distmap.methods.classifier_training.told_apart", lambda *_: separation)
-    monkeypatch.setattr("distmap.training.fit.ENOUGH", enough)
-    monkeypatch.setattr("distmap.training.fit.CHECK_EVERY", 1)
-
-    def check_up(trainer: Trainer) -> list[str]:
-        looked.append(trainer.clear)
+    def noted(means: dict[str, float], *_: object, **__: object) -> list[object]:
+        looked.append(means)
         return []
 
-    monkeypatch.setattr(Trainer, "check_up", check_up)
-    distmap.fit(*pictures, run=tmp_path / "run", overrides=tiny, device="cpu")
-    assert set(looked) == {clear}
+    monkeypatch.setattr("distmap.methods.branched_gan.method.diagnose", noted)
+    gan = make_gan(interventions={"first": 1})
+    step = 0
+    for _ in range(2):
+        terms = [gan.step(make_batch(step + number), 0.0) for number in range(count)]
+        step += count
+        gan.review()
+        assert looked[-1] == pytest.approx(
+            {name: sum(float(of_step[name]) for of_step in terms) / count for name in ("margin", "change", "flips")}
+        )
+    gan.review()  # no step since then
+    assert len(looked) == 2

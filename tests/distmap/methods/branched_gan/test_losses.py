@@ -61,15 +61,15 @@ def test_blend_takes_nothing_from_the_other_class_in_branch_1() -> None:
 
 def test_fidelity() -> None:
     # differences 0, 1, -2, 0.5: L1 = 3.5 / 4, L2 = 5.25 / 4
-    painted, real = picture([[0, 1], [-1, 0.5]]), picture([[0, 0], [1, 0]])
-    assert losses.fidelity(painted, real).item() == pytest.approx((3.5 + 5.25) / 4)
+    made, real = picture([[0, 1], [-1, 0.5]]), picture([[0, 0], [1, 0]])
+    assert losses.fidelity(made, real).item() == pytest.approx((3.5 + 5.25) / 4)
 
 
 def test_gradient_fidelity() -> None:
-    painted, real = picture([[1, 2, 4], [0, 2, 2]]), picture([[0, 0, 0], [0, 0, 0]])
+    made, real = picture([[1, 2, 4], [0, 2, 2]]), picture([[0, 0, 0], [0, 0, 0]])
     # along y: -1, 0, -2; along x: 1, 2 and 2, 0
     along_y, along_x = (1 + 0 + 2) / 3 + (1 + 0 + 4) / 3, (1 + 2 + 2 + 0) / 4 + (1 + 4 + 4 + 0) / 4
-    assert losses.gradient_fidelity(painted, real).item() == pytest.approx(along_y + along_x)
+    assert losses.gradient_fidelity(made, real).item() == pytest.approx(along_y + along_x)
 
 
 def test_gradient_fidelity_ignores_a_constant_shift() -> None:
@@ -79,28 +79,28 @@ def test_gradient_fidelity_ignores_a_constant_shift() -> None:
 
 def test_focused_fidelity_looks_only_where_branch_1_is_strong() -> None:
     branch = picture([[0, 0.1], [-0.8, 0.9]])  # the mean of abs is 0.45: the lower two are chosen
-    painted, real = picture([[5, 5], [0.5, -0.25]]), picture([[0, 0], [0, 0]])
-    assert losses.focused_fidelity(painted, real, branch).item() == pytest.approx((0.5 + 0.25) / 2)
+    made, real = picture([[5, 5], [0.5, -0.25]]), picture([[0, 0], [0, 0]])
+    assert losses.focused_fidelity(made, real, branch).item() == pytest.approx((0.5 + 0.25) / 2)
 
 
 def test_focused_fidelity_takes_the_mean_for_each_picture() -> None:
     strong, weak = picture([[1, 0]]), picture([[0, 0.01]])
-    painted = torch.cat([picture([[2, 7]]), picture([[7, 4]])])
-    assert losses.focused_fidelity(painted, torch.zeros_like(painted), torch.cat([strong, weak])).item() == 3
+    made = torch.cat([picture([[2, 7]]), picture([[7, 4]])])
+    assert losses.focused_fidelity(made, torch.zeros_like(made), torch.cat([strong, weak])).item() == 3
 
 
 def test_focused_fidelity_of_a_constant_branch_is_zero() -> None:
-    painted = picture([[1, 2]])
-    assert losses.focused_fidelity(painted, torch.zeros_like(painted), picture([[0.5, 0.5]])).item() == 0
+    made = picture([[1, 2]])
+    assert losses.focused_fidelity(made, torch.zeros_like(made), picture([[0.5, 0.5]])).item() == 0
 
 
 def test_no_gradient_through_the_choice_of_focused_fidelity() -> None:
     branch = picture([[0, 0.1], [-0.8, 0.9]]).requires_grad_()
-    painted = picture([[5, 5], [0.5, -0.25]]).requires_grad_()
-    losses.focused_fidelity(painted, torch.zeros_like(painted), branch).backward()  # type: ignore[no-untyped-call]
+    made = picture([[5, 5], [0.5, -0.25]]).requires_grad_()
+    losses.focused_fidelity(made, torch.zeros_like(made), branch).backward()  # type: ignore[no-untyped-call]
     assert branch.grad is None
-    assert painted.grad is not None
-    assert painted.grad.flatten().tolist() == [0, 0, 0.5, -0.5]
+    assert made.grad is not None
+    assert made.grad.flatten().tolist() == [0, 0, 0.5, -0.5]
 
 
 def test_overlap() -> None:

@@ -1,31 +1,26 @@
-"""Reading pictures of any kind, their scaling, and laying them on the network's grid."""
+"""Reading pictures of any kind, with what holds something in them and where they lie."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
 from distmap.common.picture_files import PictureError
-from distmap.common.pictures import read_picture
-from distmap.data.resizing import fit_square, fitted_size, pad_to, resize, window_starts
-from distmap.data.scaling import Scaling, decide_scaling
+from distmap.common.pictures import grid_anchor, read_picture, read_placed_picture
 
 HEIGHT, WIDTH = 40, 30
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 
 def noise(rng: np.random.Generator, *bands: int) -> NDArray[np.uint8]:
     return rng.integers(0, 256, (HEIGHT, WIDTH, *bands), dtype=np.uint8)
-
-
-# --- reading -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "tiff", "TIF"])
@@ -155,115 +150,82 @@ def test_complex_values_are_refused(tmp_path: Path) -> None:
         read_picture(tmp_path / "a.tif")
 
 
-# --- scaling -----------------------------------------------------------------------------------------------------
+# --- what holds something, and where -----------------------------------------------------------------------------
 
 
-def samples(*columns: list[Any], dtype: str = "uint8") -> NDArray[Any]:
-    return np.array(columns, dtype).T
+def write_geotiff(path: Path, bands_CHW: NDArray[np.uint8], **profile: object) -> None:
+    count, height, width = bands_CHW.shape
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=height, width=width, dtype="uint8", **profile
+    ) as target:
+        target.write(bands_CHW)
 
 
-def test_8_bit_takes_the_range_that_occurs() -> None:
-    scaling = decide_scaling(samples([10, 30, 20], [0, 255, 1]))
-    assert (scaling.low, scaling.high, scaling.dtype) == ((10, 0), (30, 255), "uint8")
-    picture = np.array([[[20, 255]], [[5, 0]]], np.uint8)
-    np.testing.assert_allclose(scaling.apply(picture), [[[0, 1]], [[-1, -1]]], atol=1e-6)  # below the range: cut
+def test_pixels_of_nodata_in_all_bands_hold_nothing(tmp_path: Path) -> None:
+    bands_CHW = np.array([[[0, 0, 1], [2, 0, 3]], [[0, 5, 6], [7, 0, 8]]], np.uint8)
+    write_geotiff(tmp_path / "a.tif", bands_CHW, nodata=0)
+    placed = read_placed_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(placed.pixels_HWC, np.moveaxis(bands_CHW, 0, -1))
+    assert placed.valid_HW is not None
+    assert placed.valid_HW.tolist() == [[False, True, True], [True, False, True]]
 
 
-def test_hot_pixels_of_16_bit_pictures_do_not_squeeze_the_rest(rng: np.random.Generator) -> None:
-    values = rng.integers(1000, 2000, (100_000, 1)).astype(np.uint16)
-    values[:5] = 65535
-    scaling = decide_scaling(values)
-    assert scaling.high[0] < 2001
-    assert scaling.apply(np.array([[[65535]]], np.uint16)).item() == 1
+def test_pixels_under_a_mask_hold_nothing(tmp_path: Path) -> None:
+    bands_CHW = np.full((3, 2, 3), 9, np.uint8)
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", count=3, height=2, width=3, dtype="uint8") as target,
+    ):
+        target.write(bands_CHW)
+        target.write_mask(np.array([[255, 0, 255], [0, 255, 255]], np.uint8))
+    placed = read_placed_picture(tmp_path / "a.tif")
+    assert placed.valid_HW is not None
+    assert placed.valid_HW.tolist() == [[True, False, True], [False, True, True]]
+    assert placed.pixels_HWC.shape == (2, 3, 3)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
-def test_scaling_round_trip(rng: np.random.Generator, dtype: str) -> None:
-    picture = (rng.random((50, 40, 3)) * 200).astype(dtype)
-    scaling = decide_scaling(np.concatenate([picture.reshape(-1, 3)] * 50))
-    scaled = scaling.apply(picture)
-    assert scaled.dtype == np.float32
-    assert scaled.min() >= -1
-    assert scaled.max() <= 1
-    inside = (picture >= scaling.low) & (picture <= scaling.high)
-    assert inside.mean() > 0.99
-    np.testing.assert_allclose(scaling.undo(scaled)[inside], picture[inside], atol=1e-3)
+def test_pixels_with_alpha_0_hold_nothing(tmp_path: Path) -> None:
+    rgba = np.full((2, 3, 4), 200, np.uint8)
+    rgba[0, 1, 3] = 0
+    rgba[1, 2, 3] = 1  # hardly to be seen, but there
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    placed = read_placed_picture(tmp_path / "a.png")
+    assert placed.valid_HW is not None
+    assert placed.valid_HW.tolist() == [[True, False, True], [True, True, True]]
+    assert placed.pixels_HWC.shape == (2, 3, 3)
 
 
-@pytest.mark.parametrize(
-    ("value", "dtype"), [(7, "uint8"), (0, "uint16"), (0.25, "float32"), (1e9, "float64"), (-3.4e38, "float32")]
-)
-def test_a_constant_band_becomes_minus_one(value: float, dtype: str) -> None:
-    constant = np.full((3, 2, 1), value, dtype)
-    scaled = decide_scaling(constant.reshape(-1, 1)).apply(constant)
-    np.testing.assert_array_equal(scaled, -1)
+@pytest.mark.parametrize("value", [0, 9])
+def test_where_all_or_nothing_is_valid_there_is_no_mask(tmp_path: Path, value: int) -> None:
+    write_geotiff(tmp_path / "nodata.tif", np.full((1, 4, 4), value, np.uint8), nodata=0)
+    assert read_placed_picture(tmp_path / "nodata.tif").valid_HW is None
+    write_geotiff(tmp_path / "plain.tif", np.full((1, 4, 4), value, np.uint8))
+    assert read_placed_picture(tmp_path / "plain.tif").valid_HW is None
 
 
-def test_check_names_file_and_difference() -> None:
-    scaling = Scaling(low=(0.0,) * 3, high=(1.0,) * 3, dtype="uint8")
-    scaling.check(np.zeros((2, 2, 3), np.uint8), "a.png")
-    with pytest.raises(PictureError, match=r"a\.png: has 1 band\(s\) where the training pictures have 3"):
-        scaling.check(np.zeros((2, 2, 1), np.uint8), "a.png")
-    with pytest.raises(PictureError, match=r"a\.png: has uint16 values where the training pictures have uint8"):
-        scaling.check(np.zeros((2, 2, 3), np.uint16), "a.png")
-    Scaling(low=(0.0,), high=(1.0,), dtype="float").check(np.zeros((2, 2, 1), np.float64), "a.tif")
+def test_the_anchor_is_where_the_grid_has_the_first_pixel(tmp_path: Path) -> None:
+    # Pixels of 0.5; the first begins at x = 100, y = 50: 200 columns right of the origin, 100 rows above it.
+    assert grid_anchor((0.5, 0, 100, 0, -0.5, 50)) == (-100, 200)
+    assert grid_anchor((0.5, 0, 101.5, 0, -0.5, 48)) == (-96, 203)  # cut three columns and four rows further
+    assert grid_anchor((1, 0, 0, 0, 1, 0)) == (0, 0)
+    bands_CHW = np.ones((1, 4, 4), np.uint8)
+    transform = rasterio.Affine(0.5, 0, 101.5, 0, -0.5, 48)
+    write_geotiff(tmp_path / "a.tif", bands_CHW, transform=transform, crs="EPSG:32633")
+    assert read_placed_picture(tmp_path / "a.tif").anchor == (-96, 203)
 
 
-# --- the network's grid ------------------------------------------------------------------------------------------
+def test_the_anchor_of_a_turned_grid() -> None:
+    # x = 2 row + 6, y = 2 column - 4: the origin lies at column 2, row -3.
+    assert grid_anchor((0, 2, 6, 2, 0, -4)) == (3, -2)
 
 
-def test_resize_averages_where_it_shrinks() -> None:
-    picture = np.array([[0, 2, 4, 4], [2, 4, 4, 4]], np.float32)
-    np.testing.assert_allclose(resize(picture, 1, 2), [[2, 4]])
-    np.testing.assert_allclose(resize(picture[..., None], 1, 2), [[[2], [4]]])
+@pytest.mark.parametrize("error", [-0.15, -1e-6, 0.0, 1e-6, 0.15])
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_the_anchor_bears_rounding_of_grids_that_start_at_whole_or_half_pixels(start: float, error: float) -> None:
+    anchor = grid_anchor((1.0, 0, 7 + start + error, 0, -1.0, -(3 + start + error)))
+    assert anchor == (3, 7)
 
 
-def test_resize_is_linear_where_it_grows() -> None:
-    np.testing.assert_allclose(resize(np.array([[0, 1]], np.float32), 1, 4), [[0, 0.25, 0.75, 1]])
-
-
-@pytest.mark.parametrize("bands", [1, 2, 3, 4, 5, 9])
-@pytest.mark.parametrize("size", [(5, 7), (50, 33)])
-def test_resize_treats_every_band_alike(rng: np.random.Generator, bands: int, size: tuple[int, int]) -> None:
-    picture = rng.random((20, 16, bands)).astype(np.float32)
-    apart = np.stack([resize(picture[..., band].copy(), *size) for band in range(bands)], axis=-1)
-    np.testing.assert_allclose(resize(picture, *size), apart, atol=1e-6)
-
-
-def test_resize_to_the_same_size_changes_nothing(rng: np.random.Generator) -> None:
-    picture = rng.random((6, 5, 2)).astype(np.float32)
-    np.testing.assert_array_equal(resize(picture, 6, 5), picture)
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [((1, 50), (1, 32)), ((301, 7), (32, 1)), ((480, 640), (24, 32)), ((5, 5), (32, 32)), ((1, 1), (32, 32))],
-)
-def test_odd_sizes_fit_the_square(rng: np.random.Generator, size: tuple[int, int], expected: tuple[int, int]) -> None:
-    picture = rng.random((*size, 3)).astype(np.float32)
-    assert fitted_size(*size, 32) == expected
-    square = fit_square(picture, 32)
-    assert square.shape == (32, 32, 3)
-    height, width = expected
-    np.testing.assert_array_equal(square[:height, :width], resize(picture, height, width))
-    np.testing.assert_array_equal(
-        square[height:, :width], np.broadcast_to(square[height - 1, :width], (32 - height, width, 3))
-    )
-    np.testing.assert_array_equal(square[:, width:], np.broadcast_to(square[:, width - 1 : width], (32, 32 - width, 3)))
-
-
-def test_pad_to() -> None:
-    padded = pad_to(np.array([[[1.0], [2.0]]]), 2, 4)
-    np.testing.assert_array_equal(padded[..., 0], [[1, 2, 2, 2], [1, 2, 2, 2]])
-    np.testing.assert_array_equal(pad_to(padded, 1, 1), padded)
-
-
-@given(st.integers(1, 80), st.integers(0, 400))
-def test_windows_cover_everything(side: int, more: int) -> None:
-    length = side + more
-    starts = list(window_starts(length, side))
-    assert starts[0] == 0
-    assert starts[-1] == length - side
-    assert starts == sorted(set(starts))
-    gaps = np.diff(starts)
-    assert (gaps <= max(1, side // 2)).all()  # half overlapping at least
+def test_without_georeference_the_anchor_is_0(tmp_path: Path, rng: np.random.Generator) -> None:
+    Image.fromarray(noise(rng)).save(tmp_path / "a.png")
+    assert read_placed_picture(tmp_path / "a.png").anchor == (0, 0)

@@ -1,0 +1,15 @@
+"""Kinds of numbers that settings have, checked where a configuration is read."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
+
+Count = Annotated[int, Ge(1)]
+NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
+Positive = Annotated[float, Gt(0), Lt(math.inf)]
+Fraction = Annotated[float, Ge(0), Lt(1)]
+"""0 included, 1 not."""
+UpToOne = Annotated[float, Ge(0), Le(1)]

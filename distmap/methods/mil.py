@@ -1,0 +1,173 @@
+"""Multiple-instance learning: a classifier of locations, pooled over the picture, from the pictures' classes alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge
+from torch import Tensor
+
+from distmap.common.kinds import Count, Fraction, NonNegative, Positive
+from distmap.data.augment import augment, mix_bands
+from distmap.data.seeding import LOCALIZER, seeded_networks, step_rng
+from distmap.inference.predictor import Predictor
+from distmap.inference.refinement import gaussian, gaussian_reach
+from distmap.methods.base import Batch, Findings, FitContext, Frame, Method
+from distmap.methods.classifier_training import AdversarialPerturbation, AdversarialSettings, classifier_step
+from distmap.methods.registry import register
+from distmap.networks.localizer import LocationClassifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSettings:
+    """The classifier of locations and its training."""
+
+    width: Count = 32
+    """Channels of the first layer; doubled once."""
+    sharpness: Positive = 1.0
+    """Of the log-mean-exp over locations: towards 0 their mean counts, towards infinity the strongest alone."""
+    learning_rate: Positive = 2e-3
+    """Highest of the one-cycle schedule."""
+    weight_decay: NonNegative = 0.1
+    """Of AdamW."""
+    label_smoothing: Fraction = 0.1
+    """Of the cross-entropy."""
+    augment_shift: Fraction = 0.125
+    """Largest shift of what it sees, as a fraction of the side."""
+    augment_contrast: Fraction = 0.2
+    """Largest relative change of contrast and brightness of what it sees."""
+    band_mixing: NonNegative = 0.3
+    """How far the colours of what it sees are changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocationMapSettings:
+    """From logits of locations to the map."""
+
+    smoothing: Annotated[float, Ge(0)] = 1.0
+    """Sigma of the Gaussian that smooths the probability, in pixels of the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MilSettings:
+    """Everything that decides the pooled classifier."""
+
+    classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
+    adversarial: AdversarialSettings = field(default_factory=AdversarialSettings)
+    map: LocationMapSettings = field(default_factory=LocationMapSettings)
+
+
+class MilPredictor(Predictor):
+    """Raw outputs: the logit of WITH at each location, B x 1 x H x W. The map is its probability, smoothed."""
+
+    def __init__(self, classifier: LocationClassifier, settings: MilSettings, *, side: int) -> None:
+        super().__init__(side)
+        self.classifier = classifier
+        self.settings = settings.map
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """See the class."""
+        logits = self.classifier.location_logits(x_BCHW)[:, None]
+        return F.interpolate(logits, x_BCHW.shape[2:], mode="bilinear")
+
+    def coarse_map(self, raw_BKHW: Tensor, kind: str | None = None) -> Tensor:
+        """See the class."""
+        return gaussian(torch.sigmoid(raw_BKHW[:, 0]), self.settings.smoothing)
+
+    def coarse_margin(self) -> int:
+        """See ``Predictor.coarse_margin``."""
+        return gaussian_reach(self.settings.smoothing)
+
+
+@register
+class Mil(Method[MilSettings]):
+    """A classifier whose locations each give a logit, pooled by log-mean-exp; the locations are the map."""
+
+    name = "mil"
+    paper = "From Image-level to Pixel-level Labeling with Convolutional Networks (Pinheiro & Collobert 2015)"
+    family = "localisation trained with the classifier"
+    summary = "a classifier of locations pooled over the picture; what makes a picture one WITH is the map"
+    Settings = MilSettings
+    defaults = {"training": {"steps": 1000}, "data": {"batch_size": 16}}  # noqa: RUF012 - a constant
+
+    def __init__(self, settings: MilSettings, frame: Frame) -> None:
+        super().__init__(settings, frame)
+        with seeded_networks(frame.seed, LOCALIZER):
+            network = self.new_network(settings, frame.bands)
+        self._network = network.to(frame.device).to(memory_format=torch.channels_last).train()
+        rate, decay = settings.classifier.learning_rate, settings.classifier.weight_decay
+        self._optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+        self._perturbation = AdversarialPerturbation.none()
+        self._rate = 1.0
+
+    @classmethod
+    def new_network(cls, settings: MilSettings, bands: int) -> LocationClassifier:
+        """An untrained classifier; its ``location_logits`` are what maps are made of."""
+        return LocationClassifier(bands, width=settings.classifier.width, sharpness=settings.classifier.sharpness)
+
+    @classmethod
+    def new_predictor(cls, settings: MilSettings, frame: Frame) -> MilPredictor:
+        """See ``Method.new_predictor``."""
+        return MilPredictor(cls.new_network(settings, frame.bands), settings, side=frame.side)
+
+    def prepare(self, context: FitContext) -> Findings:
+        """See how far the pictures are spread."""
+        self._perturbation = AdversarialPerturbation.of_pictures(self.settings.adversarial, context.train)
+        return Findings()
+
+    def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """One update."""
+        settings, frame = self.settings.classifier, self.frame
+        rng = step_rng(frame.seed, LOCALIZER, batch.step)
+        x_BCHW = batch.x_BCHW.to(frame.device)
+        x_BCHW = augment(x_BCHW, settings.augment_shift, settings.augment_contrast, rng)
+        x_BCHW = mix_bands(x_BCHW, settings.band_mixing, rng)
+        self._optimiser.param_groups[0]["lr"] = settings.learning_rate * self._rate * frame.schedule(progress)
+        self._network.train()
+        loss = classifier_step(
+            self._network,
+            self._optimiser,
+            x_BCHW,
+            batch.labels_B.to(frame.device),
+            self._perturbation,
+            smoothing=settings.label_smoothing,
+            precision=frame.precision,
+        )
+        return {"classification": loss}
+
+    def slow_down(self, factor: float) -> None:
+        """Multiply the learning rate from now on."""
+        self._rate *= factor
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the classifier as it is now."""
+        return {name: value.clone() for name, value in self._network.state_dict().items()}
+
+    def predictor(self, weights: Mapping[str, Tensor] | None = None) -> MilPredictor:
+        """See ``Method.predictor``."""
+        classifier = copy.deepcopy(self._network)
+        if weights is not None:
+            classifier.load_state_dict(weights)
+        return MilPredictor(classifier.eval().requires_grad_(False), self.settings, side=self.frame.side)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``Method.state_dict``."""
+        return {
+            "network": self._network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "perturbation": self._perturbation.state_dict(),
+            "rate": self._rate,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See ``Method.load_state_dict``."""
+        self._network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._perturbation = AdversarialPerturbation(self.settings.adversarial, 0.0)
+        self._perturbation.load_state_dict(state["perturbation"])
+        self._rate = float(state["rate"])

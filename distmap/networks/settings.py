@@ -1,0 +1,52 @@
+"""Shapes of the networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from distmap.common.kinds import Count, Fraction, Positive
+
+Stride = Annotated[int, Ge(1), Le(2)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSettings:
+    """Shape of the branched generator."""
+
+    branches: Count = 3
+    """Sub-generators n; their outputs add up to the picture."""
+    width: Count = 32
+    """Channels at the finest level; doubled a level."""
+    max_width: Count = 128
+    """Channels at most."""
+    depth: Count = 3
+    """Halvings of the size between the finest and the coarsest level."""
+    stride: Stride = 2
+    """2 works at half resolution inside: four times cheaper."""
+    slim: Count = 2
+    """A sub-generator's channels are the encoder's divided by this."""
+    style_size: Count = 32
+    """Numbers in a style."""
+    mapping_width: Count = 64
+    """Channels of the network that makes a style of a class."""
+    branch1_gain: Positive = 0.1
+    """What the last layer of branch 1 is multiplied by at the start, so that the others take up what classes share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorSettings:
+    """Shape of the discriminator, and how it is kept from learning small folders by heart."""
+
+    width: Count = 32
+    """Channels at the finest level; doubled a level."""
+    max_width: Count = 128
+    """Channels at most."""
+    stride: Stride = 2
+    """2 works at half resolution inside."""
+    augment_shift: Fraction = 0.125
+    """Largest shift, as a fraction of the side, of what the discriminator sees (differentiable augmentation)."""
+    augment_contrast: Fraction = 0.2
+    """Largest relative change of contrast and brightness of what the discriminator sees."""

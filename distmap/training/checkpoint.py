@@ -1,0 +1,58 @@
+"""The state of a training, which resuming needs."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distmap.common.files import replacing
+from distmap.methods.base import Findings, Method
+
+STATE = "state/latest.pt"
+
+
+@dataclass(kw_only=True)
+class TrainingState:
+    """How far a training is. ``seconds``: spent so far; ``candidates``: earlier weights to choose from, by step."""
+
+    method: Method[Any]
+    step: int = 0
+    seconds: float = 0.0
+    findings: Findings | None = None
+    candidates: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+
+    def save(self, path: Path, seconds: float) -> None:
+        """Write everything that going on needs, in one move."""
+        state = {
+            "steps": self.step,
+            "seconds": seconds,
+            "findings": None if self.findings is None else asdict(self.findings),
+            "candidates": self.candidates,
+            "method": self.method.state_dict(),
+        }
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: Path) -> None:
+        """Take up a saved state; raises ValueError where it does not fit."""
+        try:
+            state = read_state(path, self.method.frame.device)
+            self.method.load_state_dict(state["method"])
+            self.candidates = dict(state["candidates"])
+            self.findings = None if state["findings"] is None else Findings(**state["findings"])
+            self.step, self.seconds = int(state["steps"]), float(state["seconds"])
+        except (RuntimeError, KeyError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"{path}: damaged, or not made with this config.yaml; start again with --overwrite"
+            ) from error
+
+
+def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What ``TrainingState.save`` wrote, as plain values and tensors."""
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return state
