@@ -31,7 +31,7 @@ test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest --color=no $(PYTEST_ARGS)
 
 # Before Python 3.12 this takes about 1.4 times as long as `make test`; from then on the interpreter helps to count lines.
-coverage: $(INSTALLED) ## Run the tests and show which share of the lines they reach
+coverage: $(INSTALLED) ## Run the tests and show which fraction of the lines they reach
 	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
 		$(BIN)/python -m pytest --color=no --cov $(PYTEST_ARGS)
 

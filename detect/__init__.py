@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from detect.calibration import CalibrationReport, calibrate
     from detect.conversion import convert, read_annotations, write_annotations
     from detect.detections import Detections, Instance
-    from detect.detector import extraction_config
     from detect.evaluation import Evaluation, evaluate
     from detect.extraction import ExtractionConfig, extract, find_objects
+    from detect.extraction_settings import extraction_config
     from detect.job import extract_and_write
     from detect.masks import Mask
     from detect.truth import read_truth
@@ -60,7 +60,7 @@ _HOMES = {
     "evaluate": "detect.evaluation",
     "extract": "detect.extraction",
     "extract_and_write": "detect.job",
-    "extraction_config": "detect.detector",
+    "extraction_config": "detect.extraction_settings",
     "find_objects": "detect.extraction",
     "read_annotations": "detect.conversion",
     "read_detection_settings": "distmap.common.detection_settings",

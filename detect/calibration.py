@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.detector import extraction_config
 from detect.extraction import find_objects, smooth
+from detect.extraction_settings import extraction_config
 from detect.scores.bootstrap import resampling_weights
 from distmap.common.detection_settings import DetectionSettings, Unit
 
@@ -19,10 +19,10 @@ Map = NDArray[np.floating[Any]]
 
 # The table that other rates are read from.
 _PIXEL_RATES = np.logspace(-5, -1, 33)
-# Thresholds at which objects are counted: those with these shares of pixels above them.
-_OBJECT_SHARES = np.concatenate([[0.0], np.logspace(-6, -0.7, 48)])
+# Thresholds at which objects are counted: those with these fractions of pixels above them.
+_OBJECT_FRACTIONS = np.concatenate([[0.0], np.logspace(-6, -0.7, 48)])
 _LEAST_THRESHOLD = 1e-6
-# Share of the pixels that is kept in order: the highest ones.
+# Fraction of the pixels that is kept in order: the highest ones.
 _MOST_PIXELS = 0.25
 
 UNCALIBRATED = DetectionSettings(threshold=1.0, false_alarm=0.001)
@@ -30,9 +30,9 @@ UNCALIBRATED = DetectionSettings(threshold=1.0, false_alarm=0.001)
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationReport:
-    """A calibration and how far to trust it. Rates are shares of pixels, or objects a picture, as the unit says."""
+    """A calibration and how far to trust it. Rates are fractions of pixels, or objects a picture, as the unit says."""
 
-    detector: DetectionSettings
+    settings: DetectionSettings
     expected: float
     """Rate that was asked for."""
     reached: float
@@ -46,8 +46,9 @@ class CalibrationReport:
     groups: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, the detector's settings among them."""
-        return dataclasses.asdict(self)
+        """Everything as plain values, the detection settings among them as ``detector``."""
+        content = dataclasses.asdict(self)
+        return {"detector": content.pop("settings"), **content}
 
 
 def calibrate(
@@ -67,7 +68,7 @@ def calibrate(
     maps
         Maps of pictures without the thing; their smoothed values are kept, 4 bytes a pixel.
     false_alarm
-        Share of pixels at or above the threshold (before clean-up), in (0, 0.25); or objects a picture (after
+        Fraction of pixels at or above the threshold (before clean-up), in (0, 0.25); or objects a picture (after
         clean-up).
     settings
         What is calibrated anew: all but its thresholds, rates and unit stays, and counts here, too. The low threshold
@@ -82,11 +83,7 @@ def calibrate(
     ValueError
         No map, a rate outside its range, or a map that is not finite.
     """
-    if unit not in ("pixel", "object"):
-        raise ValueError(f"unit {unit!r} is neither pixel nor object")
-    most = _MOST_PIXELS if unit == "pixel" else float("inf")
-    if not 0 < false_alarm < most:
-        raise ValueError(f"false alarm {false_alarm}: give a rate above 0 and below {most} ({unit}s)")
+    _check_rate(false_alarm, unit)
     smoothed = [smooth(map_HW, settings.smoothing) for map_HW in maps]
     if not smoothed:
         raise ValueError("no picture to calibrate on")
@@ -105,12 +102,11 @@ def calibrate(
     everyone = np.ones(group_N.max() + 1, np.int64)
     threshold = counter.threshold(false_alarm, everyone)
     rates, thresholds = counter.table(everyone)
-    ratio = None if settings.low_threshold is None else settings.low_threshold / settings.threshold
     return CalibrationReport(
-        detector=dataclasses.replace(
+        settings=dataclasses.replace(
             settings,
             threshold=threshold,
-            low_threshold=None if ratio is None else threshold * ratio,
+            low_threshold=_low_threshold(settings, threshold),
             false_alarm=false_alarm,
             rates=rates,
             thresholds=thresholds,
@@ -124,6 +120,21 @@ def calibrate(
         threshold_interval=_interval(counter, false_alarm, everyone.size, samples, seed),
         groups=everyone.size,
     )
+
+
+def _check_rate(false_alarm: float, unit: Unit) -> None:
+    if unit not in ("pixel", "object"):
+        raise ValueError(f"unit {unit!r} is neither pixel nor object")
+    most = _MOST_PIXELS if unit == "pixel" else float("inf")
+    if not 0 < false_alarm < most:
+        raise ValueError(f"false alarm {false_alarm}: give a rate above 0 and below {most} ({unit}s)")
+
+
+def _low_threshold(settings: DetectionSettings, threshold: float) -> float | None:
+    """Beside a new threshold, in the same ratio."""
+    if settings.low_threshold is None:
+        return None
+    return threshold * (settings.low_threshold / settings.threshold)
 
 
 def _held_out(counter: _Pixels | _Objects, false_alarm: float, groups: int, seed: int) -> float | None:
@@ -160,12 +171,12 @@ class _Pixels:
 
     def threshold(self, rate: float, weights: NDArray[np.int64]) -> float:
         total = int(self._sizes @ weights)
-        reach = min(self._values.size, int(rate * total * 4) + 1000)
+        count = min(self._values.size, int(rate * total * 4) + 1000)
         while True:
-            above = np.cumsum(weights[self._owners[:reach]])
-            if above[-1] > rate * total or reach == self._values.size:
+            above = np.cumsum(weights[self._owners[:count]])
+            if above[-1] > rate * total or count == self._values.size:
                 break
-            reach = min(self._values.size, reach * 4)
+            count = min(self._values.size, count * 4)
         # The first pixel that would be one too many sets the threshold: just above it.
         place = int(np.searchsorted(above, rate * total, side="right"))
         if place == self._values.size:
@@ -191,8 +202,8 @@ class _Objects:
         count: Callable[[NDArray[np.float32], float], int],
     ) -> None:
         values = np.concatenate([map_HW.ravel() for map_HW in maps])
-        # Just above the highest value there is no object; below, a step for each share of pixels.
-        ladder = np.quantile(values, 1 - _OBJECT_SHARES)
+        # Just above the highest value there is no object; below, a step for each fraction of pixels.
+        ladder = np.quantile(values, 1 - _OBJECT_FRACTIONS)
         ladder[0] = np.nextafter(ladder[0], np.float32(np.inf), dtype=np.float32)
         self._thresholds = np.unique(np.maximum(ladder, _LEAST_THRESHOLD))[::-1]
         groups = int(group_N.max()) + 1

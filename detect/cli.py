@@ -12,6 +12,7 @@ import click
 
 from detect.formats import FOLDER_FORMATS, FORMATS
 from distmap.common.commands import CommandGroup
+from distmap.common.extras import need
 
 if TYPE_CHECKING:
     from detect.calibration import CalibrationReport
@@ -75,7 +76,6 @@ def extract(
     **choices: Any,
 ) -> None:
     """Find objects in IMAGES (files or folders) with the trained RUN: maps, masks, boxes, COCO JSON."""
-    from detect.formats.geo import read_georeferences
     from detect.job import extract_and_write
     from distmap.common.picture_files import find_pictures
     from distmap.common.progress import shown_progress, tracked
@@ -84,13 +84,8 @@ def extract(
     if out.is_dir() and target_format not in FOLDER_FORMATS:
         raise ValueError(f"--out {out}: is a folder, give the name of a file")
     for option, folder in (("--maps", maps), ("--masks", masks)):
-        if folder is not None and _holds_pictures(folder, images):
-            raise ValueError(f"{option} {folder}: holds the pictures themselves, which could be replaced; name another")
-    click.echo(_says(config), err=True)
-    places: dict[str, Georeference] = {}
-    if target_format in ("geojson", "gpkg"):
-        for source in images:
-            places |= read_georeferences(source)
+        _check_replaces_no_picture(option, folder, images)
+    click.echo(_size_note(config), err=True)
     with shown_progress() as progress:
         source_maps = _maps(run, images, from_maps, device)
         pictures = extract_and_write(
@@ -100,7 +95,7 @@ def extract(
             target_format=target_format,
             map_folder=maps,
             mask_folder=masks,
-            georeferences=places,
+            georeferences=_georeferences(images, target_format),
             progress=progress,
         )
     objects = sum(len(picture.instances) for picture in pictures)
@@ -124,7 +119,7 @@ def _config(
     category: str,
 ) -> ExtractionConfig:
     """The run's settings with what was asked for on the command line."""
-    from detect.detector import extraction_config
+    from detect.extraction_settings import extraction_config
     from detect.settings import parse_settings
     from detect.tuning import read_tuned
     from distmap.common.detection_settings import read_detection_settings
@@ -141,7 +136,7 @@ def _config(
     )
 
 
-def _says(config: ExtractionConfig) -> str:
+def _size_note(config: ExtractionConfig) -> str:
     """One line on the size of objects and what follows from it."""
     from distmap.common.object_size import describe_objects
 
@@ -164,8 +159,22 @@ def _maps(run: Path, images: tuple[Path, ...], from_maps: Path | None, device: s
     return distmap.load(run, device=device).maps(list(images))
 
 
-def _holds_pictures(folder: Path, images: Iterable[Path]) -> bool:
-    return folder.resolve() in {(image if image.is_dir() else image.parent).resolve() for image in images}
+def _georeferences(images: Iterable[Path], target_format: str) -> dict[str, Georeference]:
+    """Where the pictures lie, by name, for formats that say it."""
+    from detect.formats.geo import read_georeferences
+
+    places: dict[str, Georeference] = {}
+    if target_format in ("geojson", "gpkg"):
+        for source in images:
+            places |= read_georeferences(source)
+    return places
+
+
+def _check_replaces_no_picture(option: str, folder: Path | None, images: Iterable[Path]) -> None:
+    if folder is None:
+        return
+    if folder.resolve() in {(image if image.is_dir() else image.parent).resolve() for image in images}:
+        raise ValueError(f"{option} {folder}: holds the pictures themselves, which could be replaced; name another")
 
 
 def _threshold(text: str) -> float | ThresholdRule | None:
@@ -207,6 +216,8 @@ def evaluate(
     """Score ANNOTATIONS (any format) against TRUTH: a folder of masks, a COCO JSON, or a DOTA labelTxt folder."""
     from detect.evaluation import evaluate as evaluate_objects
 
+    if curves is not None:
+        need("matplotlib", extra="report")  # before the scores, which may take minutes
     scores = evaluate_objects(
         annotations,
         truth,
@@ -314,15 +325,15 @@ def calibrate(
         # Where objects are counted their size counts.
         current = dataclasses.replace(current, object_size=find_object_size(having, current.threshold))
     report = None if without is None else _calibrated(run, current, without, false_alarm, unit, group, device)
-    detector = current if report is None else report.detector
+    settings = current if report is None else report.settings
     if having:
-        detector = dataclasses.replace(detector, object_size=find_object_size(having, detector.threshold))
-    write_detection_settings(run, detector)
+        settings = dataclasses.replace(settings, object_size=find_object_size(having, settings.threshold))
+    write_detection_settings(run, settings)
     if as_json:
-        content = {"detector": dataclasses.asdict(detector)}
+        content = {"detector": dataclasses.asdict(settings)}
         click.echo(json.dumps((report.to_dict() if report else {}) | content, allow_nan=False))
         return
-    click.echo(f"objects: {describe_objects(detector.object_size)}")
+    click.echo(f"objects: {describe_objects(settings.object_size)}")
     if report is not None:
         from rich.console import Console
 
@@ -423,13 +434,13 @@ def _usual_rate(current: DetectionSettings) -> float:
     return current.false_alarm if current.unit == "object" else USUAL_PIXEL_RATE
 
 
-def _describe(detector: DetectionSettings) -> str:
+def _describe(settings: DetectionSettings) -> str:
     from distmap.common.object_size import describe_objects
 
-    unit = "of the pixels" if detector.unit == "pixel" else "objects a picture"
-    rate = f"{detector.false_alarm:g} {unit}"
-    threshold = f"threshold {detector.threshold:.6g}: false alarms {rate}, from {detector.pictures} pictures without"
-    return f"{threshold}\nobjects: {describe_objects(detector.object_size)}"
+    unit = "of the pixels" if settings.unit == "pixel" else "objects a picture"
+    rate = f"{settings.false_alarm:g} {unit}"
+    threshold = f"threshold {settings.threshold:.6g}: false alarms {rate}, from {settings.pictures} pictures without"
+    return f"{threshold}\nobjects: {describe_objects(settings.object_size)}"
 
 
 if __name__ == "__main__":

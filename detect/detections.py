@@ -163,12 +163,12 @@ class Detections:
         return boxes_N42
 
     def union_mask(self) -> NDArray[np.bool_]:
-        """All objects as one mask, height x width; objects without a mask are painted as their oriented box."""
+        """All objects as one mask, height x width; objects without a mask are drawn as their oriented box."""
         import numpy as np
 
         canvas_HW = np.zeros((self.height, self.width), bool)
         for instance in self.instances:
             mask = instance.pixels(self.height, self.width)
             if mask is not None:
-                mask.paint(canvas_HW)
+                mask.draw(canvas_HW)
         return canvas_HW

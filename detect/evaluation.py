@@ -144,6 +144,45 @@ def evaluate(
     ValueError
         A file is not what it should be, no picture has truth, or a scored picture has no map of its size.
     """
+    pictures, listed = _read(annotations, truth, images)
+    sizes = {picture.name: (picture.height, picture.width) for picture in pictures}
+    known = read_truth(Path(truth), sizes) if isinstance(truth, (str, Path)) else truth
+    scored = [picture for picture in pictures if picture.name in known.pictures]
+    if not scored:
+        raise ValueError("the truth knows none of the annotated pictures")
+    truths = [known.pictures[picture.name] for picture in scored]
+    if categories:
+        truths = [dataclasses.replace(item, objects=_only(item.objects, categories)) for item in truths]
+    readers = None if maps is None else _map_readers(maps, scored)
+    groups = _groups(scored, group)
+    objects = _Objects.of(
+        scored,
+        [item.objects for item in truths],
+        listed=listed | _names(pictures),
+        categories=categories,
+        all_categories=all_categories,
+    )
+    object_scores = objects.scores(has_masks=known.has_masks)
+    pixels = _Pixels(scored, truths, readers)
+    return Evaluation(
+        pictures=len(scored),
+        pictures_without_truth=len(pictures) - len(scored),
+        truth=known.source,
+        pixel_truth="masks" if known.has_masks else "boxes",
+        categories="matched" if objects.matched else "ignored",
+        intervals=pixels.intervals(groups, bootstrap),
+        curves=objects.curves() | pixels.curves(),
+        image_auroc=_image_auroc(scored, truths, pixels.peaks),
+        **object_scores,
+        **_model_scores(scored, objects.true),
+        **pixels.scores(groups),
+    )
+
+
+def _read(
+    annotations: str | Path | Sequence[Detections], truth: str | Path | TruthSet, images: str | Path | None
+) -> tuple[list[Detections], set[str]]:
+    """The pictures with their objects, and the categories that the file lists."""
     listed: set[str] = set()
     if isinstance(annotations, (str, Path)):
         source = Path(annotations)
@@ -156,72 +195,90 @@ def evaluate(
         pictures = list(annotations)
     if not pictures:
         raise ValueError(f"{annotations if isinstance(annotations, (str, Path)) else 'annotations'}: holds no picture")
-    sizes = {picture.name: (picture.height, picture.width) for picture in pictures}
-    known = read_truth(Path(truth), sizes) if isinstance(truth, (str, Path)) else truth
-    scored = [picture for picture in pictures if picture.name in known.pictures]
-    if not scored:
-        raise ValueError("the truth knows none of the annotated pictures")
-    truths = [known.pictures[picture.name] for picture in scored]
-    if categories:
-        truths = [dataclasses.replace(item, objects=_only(item.objects, categories)) for item in truths]
-    readers = None if maps is None else _map_readers(maps, scored)
-    groups = _groups(scored, group)
+    return pictures, listed
 
-    objects = [item.objects for item in truths]
-    listed |= _names(pictures)
-    names = _names(objects)
-    wanted = set(categories) or names
-    matched = not listed or not wanted or bool(listed & wanted)
-    looked_for, counted_found, counted_true = {DEFAULT_CATEGORY}, scored, objects
-    if matched:
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Objects:
+    """Objects found and true, and which of them count."""
+
+    true: list[Detections]
+    """All of them: those that do not count take no part in the means, yet have scores of their own."""
+    counted_found: Sequence[Detections]
+    counted_true: Sequence[Detections]
+    looked_for: Collection[str]
+    """Categories that count."""
+    matched: bool
+    """Whether annotations and truth share a category name; otherwise names play no part."""
+
+    @classmethod
+    def of(
+        cls,
+        found: Sequence[Detections],
+        true: list[Detections],
+        *,
+        listed: set[str],
+        categories: Sequence[str],
+        all_categories: bool,
+    ) -> _Objects:
+        """``listed``: categories of the annotations."""
+        names = _names(true)
+        wanted = set(categories) or names
+        if listed and wanted and not listed & wanted:
+            return cls(true=true, counted_found=found, counted_true=true, looked_for={DEFAULT_CATEGORY}, matched=False)
         looked_for = set(categories) or listed or names
         looked_for = looked_for | names if all_categories else looked_for
-        counted_found = [_only(picture, looked_for) for picture in scored]
-        counted_true = [_only(picture, looked_for) for picture in objects]
-    # Other true objects take no part in the means, yet have scores of their own.
-    how: dict[str, Any] = {"use_categories": matched, "counted": looked_for}
-    box_scores = coco_scores(counted_found, objects, **how)
-    oriented = dota_scores(counted_found, objects, **how)
-    mask_scores = coco_scores(counted_found, objects, shape="segm", **how) if known.has_masks else None
-    centres = centre_hits(counted_found, objects, **how)
-    pixels = _Pixels(scored, truths, readers)
-    curves = {
-        "objects_precision_recall": object_precision_recall(counted_found, counted_true, use_categories=matched),
-        "objects_free_response": free_response(counted_found, counted_true, use_categories=matched),
-    }
-    if pixels.ranking is not None:
-        curves["pixels_precision_recall"] = pixel_precision_recall(pixels.ranking)
-    positive = [bool(picture.instances) for picture in objects]
+        return cls(
+            true=true,
+            counted_found=[_only(picture, looked_for) for picture in found],
+            counted_true=[_only(picture, looked_for) for picture in true],
+            looked_for=looked_for,
+            matched=True,
+        )
+
+    def scores(self, *, has_masks: bool) -> dict[str, Any]:
+        """The scores of objects, by name."""
+        found, true = self.counted_found, self.true
+        how: dict[str, Any] = {"use_categories": self.matched, "counted": self.looked_for}
+        box_scores = coco_scores(found, true, **how)
+        mask_scores = coco_scores(found, true, shape="segm", **how) if has_masks else None
+        oriented = dota_scores(found, true, **how)
+        centres = centre_hits(found, true, **how)
+        return {
+            "objects_found": centres.found,
+            "objects_true": centres.true,
+            "ap": box_scores.ap,
+            "ap50": box_scores.ap50,
+            "ap25": box_scores.ap25,
+            "ap_dota": oriented.mean,
+            "ap_dota_categories": oriented.per_category,
+            "ap_dota_area": dota_scores(found, true, rule="area", **how).mean,
+            "ap_dota_horizontal": dota_scores(found, true, boxes="horizontal", **how).mean,
+            "mask_ap": mask_scores.ap if mask_scores else None,
+            "mask_ap50": mask_scores.ap50 if mask_scores else None,
+            "mask_ap25": mask_scores.ap25 if mask_scores else None,
+            "centre_f1": centres.f1,
+            "count_mae": count_mae(found, self.counted_true),
+            "per_category": _per_category(self.looked_for, centres, box_scores, mask_scores, oriented),
+        }
+
+    def curves(self) -> dict[str, Curve]:
+        """The curves of objects, by name."""
+        counted = self.counted_found, self.counted_true
+        return {
+            "objects_precision_recall": object_precision_recall(*counted, use_categories=self.matched),
+            "objects_free_response": free_response(*counted, use_categories=self.matched),
+        }
+
+
+def _model_scores(scored: Sequence[Detections], true: Sequence[Detections]) -> dict[str, Any]:
     models = [picture.model for picture in scored]
-    return Evaluation(
-        pictures=len(scored),
-        pictures_without_truth=len(pictures) - len(scored),
-        truth=known.source,
-        pixel_truth="masks" if known.has_masks else "boxes",
-        categories="matched" if matched else "ignored",
-        objects_found=centres.found,
-        objects_true=centres.true,
-        ap=box_scores.ap,
-        ap50=box_scores.ap50,
-        ap25=box_scores.ap25,
-        ap_dota=oriented.mean,
-        ap_dota_categories=oriented.per_category,
-        centre_f1=centres.f1,
-        count_mae=count_mae(counted_found, counted_true),
-        psnr=model_scores.psnr(models, positive),
-        flip_rate=model_scores.flip_rate(models, positive),
-        residual=model_scores.residual(models),
-        ap_dota_area=dota_scores(counted_found, objects, rule="area", **how).mean,
-        ap_dota_horizontal=dota_scores(counted_found, objects, boxes="horizontal", **how).mean,
-        mask_ap=mask_scores.ap if mask_scores else None,
-        mask_ap50=mask_scores.ap50 if mask_scores else None,
-        mask_ap25=mask_scores.ap25 if mask_scores else None,
-        per_category=_per_category(looked_for, centres, box_scores, mask_scores, oriented),
-        intervals=pixels.intervals(groups, bootstrap),
-        curves=curves,
-        image_auroc=_image_auroc(scored, truths, pixels.peaks),
-        **pixels.scores(groups),
-    )
+    positive = [bool(picture.instances) for picture in true]
+    return {
+        "psnr": model_scores.psnr(models, positive),
+        "flip_rate": model_scores.flip_rate(models, positive),
+        "residual": model_scores.residual(models),
+    }
 
 
 def _groups(scored: Sequence[Detections], pattern: str | None) -> list[str] | None:
@@ -336,6 +393,10 @@ class _Pixels:
             self.ranking = Ranking(np.concatenate(true_values), background)
             del background  # each copy has the size of all maps
             self._aupro = aupro(regions, self.ranking.false)
+
+    def curves(self) -> dict[str, Curve]:
+        """The curve of pixels, where there are maps."""
+        return {} if self.ranking is None else {"pixels_precision_recall": pixel_precision_recall(self.ranking)}
 
     def scores(self, groups: Sequence[str] | None) -> dict[str, Any]:
         """The scores of pixels, by name."""

@@ -71,11 +71,11 @@ class ExtractionConfig:
     """The typical object, by which touching objects are split, pieces joined and objects scored; None: neither is done,
     and a pixel is the measure of scores."""
     neck: float = 0.9
-    """Larger objects are split at a neck of at most this share of what it joins, see `detect.touching`; 0: never."""
+    """Larger objects are split at a neck of at most this fraction of what it joins, see `detect.touching`; 0: never."""
     join_gap: float = 0.0
     """Pieces of one object are joined over a gap of less than this; 0: never."""
     halo: float = 0.0
-    """Pixels of an object below this share of the mean of its map are left out; 0: none."""
+    """Pixels of an object below this fraction of the mean of its map are left out; 0: none."""
     score: ScoreRule = "mass"
     """What orders the objects, see `score`."""
     category: str = DEFAULT_CATEGORY
@@ -260,8 +260,8 @@ def open_thin(mask_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
 def _morphology(mask_HW: NDArray[np.bool_], operation: int, radius: float) -> NDArray[np.bool_]:
     if radius <= 0:
         return mask_HW
-    reach = np.arange(-int(radius), int(radius) + 1)
-    disk = (reach[:, None] ** 2 + reach**2 <= radius**2).astype(np.uint8)
+    steps = np.arange(-int(radius), int(radius) + 1)
+    disk = (steps[:, None] ** 2 + steps**2 <= radius**2).astype(np.uint8)
     # A frame of background lets the closing reach past the border and come back.
     frame = 2 * int(radius)
     framed = np.pad(mask_HW, frame).view(np.uint8)
@@ -308,8 +308,8 @@ def outlined(mask: Mask, values_HW: NDArray[np.floating[Any]], config: Extractio
     return [part for part in parts if part.area >= config.min_area] or [kept]
 
 
-def without_halo(mask: Mask, values_HW: NDArray[np.floating[Any]], share: float) -> Mask:
-    """An object without its pixels below ``share`` of the mean of its map.
+def without_halo(mask: Mask, values_HW: NDArray[np.floating[Any]], fraction: float) -> Mask:
+    """An object without its pixels below ``fraction`` of the mean of its map.
 
     Around what is strong a map falls off over a few pixels, all of which may reach a threshold that is to find faint
     objects too.
@@ -318,12 +318,12 @@ def without_halo(mask: Mask, values_HW: NDArray[np.floating[Any]], share: float)
     ----------
     values_HW
         The smoothed map at the crop of the mask, above 0 within the mask.
-    share
+    fraction
         Less than 1; 0 gives the mask back.
     """
-    if share <= 0:
+    if fraction <= 0:
         return mask
-    kept = Mask.of(mask.crop_HW & (values_HW >= share * values_HW[mask.crop_HW].mean(dtype=np.float64)))
+    kept = Mask.of(mask.crop_HW & (values_HW >= fraction * values_HW[mask.crop_HW].mean(dtype=np.float64)))
     assert kept is not None  # the greatest value is not below the mean
     return kept.moved(mask.x, mask.y)
 
@@ -343,10 +343,10 @@ def score(
     threshold
         The threshold that made it an object; > 0.
     rule
-        What s is. "mass": the mean times the square root of the share that the object's area is of the typical one, so
-        that 0.5 has a typical object that just reaches the threshold everywhere, or one a quarter as large whose map is
-        twice the threshold. "peak": the greatest value. "mean": the mean; what just reaches the threshold has 0.5 by
-        either.
+        What s is. "mass": the mean times the square root of the fraction that the object's area is of the typical one,
+        so that 0.5 has a typical object that just reaches the threshold everywhere, or one a quarter as large whose map
+        is twice the threshold. "peak": the greatest value. "mean": the mean; what just reaches the threshold has 0.5
+        by either.
     size
         The typical object; None: a pixel.
     """

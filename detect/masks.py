@@ -73,7 +73,7 @@ class Mask:
         """The same pixels so much further right and down."""
         return Mask(x=self.x + right, y=self.y + down, crop_HW=self.crop_HW)
 
-    def paint(self, canvas_HW: NDArray[Any], value: Any = True) -> None:
+    def draw(self, canvas_HW: NDArray[Any], value: Any = True) -> None:
         """Set this object's pixels of `canvas_HW` (a picture-sized array) to `value`, in place."""
         self.window(canvas_HW)[self.crop_HW] = value
 
@@ -85,7 +85,7 @@ def union(masks: Sequence[Mask]) -> Mask:
     bottom = max(mask.y + mask.crop_HW.shape[0] for mask in masks)
     crop_HW = np.zeros((bottom - top, right - left), np.bool_)
     for mask in masks:
-        mask.moved(-left, -top).paint(crop_HW)
+        mask.moved(-left, -top).draw(crop_HW)
     return Mask(x=left, y=top, crop_HW=crop_HW)
 
 
@@ -201,7 +201,7 @@ def mask_of_outlines(polygons: Sequence[Polygon], height: int, width: int) -> Ma
         for ring, value in zip(polygon, [True] + [False] * (len(polygon) - 1), strict=True):
             pixels = mask_of_polygons([np.asarray(ring) - corner], rows, columns)
             if pixels is not None:
-                pixels.paint(part_HW, value)
+                pixels.draw(part_HW, value)
         canvas_HW |= part_HW
     found = Mask.of(canvas_HW)
     return None if found is None else Mask(x=found.x + outer.x, y=found.y + outer.y, crop_HW=found.crop_HW)
@@ -213,8 +213,8 @@ def run_lengths(mask: Mask, height: int, width: int) -> list[int]:
     edges = (mask.x + column) * height + mask.y + row
     starts, ends = edges[0::2], edges[1::2]
     # A run to the foot of one column goes on at the head of the next.
-    apart = starts[1:] != ends[:-1]
-    edges = np.column_stack([starts[np.append(True, apart)], ends[np.append(apart, True)]]).ravel()
+    separate = starts[1:] != ends[:-1]
+    edges = np.column_stack([starts[np.append(True, separate)], ends[np.append(separate, True)]]).ravel()
     counts: list[int] = np.diff(edges, prepend=0, append=height * width).tolist()
     return counts if counts[-1] else counts[:-1]
 

@@ -32,7 +32,7 @@ _ROWS = (
     ("centre_f1", "objects", "centres inside truth boxes"),
     ("count_mae", "objects", "objects off per picture"),
     ("image_auroc", "pictures", "with against without"),
-    ("flip_rate", "model", "repainted pictures that pass as the other class"),
+    ("flip_rate", "model", "counterfactuals that pass as the other class"),
     ("psnr", "model", "same-class reconstruction, dB"),
     ("residual", "model", "sum of branches against the picture"),
     ("locality", "model", "mean abs(map) outside the truth over inside"),
@@ -99,14 +99,14 @@ def calibration_table(report: CalibrationReport) -> Table:
     """The threshold, the false alarms to expect, and how steady both are."""
     from rich.table import Table
 
-    detector = report.detector
-    unit = "share of pixels" if detector.unit == "pixel" else "objects a picture"
-    table = Table(title=f"{detector.pictures} pictures without, {report.groups} groups", title_justify="left")
+    settings = report.settings
+    unit = "fraction of pixels" if settings.unit == "pixel" else "objects a picture"
+    table = Table(title=f"{settings.pictures} pictures without, {report.groups} groups", title_justify="left")
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("what", style="dim")
     ends = report.threshold_interval
-    table.add_row("threshold", f"{detector.threshold:.5g}", "map value from which on there is an object")
+    table.add_row("threshold", f"{settings.threshold:.5g}", "map value from which on there is an object")
     table.add_row("", f"{ends[0]:.5g} to {ends[1]:.5g}" if ends else "-", "95 % bootstrap interval")
     table.add_row("expected", f"{report.expected:.3g}", f"false alarms asked for, {unit}")
     table.add_row("reached", f"{report.reached:.3g}", "on these pictures")

@@ -80,12 +80,14 @@ def _regions(labels_HW: NDArray[np.int32]) -> dict[int, Mask]:
     return regions
 
 
-def _basins(relief_HW: NDArray[np.float32], inside_HW: NDArray[np.bool_], apart: int) -> tuple[NDArray[np.int32], int]:
+def _basins(
+    relief_HW: NDArray[np.float32], inside_HW: NDArray[np.bool_], min_distance: int
+) -> tuple[NDArray[np.int32], int]:
     """Labels from 1 of the basins of the relief's tops, and how many there are."""
     from skimage.feature import peak_local_max
     from skimage.segmentation import watershed
 
-    tops = peak_local_max(relief_HW, min_distance=apart, exclude_border=False)  # type: ignore[no-untyped-call]
+    tops = peak_local_max(relief_HW, min_distance=min_distance, exclude_border=False)  # type: ignore[no-untyped-call]
     if len(tops) < 2:
         return inside_HW.astype(np.int32), 1
     seeds_HW = np.zeros(relief_HW.shape, np.int32)
@@ -192,28 +194,21 @@ def find_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[
     """
     if gap <= 0 or len(masks) < 2:
         return [[index] for index in range(len(masks))]
-    import shapely
-
     # Pieces are known by their place among all.
     numbers = sorted(
         (index for index, mask in enumerate(masks) if mask.area < WHOLE * size.area),
         key=lambda index: _first_pixel(masks[index]),
     )
-    joined = dict(enumerate(masks[index] for index in numbers))
-    groups = {piece: [index] for piece, index in enumerate(numbers)}
-    bounds = np.array([_bounds(mask) for mask in joined.values()]).reshape(-1, 4)
-    tree = shapely.STRtree(shapely.box(*bounds.T))
-    near = tree.query(tree.geometries, predicate="dwithin", distance=gap)
-    queue: list[tuple[float, int, int]] = []
+    pieces = _join([masks[index] for index in numbers], size, gap)
+    whole = [[index] for index in sorted(set(range(len(masks))) - set(numbers))]
+    return sorted([*whole, *(sorted(numbers[piece] for piece in group) for group in pieces)])
 
-    def consider(one: int, other: int) -> None:
-        distance = _gap(joined[one], joined[other])
-        if distance < gap:
-            heapq.heappush(queue, (distance, one, other))
 
-    for one, other in near.T.tolist():
-        if one < other:
-            consider(one, other)
+def _join(pieces: Sequence[Mask], size: ObjectSize, gap: float) -> list[list[int]]:
+    """Join the nearest two that fit one object until none do: for each object the numbers of its pieces."""
+    joined = dict(enumerate(pieces))
+    groups = {piece: [piece] for piece in joined}
+    queue = _near_pairs(pieces, gap)
     neighbours: dict[int, set[int]] = {piece: set() for piece in joined}
     for _, one, other in queue:
         neighbours[one].add(other)
@@ -234,9 +229,24 @@ def find_pieces(masks: Sequence[Mask], size: ObjectSize, *, gap: float) -> list[
         for third in neighbours[one] - {one}:
             if third in joined:
                 neighbours[third].add(one)
-                consider(min(one, third), max(one, third))
-    whole = [[index] for index in sorted(set(range(len(masks))) - set(numbers))]
-    return sorted([*whole, *map(sorted, groups.values())])
+                first, second = min(one, third), max(one, third)
+                distance = _gap(joined[first], joined[second])
+                if distance < gap:
+                    heapq.heappush(queue, (distance, first, second))
+    return list(groups.values())
+
+
+def _near_pairs(pieces: Sequence[Mask], gap: float) -> list[tuple[float, int, int]]:
+    """A heap of the pairs of pieces less than ``gap`` pixels apart: the distance, then their numbers in order."""
+    import shapely
+
+    bounds = np.array([_bounds(mask) for mask in pieces]).reshape(-1, 4)
+    tree = shapely.STRtree(shapely.box(*bounds.T))
+    near = tree.query(tree.geometries, predicate="dwithin", distance=gap)
+    pairs = [(_gap(pieces[one], pieces[other]), one, other) for one, other in near.T.tolist() if one < other]
+    heap = [pair for pair in pairs if pair[0] < gap]
+    heapq.heapify(heap)
+    return heap
 
 
 def _first_pixel(mask: Mask) -> tuple[int, int]:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.detections import Detections
-from detect.detector import extraction_config
 from detect.extraction import ExtractionConfig, find_objects
+from detect.extraction_settings import extraction_config
 from detect.scores.coco import coco_scores
 from detect.scores.objects import centre_hits
 from detect.scores.pixels import Overlap

@@ -7,17 +7,19 @@ the thing itself; where it says absent it is passed over, since nobody said what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from distmap.common.extras import need
 from pipelines.scenes.geotiffs import find_scenes
 from pipelines.scenes.source import Pixels, Scene, SceneReader, open_scene
 from pipelines.sets import Counts, check_new, new_set, no_counts
 
+SMALLEST_PATCH = 16
 PRESENT = frozenset({"1", "true", "yes", "y", "with", "present"})
 SLACK = 1e-4  # of a pixel: areas in another reference system come over with rounding
 ABSENT = frozenset({"0", "false", "no", "n", "without", "absent"})
@@ -34,7 +36,7 @@ class Area:
 
 @dataclass(frozen=True, kw_only=True)
 class Patches:
-    """How many patches were written, by half and class, as in ``counts["train"]["with"]``; and areas that gave none."""
+    """Patches written, by split and class, as in ``counts["train"]["with"]``; and how many areas gave none."""
 
     counts: Counts
     areas_without_patch: int
@@ -54,8 +56,8 @@ def areas(
     """Cut patches from scenes where a layer says that the thing is present or absent.
 
     ``folder`` gets ``{train,test}/{with,without}/<scene>_area<number>_<row>_<column>.tif``, GeoTIFFs in the scene's own
-    numbers; row and column are those of the patch's first pixel. Areas are either in the training half or in the test
-    half, and `distmap fit --group '_(area[0-9]+)_'` keeps them together again.
+    numbers; row and column are those of the patch's first pixel. Areas are either in the training split or in the
+    test split, and `distmap fit --group '_(area[0-9]+)_'` keeps them together again.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ def areas(
     patch
         Height and width of a patch in pixels of the scene.
     test
-        Share of the areas that go into the test half.
+        Fraction of the areas that go into the test split.
     bands
         Numbers of the bands to keep, from 1; None: all but alpha.
 
@@ -78,8 +80,8 @@ def areas(
         ``folder`` is a file or holds something already.
     """
     folder, layer = Path(folder), Path(layer)
-    if patch < 16:
-        raise ValueError(f"--patch {patch}: must be 16 or more pixels")
+    if patch < SMALLEST_PATCH:
+        raise ValueError(f"--patch {patch}: must be {SMALLEST_PATCH} or more pixels")
     if not 0 <= test < 1:
         raise ValueError(f"--test {test}: must lie between 0 and 1")
     check_new(folder)
@@ -89,20 +91,13 @@ def areas(
         if scene.crs is None:
             raise ValueError(f"{scene.path}: has no reference system, so the areas cannot be found in it")
     counts = no_counts()
-    halves = _halves(listed, test, seed)
+    splits = _assign(listed, test, seed)
     used: set[int] = set()
     with new_set(folder) as unfinished:
         for name, scene in opened.items():
-            with SceneReader(scene) as reader:
-                for area, top, left in _corners(scene, listed, crs, patch):
-                    pixels, valid = reader.read(top, left, patch, patch)
-                    if not valid.all():
-                        continue
-                    half, label = halves[area.number], "with" if area.present else "without"
-                    stem = f"{name.replace('/', '_')}_area{area.number}_{top}_{left}"
-                    _write(unfinished / half / label / f"{stem}.tif", pixels, scene, top, left)
-                    counts[half][label] += 1
-                    used.add(area.number)
+            for area in _write_scene(unfinished, name, scene, _corners(scene, listed, crs, patch), splits, patch):
+                counts[splits[area.number]]["with" if area.present else "without"] += 1
+                used.add(area.number)
         for label, word in (("with", "present"), ("without", "absent")):
             if counts["train"][label] == 0:
                 raise ValueError(
@@ -110,6 +105,26 @@ def areas(
                     "do the areas lie on the scenes, and are they large enough?"
                 )
     return Patches(counts=counts, areas_without_patch=len(listed) - len(used))
+
+
+def _write_scene(
+    folder: Path,
+    name: str,
+    scene: Scene,
+    corners: Iterable[tuple[Area, int, int]],
+    splits: Mapping[int, str],
+    patch: int,
+) -> Iterator[Area]:
+    """Write the patches of a scene that hold something everywhere, and give the area of each."""
+    with SceneReader(scene) as reader:
+        for area, top, left in corners:
+            pixels, valid = reader.read(top, left, patch, patch)
+            if not valid.all():
+                continue
+            label = "with" if area.present else "without"
+            stem = f"{name.replace('/', '_')}_area{area.number}_{top}_{left}"
+            _write(folder / splits[area.number] / label / f"{stem}.tif", pixels, scene, top, left)
+            yield area
 
 
 def read_areas(layer: Path, field: str) -> tuple[list[Area], str]:
@@ -121,6 +136,7 @@ def read_areas(layer: Path, field: str) -> tuple[list[Area], str]:
         Not a layer, or without reference system, or without the field; or a feature that is neither point nor polygon,
         or says neither present nor absent.
     """
+    need("pyogrio", extra="scenes")
     import pyogrio  # type: ignore[import-untyped]
     import shapely
     from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-untyped]
@@ -149,15 +165,15 @@ def read_areas(layer: Path, field: str) -> tuple[list[Area], str]:
     return found, str(meta["crs"])
 
 
-def _halves(listed: Sequence[Area], test: float, seed: int) -> dict[int, str]:
-    """Which half each area goes to; of each class the same share."""
-    halves = {area.number: "train" for area in listed}
+def _assign(listed: Sequence[Area], test: float, seed: int) -> dict[int, str]:
+    """Which split each area goes to; of each class the same fraction."""
+    splits = {area.number: "train" for area in listed}
     rng = np.random.default_rng(seed)
     for present in (True, False):
         numbers = [area.number for area in listed if area.present == present]
         rng.shuffle(numbers)
-        halves |= dict.fromkeys(numbers[: round(test * len(numbers))], "test")
-    return halves
+        splits |= dict.fromkeys(numbers[: round(test * len(numbers))], "test")
+    return splits
 
 
 def _corners(scene: Scene, listed: Iterable[Area], crs: str, patch: int) -> Iterator[tuple[Area, int, int]]:

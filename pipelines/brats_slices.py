@@ -1,8 +1,8 @@
-"""BraTS cases (NIfTI) -> the two folders of axial slices, and the true masks of the test half apart from them.
+"""BraTS cases (NIfTI) -> the two folders of axial slices, and the true masks of the test split apart from them.
 
 Slices are seen as radiologists see them: from the feet, anterior up, the patient's right on the left. They are numbered
 from 0 at the lowest. A slice is WITH by its own segmentation, whole tumour (anything above 0); nothing else of the
-segmentations reaches the training half.
+segmentations reaches the training split.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.scores.ranking import Ranking
+from distmap.common.extras import need
 from distmap.common.files import files_under
 from distmap.common.progress import Progress, Silent
 from distmap.data.resizing import resize
-from pipelines.sets import Counts, check_new, check_share, choose_test_groups, new_set, no_counts, write_picture
+from pipelines.sets import Counts, check_fraction, check_new, choose_test_groups, new_set, no_counts, write_picture
 
 MODALITIES = {"flair": ("flair", "t2f"), "t1": ("t1", "t1n"), "t1ce": ("t1ce", "t1c", "t1gd"), "t2": ("t2", "t2w")}
 """Modalities and what the releases call them: up to 2021, then from 2023 on."""
@@ -29,7 +30,7 @@ SEGMENTATIONS = ("seg", "segm")  # one case of BraTS 2020 says Segm
 PERCENTILES = (0.5, 99.5)  # of the brain: they become the darkest and the brightest grey
 SAME_SPACING = 0.01  # relative; less is rounding in headers
 ROUNDING = 1e-9  # of a level
-LEVELS = 10  # bins of the level when what it tells is measured
+LEVELS = 10  # bins of the level when its AUROC is measured
 
 _FILE = re.compile(r"(?P<case>.+)[_-](?P<kind>[A-Za-z0-9]+)\.nii(\.gz)?", re.IGNORECASE)
 _TIMEPOINT = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d+")  # from 2023 on a patient may come several times
@@ -86,16 +87,40 @@ class Slice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SliceSettings:
+    """Which slices are chosen; see `brats`.
+
+    Raises
+    ------
+    ValueError
+        A number is out of its range.
+    """
+
+    min_tumour: int
+    min_brain: float
+    level_margin: float
+    hemispheres: bool
+
+    def __post_init__(self) -> None:
+        if self.min_tumour < 1:
+            raise ValueError(f"--min-tumour {self.min_tumour}: must be 1 or more pixels")
+        if not 0 < self.min_brain <= 1:
+            raise ValueError(f"--min-brain {self.min_brain}: must be above 0 and up to 1")
+        if not 0 <= self.level_margin <= 1:
+            raise ValueError(f"--level-margin {self.level_margin}: must be from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slices:
     """What was written."""
 
     counts: Counts
     cases: dict[str, tuple[str, ...]]
-    """Cases by half."""
+    """Cases by split."""
     passed_over: tuple[str, ...] = ()
     """Cases without segmentation or without the modality."""
     level_auroc: float | None = field(default=None)
-    """How well the level alone tells the folders of the training half apart: 0.5 not at all, 1 always."""
+    """AUROC of the level alone between the folders of the training split: 0.5 says nothing, 1 everything."""
 
 
 def brats(
@@ -115,8 +140,8 @@ def brats(
     """Write axial slices of BraTS cases as the two folders.
 
     ``folder`` gets ``{train,test}/{with,without}/<case>_<slice>.png`` (uint8 grey, 0 outside the brain) and
-    ``test/masks/<case>_<slice>.png`` (0 or 255, the whole tumour) for every slice of the test half. Visits of one
-    patient are on one side. Grey runs from the 0.5th to the 99.5th percentile of each volume's brain; what lies
+    ``test/masks/<case>_<slice>.png`` (0 or 255, the whole tumour) for every slice of the test split. Visits of one
+    patient are in one split. Grey runs from the 0.5th to the 99.5th percentile of each volume's brain; what lies
     between fills 255 steps, finer than the noise of the scanner. Pixels that are not square are made square, as large
     as their shorter side. Cases that lack the segmentation or the modality are passed over.
 
@@ -130,73 +155,89 @@ def brats(
     min_tumour
         Pixels of tumour that make a slice one WITH, >= 1. Slices with fewer, but some, are in neither folder.
     min_brain
-        Least area of the brain in a slice as a share of the greatest in its case, above 0 and up to 1.
+        Least area of the brain in a slice as a fraction of the greatest in its case, above 0 and up to 1.
     level_margin
-        Slices WITHOUT are kept where the level of some training slice WITH is no further away, as a share of the way
-        from the lowest to the highest slice of a case, 0..1. Elsewhere anatomy alone would tell the folders apart.
+        Slices WITHOUT are kept where the level of some training slice WITH is no further away, as a fraction of the
+        way from the lowest to the highest slice of a case, 0..1. Elsewhere anatomy alone would separate the folders.
     hemispheres
         Write both hemispheres of each slice, ``<case>_<slice>_{left,right}.png``, in place of the whole, each with its
         own label; see `halved`. The areas that ``min_tumour`` and ``min_brain`` speak of are a hemisphere's then.
     test, test_cases
-        Share of the patients for the test half, at least one; or the cases themselves.
+        Fraction of the patients for the test split, at least one; or the cases themselves.
 
     Raises
     ------
     ValueError
-        A file or an argument cannot be used, there are too few cases, or a class of the training half gets no slice.
+        A file or an argument cannot be used, there are too few cases, or a class of the training split gets no slice.
     FileExistsError
         ``folder`` is a file or holds something already.
     """
     source, folder = Path(source), Path(folder)
-    _check(min_tumour, min_brain, level_margin)
-    check_share("--test", test)
+    settings = SliceSettings(
+        min_tumour=min_tumour, min_brain=min_brain, level_margin=level_margin, hemispheres=hemispheres
+    )
+    check_fraction("--test", test)
     check_new(folder)
-    told = progress or Silent()
+    progress = progress or Silent()
     found = find_cases(source, modality)
     patients = {case.name: case.patient for case in found.complete}
-    named = [patients.get(name, name) for name in test_cases]
-    apart = choose_test_groups(
-        patients.values(), share=test, named=named, seed=seed, what="patients", option="--test-cases"
+    for_test = choose_test_groups(
+        patients.values(),
+        fraction=test,
+        named=[patients.get(name, name) for name in test_cases],
+        seed=seed,
+        what="patients",
+        option="--test-cases",
     )
-    halves = {name: "test" if patient in apart else "train" for name, patient in patients.items()}
-
-    chosen: list[Slice] = []
-    for index, case in enumerate(found.complete):
-        told.update("looking at cases", index / len(found.complete), {})
-        for part, volume in _parts(read_volume(case), hemispheres=hemispheres).items():
-            slices = choose_slices(case.name, volume, min_tumour=min_tumour, min_brain=min_brain)
-            chosen += [replace(piece, part=part) for piece in slices]
-    tumour_levels = [piece.level for piece in chosen if piece.tumour and halves[piece.case] == "train"]
-    kept = [piece for piece in chosen if piece.tumour or _is_near(piece.level, tumour_levels, level_margin)]
-    train = [piece for piece in kept if halves[piece.case] == "train"]
+    splits = {name: "test" if patient in for_test else "train" for name, patient in patients.items()}
+    chosen = _choose(found.complete, splits, settings, progress)
+    train = [piece for piece in chosen if splits[piece.case] == "train"]
     for label, tumour, option in (("with", True, "--min-tumour"), ("without", False, "--level-margin or --test-cases")):
         if not any(piece.tumour == tumour for piece in train):
-            raise ValueError(f"{source}: no slice for the training half's folder {label}/; try another {option}")
-
-    counts = no_counts()
+            raise ValueError(f"{source}: no slice for the training split's folder {label}/; try another {option}")
     with new_set(folder) as unfinished:
-        for index, case in enumerate(found.complete):
-            told.update("writing slices", index / len(found.complete), {})
-            pieces = [piece for piece in kept if piece.case == case.name]
-            half = halves[case.name]
-            _write(unfinished / half, pieces, _parts(read_volume(case), hemispheres=hemispheres), truth=half == "test")
-            for piece in pieces:
-                counts[half]["with" if piece.tumour else "without"] += 1
+        counts = _write_set(unfinished, found.complete, splits, chosen, settings, progress)
     return Slices(
         counts=counts,
-        cases={half: tuple(name for name, side in halves.items() if side == half) for half in counts},
+        cases={split: tuple(name for name, side in splits.items() if side == split) for split in counts},
         passed_over=(*found.without_segmentation, *found.without_modality),
         level_auroc=level_auroc(train),
     )
 
 
-def _check(min_tumour: int, min_brain: float, level_margin: float) -> None:
-    if min_tumour < 1:
-        raise ValueError(f"--min-tumour {min_tumour}: must be 1 or more pixels")
-    if not 0 < min_brain <= 1:
-        raise ValueError(f"--min-brain {min_brain}: must be above 0 and up to 1")
-    if not 0 <= level_margin <= 1:
-        raise ValueError(f"--level-margin {level_margin}: must be from 0 to 1")
+def _choose(
+    cases: Sequence[Case], splits: Mapping[str, str], settings: SliceSettings, progress: Progress
+) -> list[Slice]:
+    """The slices that are written: WITHOUT only near the levels of training slices WITH."""
+    chosen: list[Slice] = []
+    for index, case in enumerate(cases):
+        progress.update("looking at cases", index / len(cases), {})
+        for part, volume in _parts(read_volume(case), hemispheres=settings.hemispheres).items():
+            slices = choose_slices(case.name, volume, min_tumour=settings.min_tumour, min_brain=settings.min_brain)
+            chosen += [replace(piece, part=part) for piece in slices]
+    levels = [piece.level for piece in chosen if piece.tumour and splits[piece.case] == "train"]
+    return [piece for piece in chosen if piece.tumour or _is_near(piece.level, levels, settings.level_margin)]
+
+
+def _write_set(
+    folder: Path,
+    cases: Sequence[Case],
+    splits: Mapping[str, str],
+    chosen: Sequence[Slice],
+    settings: SliceSettings,
+    progress: Progress,
+) -> Counts:
+    """Write the slices, and the masks of the test split; gives the numbers of slices."""
+    counts = no_counts()
+    for index, case in enumerate(cases):
+        progress.update("writing slices", index / len(cases), {})
+        pieces = [piece for piece in chosen if piece.case == case.name]
+        split = splits[case.name]
+        parts = _parts(read_volume(case), hemispheres=settings.hemispheres)
+        _write(folder / split, pieces, parts, truth=split == "test")
+        for piece in pieces:
+            counts[split]["with" if piece.tumour else "without"] += 1
+    return counts
 
 
 def find_cases(folder: Path, modality: str) -> Cases:
@@ -276,8 +317,8 @@ def read_volume(case: Case) -> Volume:
     if not brain_ZHW.any():
         raise ValueError(f"{case.picture}: holds nothing but 0; leave the case out")
     low, high = np.percentile(values_ZHW[brain_ZHW], PERCENTILES)
-    share_ZHW = np.clip((values_ZHW - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
-    grey_ZHW = np.where(brain_ZHW, 1 + 254 * share_ZHW, 0).astype(np.float32)
+    scaled_ZHW = np.clip((values_ZHW - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
+    grey_ZHW = np.where(brain_ZHW, 1 + 254 * scaled_ZHW, 0).astype(np.float32)
     size_HW = _square_size(values_ZHW.shape[1:], spacing_HW=np.linalg.norm(grid, axis=0)[[1, 0]])
     # Linear, so that the outline of the tumour lies where it did: half-way between its last pixel and the next.
     grey_ZHW = np.stack([resize(layer_HW, *size_HW) for layer_HW in grey_ZHW])
@@ -287,6 +328,7 @@ def read_volume(case: Case) -> Volume:
 
 def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Values as Z x H x W (lowest, anterior and the patient's right come first) and the grid's 3 x 3 axes in mm."""
+    need("nibabel", extra="medical")
     import nibabel
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
@@ -368,22 +410,22 @@ def _is_near(level: float, levels: Sequence[float], margin: float) -> bool:
 
 
 def level_auroc(slices: Sequence[Slice]) -> float | None:
-    """How well the level alone, in tenths, tells slices WITH from slices WITHOUT; None unless there are both.
+    """AUROC of the level alone, in tenths, between slices WITH and slices WITHOUT; None unless there are both.
 
-    Each tenth counts by its share of slices WITH, so a class that has the middle to itself is told as well.
+    Each tenth counts by its fraction of slices WITH, so a class that has the middle to itself is seen as well.
     """
     levels = np.array([min(int(piece.level * LEVELS), LEVELS - 1) for piece in slices], int)
     tumour = np.array([piece.tumour for piece in slices], bool)
     total_L = np.bincount(levels, minlength=LEVELS)
-    share_L = np.bincount(levels, weights=tumour, minlength=LEVELS) / np.maximum(total_L, 1)
-    return Ranking(share_L[levels[tumour]], share_L[levels[~tumour]]).auroc()
+    fraction_L = np.bincount(levels, weights=tumour, minlength=LEVELS) / np.maximum(total_L, 1)
+    return Ranking(fraction_L[levels[tumour]], fraction_L[levels[~tumour]]).auroc()
 
 
-def _write(half: Path, pieces: Sequence[Slice], parts: Mapping[str, Volume], *, truth: bool) -> None:
+def _write(split: Path, pieces: Sequence[Slice], parts: Mapping[str, Volume], *, truth: bool) -> None:
     for piece in pieces:
         volume = parts[piece.part]
-        folder = half / ("with" if piece.tumour else "without")
+        folder = split / ("with" if piece.tumour else "without")
         write_picture(folder / piece.file_name, volume.picture_ZHW[piece.number])
         if truth:
             mask_HW = volume.tumour_ZHW[piece.number].astype(np.uint8) * 255
-            write_picture(half / "masks" / piece.file_name, mask_HW)
+            write_picture(split / "masks" / piece.file_name, mask_HW)

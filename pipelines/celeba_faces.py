@@ -1,11 +1,11 @@
 """CelebA, aligned pictures -> the two folders by one attribute. Where an attribute shows in a face nobody has drawn,
-so there is no truth beside the halves.
+so there is no truth beside the splits.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from distmap.common.files import files_under, read_lines
 from distmap.common.pictures import read_picture
 from distmap.common.progress import Progress, Silent
 from distmap.data.resizing import resize
-from pipelines.sets import HALVES, Counts, check_new, check_share, new_set, no_counts, write_picture
+from pipelines.sets import SPLITS, Counts, check_fraction, check_new, new_set, no_counts, write_picture
 
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 PICTURES = {".jpg", ".jpeg", ".png"}
-PARTITIONS = {"0": "train", "1": None, "2": "test"}  # 1 is for validation: in neither half
+PARTITIONS = {"0": "train", "1": None, "2": "test"}  # 1 is for validation: in neither split
 SMALLEST = 16
 
 
@@ -30,7 +30,7 @@ class Faces:
     counts: Counts
     missing: int
     partition: bool
-    """Whether the halves are the data set's own, which keep a person in one half."""
+    """Whether the splits are the data set's own, which keep a person in one of them."""
 
 
 def celeba(
@@ -47,7 +47,7 @@ def celeba(
 ) -> Faces:
     """Write CelebA's aligned pictures as the two folders: those with an attribute, and those without.
 
-    ``folder`` gets ``{train,test}/{with,without}/<number>.png``, the square in the middle of each picture. The halves
+    ``folder`` gets ``{train,test}/{with,without}/<number>.png``, the square in the middle of each picture. The splits
     are the data set's own (``list_eval_partition``) where that file is there.
 
     Parameters
@@ -57,65 +57,82 @@ def celeba(
     attribute
         As the list calls it, such as Male or Eyeglasses.
     count
-        At most so many pictures in each folder of the training half and a fifth as many of the test half, at random.
+        At most so many pictures in each folder of the training split and a fifth as many of the test split, at random.
     crop
         Side of the square in pixels, 16 or more; the aligned pictures are 178 wide and 218 high.
     image_size
         Side of what is written; None: that of the square.
     test
-        Share of the pictures for the test half, where the data set does not say.
+        Fraction of the pictures for the test split, where the data set does not say.
 
     Raises
     ------
     ValueError
-        A file or an argument cannot be used, or a folder of the training half gets no picture.
+        A file or an argument cannot be used, or a folder of the training split gets no picture.
     FileExistsError
         ``folder`` is a file or holds something already.
     """
     source, folder = Path(source), Path(folder)
+    _check(count, crop, image_size)
+    check_fraction("--test", test)
+    check_new(folder)
+    progress = progress or Silent()
+    values = read_attribute(_only_file(source, ATTRIBUTES), attribute)
+    pictures = _pictures(source, values)
+    partition = _find_file(source, PARTITION)
+    rng = np.random.default_rng(seed)
+    splits = read_partition(partition) if partition is not None else _assign(values, test, rng)
+    chosen = _choose(pictures, values, splits, count, rng)
+    for label, names in chosen["train"].items():
+        if not names:
+            raise ValueError(f"{source}: no picture for training is {label} {attribute}; choose another --attribute")
+
+    counts = no_counts()
+    total = sum(len(names) for classes in chosen.values() for names in classes.values())
+    written = 0
+    with new_set(folder) as unfinished:
+        for split, classes in chosen.items():
+            for label, names in classes.items():
+                for name in names:
+                    progress.update("writing pictures", written / total, {})
+                    _write(unfinished / split / label / f"{Path(name).stem}.png", pictures[name], crop, image_size)
+                    written += 1
+                counts[split][label] = len(names)
+    return Faces(counts=counts, missing=len(values) - len(pictures), partition=partition is not None)
+
+
+def _check(count: int, crop: int, image_size: int | None) -> None:
     if count < 1:
         raise ValueError(f"--count {count}: must be 1 or more pictures")
     if crop < SMALLEST:
         raise ValueError(f"--crop {crop}: must be {SMALLEST} or more pixels")
     if image_size is not None and image_size < SMALLEST:
         raise ValueError(f"--image-size {image_size}: must be {SMALLEST} or more pixels")
-    check_share("--test", test)
-    check_new(folder)
-    told = progress or Silent()
-    values = read_attribute(_only_file(source, ATTRIBUTES), attribute)
-    pictures = _pictures(source, values)
-    partition_file = _find_file(source, PARTITION)
-    rng = np.random.default_rng(seed)
-    halves: Mapping[str, str | None]
-    if partition_file is not None:
-        halves = read_partition(partition_file)
-    else:
-        draws = rng.random(len(values))
-        halves = {name: "test" if draw < test else "train" for name, draw in zip(values, draws, strict=True)}
+
+
+def _assign(names: Collection[str], test: float, rng: np.random.Generator) -> dict[str, str | None]:
+    """The split of each picture, where the data set does not say."""
+    numbers = rng.random(len(names))
+    return {name: "test" if number < test else "train" for name, number in zip(names, numbers, strict=True)}
+
+
+def _choose(
+    pictures: Mapping[str, Path],
+    values: Mapping[str, bool],
+    splits: Mapping[str, str | None],
+    count: int,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, list[str]]]:
+    """Names of the pictures that are written, by split and class."""
     chosen: dict[str, dict[str, list[str]]] = {}
-    for half in HALVES:
-        most = count if half == "train" else max(1, count // 5)
-        sides = {
-            label: [name for name in pictures if values[name] == has and halves.get(name) == half]
+    for split in SPLITS:
+        most = count if split == "train" else max(1, count // 5)
+        classes = {
+            label: [name for name in pictures if values[name] == has and splits.get(name) == split]
             for label, has in (("with", True), ("without", False))
         }
-        chosen[half] = {label: _some(names, most, rng) for label, names in sides.items()}
-    for label, names in chosen["train"].items():
-        if not names:
-            raise ValueError(f"{source}: no picture for training is {label} {attribute}; choose another --attribute")
-
-    counts = no_counts()
-    total = sum(len(names) for sides in chosen.values() for names in sides.values())
-    written = 0
-    with new_set(folder) as unfinished:
-        for half, sides in chosen.items():
-            for label, names in sides.items():
-                for name in names:
-                    told.update("writing pictures", written / total, {})
-                    _write(unfinished / half / label / f"{Path(name).stem}.png", pictures[name], crop, image_size)
-                    written += 1
-                counts[half][label] = len(names)
-    return Faces(counts=counts, missing=len(values) - len(pictures), partition=partition_file is not None)
+        chosen[split] = {label: _some(names, most, rng) for label, names in classes.items()}
+    return chosen
 
 
 def read_attribute(file: Path, attribute: str) -> dict[str, bool]:
@@ -146,21 +163,21 @@ def read_attribute(file: Path, attribute: str) -> dict[str, bool]:
 
 
 def read_partition(file: Path) -> dict[str, str | None]:
-    """The half of each picture by file name; None for those set aside for validation.
+    """The split of each picture by file name; None for those set aside for validation.
 
     Raises
     ------
     ValueError
         A line is not a file name with 0, 1 or 2.
     """
-    halves: dict[str, str | None] = {}
+    splits: dict[str, str | None] = {}
     for place, row in _rows(file):
         if row == ["image_id", "partition"]:
             continue
         if len(row) != 2 or row[1] not in PARTITIONS:
             raise ValueError(f"{place}: expected a file name and 0, 1 or 2")
-        halves[row[0]] = PARTITIONS[row[1]]
-    return halves
+        splits[row[0]] = PARTITIONS[row[1]]
+    return splits
 
 
 def _rows(file: Path) -> list[tuple[str, list[str]]]:

@@ -12,7 +12,7 @@ from distmap.common.commands import CommandGroup
 if TYPE_CHECKING:
     from pipelines.synthetic_sets import Split
 
-TELLING = 0.8  # AUROC of a slice's level from which on it is worth a hint
+LEVEL_AUROC = 0.8  # AUROC of a slice's level from which on it is worth a hint
 
 
 @click.group(cls=CommandGroup)
@@ -34,10 +34,10 @@ def main() -> None:
 @click.option("--image-size", type=int, help="Height and width in pixels.  [default: 64; 112 for effect]")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed writes the same files.")
 def synthetic(folder: Path, split: Split, count: int, image_size: int | None, seed: int) -> None:
-    """Write a generated set, with its truth for the test half, into the new folder DIR.
+    """Write a generated set, with its truth for the test split, into the new folder DIR.
 
-    Pictures go to DIR/{train,test}/{with,without}, true masks to DIR/test/masks. The test half has a fifth as many
-    pictures as the training half, 50 of each class at least.
+    Pictures go to DIR/{train,test}/{with,without}, true masks to DIR/test/masks. The test split has a fifth as many
+    pictures as the training split, 50 of each class at least.
     """
     import pipelines
 
@@ -103,7 +103,7 @@ def geotiff(
     size = None if object_size == "auto" else parse_object_size(object_size)
     settings = parse_settings(pairs)
     with shown_progress() as progress:
-        finished = pipelines.geotiff(
+        results = pipelines.geotiff(
             run,
             scenes,
             out=out,
@@ -114,13 +114,12 @@ def geotiff(
             progress=progress,
             **options,
         )
-    for done in finished:
+    for done in results:
         what = "done earlier" if done.earlier else f"{done.objects} objects"
         click.echo(f"{done.scene.name}: {what}", err=True)
     if as_json:
         summary = [
-            {"scene": str(done.scene), "objects": done.objects, "files": list(map(str, done.files))}
-            for done in finished
+            {"scene": str(done.scene), "objects": done.objects, "files": list(map(str, done.files))} for done in results
         ]
         click.echo(json.dumps({"scenes": summary}))
 
@@ -131,9 +130,9 @@ def geotiff(
 @click.option("--layer", metavar="FILE", type=click.Path(path_type=Path), required=True, help="Points or polygons.")
 @click.option("--field", default="present", show_default=True, help="Says 1 (present) or 0 (absent) of each area.")
 @click.option("--patch", type=int, default=64, show_default=True, metavar="PX", help="Side of a patch.")
-@click.option("--test", type=float, default=0.2, show_default=True, help="Share of the areas for the test half.")
+@click.option("--test", type=float, default=0.2, show_default=True, help="Fraction of the areas for the test split.")
 @click.option("--bands", metavar="N,N,...", help="Bands to keep, from 1.  [default: all but alpha]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides which areas are for the test half.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides which areas are for the test split.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bool, **options: Any) -> None:
     """Cut scenes into the two folders of patches, where a layer says that the thing is present or absent.
@@ -146,8 +145,8 @@ def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bo
     import pipelines
 
     written = pipelines.areas(scenes, folder, bands=None if bands is None else _band_numbers(bands), **options)
-    for half, counts in written.counts.items():
-        click.echo(f"{folder / half}: {_folders(counts, 'patches')}", err=True)
+    for split, counts in written.counts.items():
+        click.echo(f"{folder / split}: {_folders(counts, 'patches')}", err=True)
     if written.areas_without_patch:
         click.echo(f"{written.areas_without_patch} areas gave no patch: too small, or not wholly on a scene", err=True)
     if as_json:
@@ -170,15 +169,15 @@ def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bo
     help="How far slices WITHOUT may be from levels where tumours occur, of the way from the lowest to the highest.",
 )
 @click.option("--hemispheres", is_flag=True, help="Cut slices in the middle; each hemisphere has its own label.")
-@click.option("--test", type=float, default=0.2, show_default=True, help="Share of the patients for the test half.")
-@click.option("--test-cases", metavar="A,B,...", default="", help="Instead: the cases for the test half.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides which patients are for the test half.")
+@click.option("--test", type=float, default=0.2, show_default=True, help="Fraction of the patients for the test split.")
+@click.option("--test-cases", metavar="A,B,...", default="", help="Instead: the cases for the test split.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides which patients are for the test split.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options: Any) -> None:
     """Write axial slices of BraTS cases as the two folders, by the slices' own segmentations.
 
     BRATS_DIR: any folder above the cases of a BraTS release. Slices go to DIR/{train,test}/{with,without}, the true
-    masks of the test half to DIR/test/masks. Cases without segmentation are passed over.
+    masks of the test split to DIR/test/masks. Cases without segmentation are passed over.
     """
     import json
 
@@ -187,17 +186,17 @@ def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options:
 
     with shown_progress() as progress:
         written = pipelines.brats(source, folder, test_cases=_names(test_cases), progress=progress, **options)
-    for half, counts in written.counts.items():
-        cases = len(written.cases[half])
-        click.echo(f"{folder / half}: {cases} cases, {_folders(counts, 'slices')}", err=True)
+    for split, counts in written.counts.items():
+        cases = len(written.cases[split])
+        click.echo(f"{folder / split}: {cases} cases, {_folders(counts, 'slices')}", err=True)
     if written.passed_over:
         count, first = len(written.passed_over), written.passed_over[0]
         click.echo(f"{count} cases passed over for want of a segmentation or the modality, such as {first}", err=True)
     if written.level_auroc is not None:
-        apart = f"the level of a slice alone tells the folders apart with AUROC {written.level_auroc:.2f}"
-        telling = written.level_auroc >= TELLING and not options["hemispheres"]
+        line = f"the level of a slice alone separates the folders with AUROC {written.level_auroc:.2f}"
+        suspicious = written.level_auroc >= LEVEL_AUROC and not options["hemispheres"]
         hint = "; maps may show levels: with --hemispheres there are pictures without at the same ones"
-        click.echo(apart + (hint if telling else ""), err=True)
+        click.echo(line + (hint if suspicious else ""), err=True)
     if as_json:
         report = {"slices": written.counts, "cases": written.cases, "passed_over": written.passed_over}
         click.echo(json.dumps({**report, "level_auroc": written.level_auroc}))
@@ -210,15 +209,17 @@ def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options:
 @click.option("--patch", type=int, default=64, show_default=True, metavar="PX", help="Side of a patch.")
 @click.option("--scale", type=float, default=1.0, show_default=True, help="Shrink the scenes to this first.")
 @click.option("--stride", type=int, metavar="PX", help="From one patch to the next.  [default: half a patch]")
-@click.option("--inside", type=float, default=0.7, show_default=True, help="Share of an object that counts as mostly.")
+@click.option(
+    "--inside", type=float, default=0.7, show_default=True, help="Fraction of an object that counts as mostly."
+)
 @click.option("--exclude", metavar="A,B,...", help="Categories in neither folder.  [default: look-alikes]")
 @click.option(
     "--without-per-with", type=float, default=1.0, show_default=True, help="Patches without, at most, for each with."
 )
 @click.option("--count", type=int, help="Patches in a training folder, at most; a fifth as many for test.")
-@click.option("--group", metavar="REGEX", help="Scenes whose REGEX group agrees (a place) are in one half.")
-@click.option("--test", type=float, default=0.2, show_default=True, help="Share of the groups for the test half.")
-@click.option("--test-groups", metavar="A,B,...", default="", help="Instead: the groups for the test half.")
+@click.option("--group", metavar="REGEX", help="Scenes whose REGEX group agrees (a place) are in one split.")
+@click.option("--test", type=float, default=0.2, show_default=True, help="Fraction of the groups for the test split.")
+@click.option("--test-groups", metavar="A,B,...", default="", help="Instead: the groups for the test split.")
 @click.option(
     "--labels",
     metavar="FOLDER",
@@ -226,12 +227,14 @@ def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options:
     multiple=True,
     help="Where DOTA_DIR holds several kinds of labels: those to use.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides halves, and patches where not all go in.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Decides the splits, and patches where not all go in."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def dota(source: Path, folder: Path, exclude: str | None, test_groups: str, as_json: bool, **options: Any) -> None:
     """Cut scenes with DOTA labels into patches with an object of a category, and patches without.
 
-    DOTA_DIR: the folder above images/ and labelTxt/. Patches go to DIR/{train,test}/{with,without}; the test half also
+    DOTA_DIR: the folder above images/ and labelTxt/. Patches go to DIR/{train,test}/{with,without}; the test split also
     gets their labels (labelTxt/), the whole scenes (scenes/) and theirs (scenes_labelTxt/), of the category alone.
     """
     import json
@@ -248,8 +251,8 @@ def dota(source: Path, folder: Path, exclude: str | None, test_groups: str, as_j
             progress=progress,
             **options,
         )
-    for half, counts in written.counts.items():
-        click.echo(f"{folder / half}: {written.scenes[half]} scenes, {_folders(counts, 'patches')}", err=True)
+    for split, counts in written.counts.items():
+        click.echo(f"{folder / split}: {written.scenes[split]} scenes, {_folders(counts, 'patches')}", err=True)
     if written.without_labels or written.too_small:
         click.echo(
             f"scenes passed over: {written.without_labels} without labels, {written.too_small} smaller than a patch",
@@ -271,7 +274,11 @@ def dota(source: Path, folder: Path, exclude: str | None, test_groups: str, as_j
 @click.option("--crop", type=int, default=178, show_default=True, metavar="PX", help="Side of the square kept.")
 @click.option("--image-size", type=int, metavar="PX", help="Side of what is written.  [default: that of the square]")
 @click.option(
-    "--test", type=float, default=0.1, show_default=True, help="Share for the test half, without list_eval_partition."
+    "--test",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Fraction for the test split, without list_eval_partition.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which pictures, where not all go in.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
@@ -288,12 +295,12 @@ def celeba(source: Path, folder: Path, as_json: bool, **options: Any) -> None:
 
     with shown_progress() as progress:
         written = pipelines.celeba(source, folder, progress=progress, **options)
-    for half, counts in written.counts.items():
-        click.echo(f"{folder / half}: {_folders(counts, 'pictures')}", err=True)
+    for split, counts in written.counts.items():
+        click.echo(f"{folder / split}: {_folders(counts, 'pictures')}", err=True)
     if written.missing:
         click.echo(f"{written.missing} listed pictures are not there", err=True)
     if not written.partition:
-        click.echo("no list_eval_partition: halves by the seed, so a person may be in both", err=True)
+        click.echo("no list_eval_partition: splits by the seed, so a person may be in both", err=True)
     if as_json:
         report = {"pictures": written.counts, "missing": written.missing, "partition": written.partition}
         click.echo(json.dumps(report))
@@ -334,14 +341,14 @@ def self_train_command(
     except ValueError as error:
         raise ValueError(f"--time-limit: {error}") from error
     with shown_progress() as progress:
-        detector = pipelines.self_train(
+        settings = pipelines.self_train(
             run, with_folder, without_folder, out=out, time_limit=seconds, progress=progress, **options
         )
     click.echo(
-        f"{out}: threshold {detector.threshold:.4g} takes {detector.false_alarm:.3%} of empty pictures", err=True
+        f"{out}: threshold {settings.threshold:.4g} takes {settings.false_alarm:.3%} of empty pictures", err=True
     )
     if as_json:
-        click.echo(json.dumps({"run": str(out), "detector": asdict(detector)}))
+        click.echo(json.dumps({"run": str(out), "detector": asdict(settings)}))
 
 
 def _names(text: str) -> tuple[str, ...]:

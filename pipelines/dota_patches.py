@@ -1,7 +1,7 @@
-"""Scenes with DOTA ``labelTxt`` -> the two folders of patches; the test half also as whole scenes.
+"""Scenes with DOTA ``labelTxt`` -> the two folders of patches; the test split also as whole scenes.
 
 The folders differ in the category alone: its look-alikes are in neither, nor is what only half shows it. Labels of
-objects say which patch goes where; they are written for the test half only.
+objects say which patch goes where; they are written for the test split only.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from distmap.common.progress import Progress, Silent
 from pipelines.patch_rules import AMBIGUOUS, WITH, Corners, cut_objects, label_patches, moved, patch_corners
 from pipelines.scenes.source import Pixels, Scene, Valid, open_scene
 from pipelines.sets import (
-    HALVES,
+    SPLITS,
     Counts,
+    check_fraction,
     check_new,
-    check_share,
     choose_test_groups,
     new_set,
     no_counts,
@@ -43,9 +43,45 @@ LOOK_ALIKES = {
     "tennis-court": ("basketball-court",),
     "basketball-court": ("tennis-court",),
 }
-"""Categories that are left out of both folders unless told otherwise."""
-BLACK_SHARE = 0.05  # a patch with more black (0 in all bands) is taken for the scene's border
+"""Categories that are left out of both folders by default."""
+BLACK_FRACTION = 0.05  # a patch with more black (0 in all bands) is taken for the scene's border
 SMALLEST_PATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchSettings:
+    """Which patches are cut; see `dota`.
+
+    Raises
+    ------
+    ValueError
+        A number is out of its range.
+    """
+
+    category: str
+    excluded: tuple[str, ...]
+    patch: int
+    scale: float
+    stride: int
+    inside: float
+    without_per_with: float
+    count: int | None
+    group: str | None
+    labels: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        if self.patch < SMALLEST_PATCH:
+            raise ValueError(f"--patch {self.patch}: must be {SMALLEST_PATCH} or more pixels")
+        if not 0 < self.scale <= 1:
+            raise ValueError(f"--scale {self.scale}: must be above 0 and up to 1")
+        if self.stride < 1:
+            raise ValueError(f"--stride {self.stride}: must be 1 or more pixels")
+        if not 0 < self.inside <= 1:
+            raise ValueError(f"--inside {self.inside}: must be above 0 and up to 1")
+        if not self.without_per_with > 0:
+            raise ValueError(f"--without-per-with {self.without_per_with}: must be above 0")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"--count {self.count}: must be 1 or more patches")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +115,7 @@ class ScenePatches:
 
     counts: Counts
     scenes: dict[str, int]
-    """Scenes by half."""
+    """Scenes by split."""
     test_groups: tuple[str, ...]
     without_labels: int
     """Scenes passed over for want of a label file."""
@@ -109,7 +145,7 @@ def dota(
     """Cut scenes into patches WITH an object of a category and patches WITHOUT.
 
     ``folder`` gets ``{train,test}/{with,without}/<scene>__<x>_<y>.png``, x and y those of the patch's left upper
-    corner in the shrunk scene; for the test half also ``labelTxt/<same>.txt``, and the whole shrunk scenes
+    corner in the shrunk scene; for the test split also ``labelTxt/<same>.txt``, and the whole shrunk scenes
     ``scenes/<scene>.png`` with ``scenes_labelTxt/<scene>.txt``. Labels name the category alone, in pixels of the
     picture beside them. Patches with anything without data, or with more than 5 % black, are left out, and so are
     those that `pipelines.patch_rules.label_patches` calls ambiguous.
@@ -128,100 +164,123 @@ def dota(
     stride
         Pixels from one patch to the next; None: half of ``patch``.
     inside
-        Share of an object's area that makes it mostly inside a patch, above 0 and up to 1.
+        Fraction of an object's area that makes it mostly inside a patch, above 0 and up to 1.
     exclude
         Categories that neither folder may show; None: `LOOK_ALIKES`.
     without_per_with
         At most so many patches WITHOUT for each WITH, above 0. They are taken from scenes in the measure in which
         these gave patches WITH, then from the others.
     count
-        At most so many patches in each folder of the training half, and a fifth as many of the test half; None: all.
+        At most so many patches in each folder of the training split, and a fifth as many of the test split; None: all.
     group
-        Regular expression searched in a scene's stem; scenes whose first group agrees are in one half. None: each
+        Regular expression searched in a scene's stem; scenes whose first group agrees are in one split. None: each
         scene on its own.
     test, test_groups
-        Share of the groups for the test half, at least one; or the groups themselves.
+        Fraction of the groups for the test split, at least one; or the groups themselves.
     labels
         Folders of the label files where ``source`` holds several kinds of them.
 
     Raises
     ------
     ValueError
-        A file or an argument cannot be used, there are too few groups, or a class of the training half gets no patch.
+        A file or an argument cannot be used, there are too few groups, or a class of the training split gets no patch.
     FileExistsError
         ``folder`` is a file or holds something already.
     """
     source, folder = Path(source), Path(folder)
-    step = max(1, patch // 2) if stride is None else stride
-    _check(patch, scale, step, inside, without_per_with, count)
-    check_share("--test", test)
+    settings = PatchSettings(
+        category=category,
+        excluded=LOOK_ALIKES.get(category, ()) if exclude is None else tuple(exclude),
+        patch=patch,
+        scale=scale,
+        stride=max(1, patch // 2) if stride is None else stride,
+        inside=inside,
+        without_per_with=without_per_with,
+        count=count,
+        group=group,
+        labels=tuple(map(Path, labels)),
+    )
+    check_fraction("--test", test)
     check_new(folder)
-    told = progress or Silent()
-    scenes, unlabelled = find_scenes(source, [Path(item) for item in labels])
+    progress = progress or Silent()
+    scenes, unlabelled = find_scenes(source, settings.labels)
     bands = _common_bands(list(scenes.values()))
-    excluded = LOOK_ALIKES.get(category, ()) if exclude is None else tuple(exclude)
-    labelled = _labelled(source, scenes, [Path(item) for item in labels], category, excluded, scale, group)
+    labelled = _labelled(source, scenes, settings)
     usable = [item for item in labelled if min(item.height, item.width) >= patch]
     if not usable:
         raise ValueError(f"--patch {patch}: all {len(labelled)} scenes of {source} are smaller at --scale {scale}")
-    apart = choose_test_groups(
-        (item.group for item in usable), share=test, named=test_groups, seed=seed, what="groups", option="--test-groups"
+    for_test = choose_test_groups(
+        (item.group for item in usable),
+        fraction=test,
+        named=test_groups,
+        seed=seed,
+        what="groups",
+        option="--test-groups",
     )
-    sides = {half: [item for item in usable if (item.group in apart) == (half == "test")] for half in HALVES}
-
-    looked, total = 0, len(usable)
-    chosen: dict[str, list[Candidates]] = {}
-    for index, half in enumerate(HALVES):
-        found = []
-        for item in sides[half]:
-            told.update("looking at scenes", looked / total, {})
-            found.append(_candidates(item, scale, bands, patch, step, inside))
-            looked += 1
-        most = count if count is None or half == "train" else max(1, count // 5)
-        rng = np.random.default_rng([seed, index])
-        chosen[half] = choose(found, without_per_with=without_per_with, most=most, rng=rng)
-    _check_classes(source, chosen["train"], sides["train"], category, patch)
-
-    counts = no_counts()
-    written = 0
+    splits = {split: [item for item in usable if (item.group in for_test) == (split == "test")] for split in SPLITS}
+    chosen = _choose_patches(splits, settings, bands, seed, progress)
+    _check_classes(source, chosen["train"], splits["train"], settings)
     with new_set(folder) as unfinished:
-        for half in HALVES:
-            truth: list[Detections] = []
-            for item, patches in zip(sides[half], chosen[half], strict=True):
-                told.update("writing patches", written / total, {})
-                with ShrunkReader(item.scene, scale, bands) as reader:
-                    _write_patches(unfinished / half, item, reader, patches, patch)
-                    if half == "test":
-                        reader.write_png(unfinished / half / "scenes" / f"{item.name}.png")
-                        truth += _patch_truth(item, patches, patch, inside)
-                counts[half]["with"] += int(patches.with_N.sum())
-                counts[half]["without"] += int((~patches.with_N).sum())
-                written += 1
-            if half == "test":
-                label_txt.write(unfinished / half / "labelTxt", truth)
-                label_txt.write(unfinished / half / "scenes_labelTxt", map(_scene_truth, sides[half]))
+        counts = _write_set(unfinished, splits, chosen, settings, bands, progress)
     return ScenePatches(
         counts=counts,
-        scenes={half: len(items) for half, items in sides.items()},
-        test_groups=tuple(sorted(apart)),
+        scenes={split: len(items) for split, items in splits.items()},
+        test_groups=tuple(sorted(for_test)),
         without_labels=unlabelled,
         too_small=len(labelled) - len(usable),
     )
 
 
-def _check(patch: int, scale: float, stride: int, inside: float, without_per_with: float, count: int | None) -> None:
-    if patch < SMALLEST_PATCH:
-        raise ValueError(f"--patch {patch}: must be {SMALLEST_PATCH} or more pixels")
-    if not 0 < scale <= 1:
-        raise ValueError(f"--scale {scale}: must be above 0 and up to 1")
-    if stride < 1:
-        raise ValueError(f"--stride {stride}: must be 1 or more pixels")
-    if not 0 < inside <= 1:
-        raise ValueError(f"--inside {inside}: must be above 0 and up to 1")
-    if not without_per_with > 0:
-        raise ValueError(f"--without-per-with {without_per_with}: must be above 0")
-    if count is not None and count < 1:
-        raise ValueError(f"--count {count}: must be 1 or more patches")
+def _choose_patches(
+    splits: Mapping[str, Sequence[LabelledScene]],
+    settings: PatchSettings,
+    bands: int,
+    seed: int,
+    progress: Progress,
+) -> dict[str, list[Candidates]]:
+    """The patches of each scene that are written, by split."""
+    looked, total = 0, sum(map(len, splits.values()))
+    chosen: dict[str, list[Candidates]] = {}
+    for index, (split, items) in enumerate(splits.items()):
+        found = []
+        for item in items:
+            progress.update("looking at scenes", looked / total, {})
+            found.append(_candidates(item, settings, bands))
+            looked += 1
+        count = settings.count
+        most = count if count is None or split == "train" else max(1, count // 5)
+        rng = np.random.default_rng([seed, index])
+        chosen[split] = choose(found, without_per_with=settings.without_per_with, most=most, rng=rng)
+    return chosen
+
+
+def _write_set(
+    folder: Path,
+    splits: Mapping[str, Sequence[LabelledScene]],
+    chosen: Mapping[str, Sequence[Candidates]],
+    settings: PatchSettings,
+    bands: int,
+    progress: Progress,
+) -> Counts:
+    """Write patches, and for the test split their labels, the scenes and theirs; gives the numbers of patches."""
+    counts = no_counts()
+    written, total = 0, sum(map(len, splits.values()))
+    for split, items in splits.items():
+        truth: list[Detections] = []
+        for item, patches in zip(items, chosen[split], strict=True):
+            progress.update("writing patches", written / total, {})
+            with ShrunkReader(item.scene, settings.scale, bands) as reader:
+                _write_patches(folder / split, item, reader, patches, settings.patch)
+                if split == "test":
+                    reader.write_png(folder / split / "scenes" / f"{item.name}.png")
+                    truth += _patch_truth(item, patches, settings)
+            counts[split]["with"] += int(patches.with_N.sum())
+            counts[split]["without"] += int((~patches.with_N).sum())
+            written += 1
+        if split == "test":
+            label_txt.write(folder / split / "labelTxt", truth)
+            label_txt.write(folder / split / "scenes_labelTxt", map(_scene_truth, items))
+    return counts
 
 
 def find_scenes(source: Path, labels: Sequence[Path]) -> tuple[dict[str, Scene], int]:
@@ -267,35 +326,28 @@ def _common_bands(scenes: Sequence[Scene]) -> int:
     return max(len(scene.bands) for scene in scenes)
 
 
-def _labelled(
-    source: Path,
-    scenes: Mapping[str, Scene],
-    labels: Sequence[Path],
-    category: str,
-    excluded: Sequence[str],
-    scale: float,
-    group: str | None,
-) -> list[LabelledScene]:
+def _labelled(source: Path, scenes: Mapping[str, Scene], settings: PatchSettings) -> list[LabelledScene]:
+    """The scenes with their objects."""
     sizes = {f"{stem}.png": (scene.height, scene.width) for stem, scene in scenes.items()}
-    found = [item for place in labels or [source] for item in label_txt.read(place, sizes=sizes, partial=True)]
+    found = [item for place in settings.labels or [source] for item in label_txt.read(place, sizes=sizes, partial=True)]
     seen = Counter(item.category for picture in found for item in picture.instances)
-    if category not in seen:
+    if settings.category not in seen:
         known = ", ".join(sorted(seen)) or "none"
-        raise ValueError(f"--category {category}: is not in the labels of {source}; these have {known}")
+        raise ValueError(f"--category {settings.category}: is not in the labels of {source}; these have {known}")
     listed = []
     for picture in found:
         stem = picture.name.removesuffix(".png")
-        height, width = shrunk_size(scenes[stem], scale)
+        height, width = shrunk_size(scenes[stem], settings.scale)
         factors = np.array([width / picture.width, height / picture.height])
         listed.append(
             LabelledScene(
                 name=stem,
-                group=stem if group is None else group_of(picture.name, group),
+                group=stem if settings.group is None else group_of(picture.name, settings.group),
                 scene=scenes[stem],
                 height=height,
                 width=width,
-                things=_scaled(picture, {category}, factors),
-                excluded=_scaled(picture, set(excluded) - {category}, factors),
+                things=_scaled(picture, {settings.category}, factors),
+                excluded=_scaled(picture, set(settings.excluded) - {settings.category}, factors),
             )
         )
     return listed
@@ -309,19 +361,20 @@ def _scaled(picture: Detections, categories: Set[str], factors: NDArray[np.float
     )
 
 
-def _candidates(item: LabelledScene, scale: float, bands: int, patch: int, stride: int, inside: float) -> Candidates:
-    """Patches of a scene that are WITH or WITHOUT and show the ground throughout."""
-    corners_N2 = patch_corners(item.height, item.width, patch, stride)
-    labels_N = label_patches(corners_N2, patch, item.things, item.excluded, inside)
-    clear = Candidates(corners_N2=corners_N2, with_N=labels_N == WITH).some(labels_N != AMBIGUOUS)
-    with ShrunkReader(item.scene, scale, bands) as reader:
-        shown = [_shows_ground(pixels, valid) for _, pixels, valid in _cut(reader, clear.corners_N2, patch)]
-    return clear.some(np.array(shown, bool))
+def _candidates(item: LabelledScene, settings: PatchSettings, bands: int) -> Candidates:
+    """Patches of a scene that are WITH or WITHOUT and hold something throughout."""
+    patch = settings.patch
+    corners_N2 = patch_corners(item.height, item.width, patch, settings.stride)
+    labels_N = label_patches(corners_N2, patch, item.things, item.excluded, settings.inside)
+    decided = Candidates(corners_N2=corners_N2, with_N=labels_N == WITH).some(labels_N != AMBIGUOUS)
+    with ShrunkReader(item.scene, settings.scale, bands) as reader:
+        filled = [_is_filled(pixels, valid) for _, pixels, valid in _cut(reader, decided.corners_N2, patch)]
+    return decided.some(np.array(filled, bool))
 
 
-def _shows_ground(pixels_HWC: Pixels, valid_HW: Valid) -> bool:
+def _is_filled(pixels_HWC: Pixels, valid_HW: Valid) -> bool:
     black_HW = ~pixels_HWC.any(axis=-1)
-    return bool(valid_HW.all() and black_HW.mean() <= BLACK_SHARE)
+    return bool(valid_HW.all() and black_HW.mean() <= BLACK_FRACTION)
 
 
 def _cut(reader: ShrunkReader, corners_N2: Corners, patch: int) -> Iterator[tuple[int, Pixels, Valid]]:
@@ -361,12 +414,13 @@ def choose(
 
 
 def _check_classes(
-    source: Path, chosen: Sequence[Candidates], scenes: Sequence[LabelledScene], category: str, patch: int
+    source: Path, chosen: Sequence[Candidates], scenes: Sequence[LabelledScene], settings: PatchSettings
 ) -> None:
+    patch, category = settings.patch, settings.category
     with_N = np.concatenate([item.with_N for item in chosen])
     if not with_N.any():
         sides = [max(item.bbox[2:]) for scene in scenes for item in scene.things]
-        size = f"they are {np.median(sides):.0f} pixels long" if sides else "the training half has none"
+        size = f"they are {np.median(sides):.0f} pixels long" if sides else "the training split has none"
         raise ValueError(
             f"{source}: no patch of {patch} pixels for training holds a {category} of its own ({size}); "
             "try another --patch, --scale or --exclude"
@@ -377,20 +431,21 @@ def _check_classes(
         )
 
 
-def _write_patches(half: Path, item: LabelledScene, reader: ShrunkReader, patches: Candidates, patch: int) -> None:
+def _write_patches(folder: Path, item: LabelledScene, reader: ShrunkReader, patches: Candidates, patch: int) -> None:
     for index, pixels, _ in _cut(reader, patches.corners_N2, patch):
         label = "with" if patches.with_N[index] else "without"
         picture = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-        write_picture(half / label / f"{_patch_name(item, patches.corners_N2[index])}.png", picture)
+        write_picture(folder / label / f"{_patch_name(item, patches.corners_N2[index])}.png", picture)
 
 
 def _patch_name(item: LabelledScene, corner_2: Corners) -> str:
     return f"{item.name}__{corner_2[0]}_{corner_2[1]}"
 
 
-def _patch_truth(item: LabelledScene, patches: Candidates, patch: int, inside: float) -> Iterator[Detections]:
+def _patch_truth(item: LabelledScene, patches: Candidates, settings: PatchSettings) -> Iterator[Detections]:
+    patch = settings.patch
     for corner_2 in patches.corners_N2:
-        objects = cut_objects(item.things, int(corner_2[0]), int(corner_2[1]), patch, inside)
+        objects = cut_objects(item.things, int(corner_2[0]), int(corner_2[1]), patch, settings.inside)
         name = f"{_patch_name(item, corner_2)}.png"
         yield Detections(name=name, height=patch, width=patch, instances=tuple(objects))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from detect.detections import Instance
 
 WITH, WITHOUT, AMBIGUOUS = 1, 0, -1
-WHOLE = 1 - 1e-6  # an object with this share inside is not cut
+WHOLE = 1 - 1e-6  # an object with this fraction inside is not cut
 DECIMALS = 2  # of coordinates that are written, in pixels
 
 Corners = NDArray[np.int64]
@@ -47,7 +47,7 @@ def label_patches(
     touched, thing = shapely.STRtree(outlines).query(boxes_N, predicate="intersects")
     labels_N[touched] = AMBIGUOUS
     sure = np.array([not item.difficult for item in things], bool)[thing]
-    labels_N[touched[sure & (_share(outlines[thing], boxes_N[touched]) >= inside)]] = WITH
+    labels_N[touched[sure & (_covered(outlines[thing], boxes_N[touched]) >= inside)]] = WITH
     labels_N[shapely.STRtree(polygons(excluded)).query(boxes_N, predicate="intersects")[0]] = AMBIGUOUS
     return labels_N
 
@@ -62,16 +62,16 @@ def cut_objects(things: Sequence[Instance], left: int, top: int, patch: int, ins
 
     box = shapely.box(left, top, left + patch, top + patch)
     outlines = polygons(things)
-    shares = _share(outlines, np.full(len(outlines), box))
+    fractions = _covered(outlines, np.full(len(outlines), box))
     shown = []
-    for item, outline, share in zip(things, outlines, shares, strict=True):
-        if share <= 0:
+    for item, outline, fraction in zip(things, outlines, fractions, strict=True):
+        if fraction <= 0:
             continue
         corners_42 = item.obb
-        if share < WHOLE:
+        if fraction < WHOLE:
             rest = shapely.oriented_envelope(shapely.intersection(outline, box))
             corners_42 = shapely.get_coordinates(rest)[:4]
-        difficult = item.difficult or share < inside
+        difficult = item.difficult or fraction < inside
         shown.append(moved(item, corners_42 - [left, top], difficult=difficult))
     return shown
 
@@ -93,8 +93,8 @@ def polygons(items: Sequence[Instance]) -> NDArray[Any]:
     return outlines
 
 
-def _share(outlines: NDArray[Any], boxes: NDArray[Any]) -> NDArray[np.float64]:
-    """Share of each outline's area in its box; 0 for outlines without area."""
+def _covered(outlines: NDArray[Any], boxes: NDArray[Any]) -> NDArray[np.float64]:
+    """Fraction of each outline's area in its box; 0 for outlines without area."""
     import shapely
 
     area = shapely.area(outlines)

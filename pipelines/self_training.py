@@ -70,7 +70,7 @@ def self_train(
     dataset = describe_dataset(split, model.stats, *folders)
     check_same_pictures(run, dataset, str(run))
     before = read_detection_settings(run)
-    taught, detector = learn_from_maps(model, before, split, config, rounds, _time_spent(start, time_limit), progress)
+    taught, detection = learn_from_maps(model, before, split, config, rounds, _time_spent(start, time_limit), progress)
     if taught is model:
         raise ValueError(f"{run}: no student could be trained on its maps; see the warning above")
     with filling(out) as folder:
@@ -78,8 +78,8 @@ def self_train(
         if (run / METRICS).is_file():
             shutil.copyfile(run / METRICS, folder / METRICS)
         save(folder, taught)
-        write_detection_settings(folder, detector)
-    return detector
+        write_detection_settings(folder, detection)
+    return detection
 
 
 def _settings(run: Path, rounds: int, settings: Iterable[str]) -> Config:

@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-HALVES = ("train", "test")
+SPLITS = ("train", "test")
 CLASSES = ("without", "with")  # in the order of the labels 0 and 1
 
 Counts = dict[str, dict[str, int]]
-"""Pictures by half and class, as in ``counts["train"]["with"]``."""
+"""Pictures by split and class, as in ``counts["train"]["with"]``."""
 
 
 def no_counts() -> Counts:
-    """0 for every half and class."""
-    return {half: dict.fromkeys(reversed(CLASSES), 0) for half in HALVES}
+    """0 for every split and class."""
+    return {split: dict.fromkeys(reversed(CLASSES), 0) for split in SPLITS}
 
 
 def check_new(folder: Path) -> None:
@@ -61,18 +61,18 @@ def write_picture(path: Path, picture: NDArray[Any]) -> None:
         raise OSError(f"cannot write {path}")
 
 
-def check_share(option: str, value: float) -> None:
+def check_fraction(option: str, value: float) -> None:
     """Raise ValueError unless 0 < value < 1."""
     if not 0 < value < 1:
         raise ValueError(f"{option} {value}: must lie between 0 and 1")
 
 
 def choose_test_groups(
-    groups: Iterable[str], *, share: float, named: Sequence[str] = (), seed: int = 0, what: str, option: str
+    groups: Iterable[str], *, fraction: float, named: Sequence[str] = (), seed: int = 0, what: str, option: str
 ) -> frozenset[str]:
-    """Which groups (cases, scenes) make up the test half: those named, else ``share`` of them by the seed.
+    """Which groups (cases, scenes) make up the test split: those named, else ``fraction`` of them by the seed.
 
-    At least one group is on either side.
+    At least one group is in either split.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def choose_test_groups(
     available = sorted(set(groups))
     if len(available) < 2:
         there = ", ".join(available) or "none"
-        raise ValueError(f"two halves need two or more {what}; there is {there}")
+        raise ValueError(f"two splits need two or more {what}; there is {there}")
     for name in named:
         if name not in available:
             raise ValueError(f"{option} {name}: is not one of the {len(available)} {what}, such as {available[0]}")
@@ -97,6 +97,6 @@ def choose_test_groups(
         if len(set(named)) == len(available):
             raise ValueError(f"{option} names all {len(available)} {what}: leave some for training")
         return frozenset(named)
-    count = min(max(1, round(share * len(available))), len(available) - 1)
+    count = min(max(1, round(fraction * len(available))), len(available) - 1)
     order = np.random.default_rng(seed).permutation(len(available))
     return frozenset(available[index] for index in order[:count])

@@ -94,7 +94,7 @@ def shrunk_size(scene: Scene, scale: float) -> tuple[int, int]:
 
 
 def _overlaps(start: float, step: float, count: int, length: int) -> NDArray[np.float32]:
-    """Share of each of ``length`` pixels in ``count`` wider ones of ``step`` pixels, the first at ``start``."""
+    """Fraction of each of ``length`` pixels in ``count`` wider ones of ``step`` pixels, the first at ``start``."""
     left_N1 = start + step * np.arange(count)[:, None]
     pixel_M = np.arange(length)
     shared_NM = np.minimum(left_N1 + step, pixel_M + 1) - np.maximum(left_N1, pixel_M)

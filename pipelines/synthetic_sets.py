@@ -1,6 +1,6 @@
 """Generated sets whose truth is known exactly: ``presence``, ``shape``, ``effect`` and ``rows``.
 
-All lengths are in pixels. A picture depends on the seed, its half (train, test), its class and its number alone, so a
+All lengths are in pixels. A picture depends on the seed, its split (train, test), its class and its number alone, so a
 larger set holds the smaller one of the same seed.
 """
 
@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from detect.detections import Detections, Instance
 from detect.formats import dota as label_txt
-from pipelines.sets import CLASSES, HALVES, new_set, write_picture
+from pipelines.sets import CLASSES, SPLITS, new_set, write_picture
 
 Split: TypeAlias = Literal["presence", "shape", "effect", "rows"]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -42,10 +42,10 @@ class Sample:
     """One generated picture and what is known of it, all of one height and width."""
 
     picture_HW: NDArray[np.uint8] | NDArray[np.float32]
-    mask_HW: Mask  # what tells the classes apart; empty for WITHOUT
+    mask_HW: Mask  # what differs between the classes; empty for WITHOUT
     effect_HW: NDArray[np.float32] | None = None  # the picture less the same picture without the thing
-    shape_HW: Mask | None = None  # the dark shape, where it is there in both classes and tells them apart
-    corners_N42: Floats | None = None  # (x, y) of objects that touch, so that the mask does not tell them apart
+    shape_HW: Mask | None = None  # the dark shape, where it is there in both classes and says which
+    corners_N42: Floats | None = None  # (x, y) of objects that touch, so that the mask does not separate them
 
 
 def synthetic(
@@ -70,7 +70,7 @@ def synthetic(
         ``effect``: that of VA-GAN (Baumgartner et al., CVPR 2018), squares added to smoothed noise.
         ``rows``: a dark bar on smoothed noise, with a row of one to six touching blocks on it or without.
     count
-        Training pictures of each class, >= 1. The test half has a fifth as many, 50 of each class at least.
+        Training pictures of each class, >= 1. The test split has a fifth as many, 50 of each class at least.
     image_size
         Height and width in pixels, 32 to 4096; by default 64, and 112 for ``effect``. Lengths grow with it.
     seed
@@ -88,26 +88,38 @@ def synthetic(
     FileExistsError
         ``folder`` is a file or holds something already.
     """
+    size = _checked_size(split, count, image_size, seed)
+    folder = Path(folder)
+    with new_set(folder) as unfinished:
+        for name, pictures in zip(SPLITS, (count, max(MIN_TEST_PICTURES, count // 5)), strict=True):
+            for class_name in CLASSES:
+                for number in range(pictures):
+                    sample = _draw(split, size, seed, name, class_name, number)
+                    stem = f"{class_name}_{number:05d}"
+                    _write(sample, unfinished / name, class_name, stem, truth=name == "test")
+    return folder
+
+
+def _checked_size(split: Split, count: int, image_size: int | None, seed: int) -> int:
+    """Height and width of the pictures; raises ValueError where an argument is out of its range."""
     if split not in get_args(Split):
         raise ValueError(f"unknown split {split!r}: choose one of {', '.join(get_args(Split))}")
     if count < 1:
         raise ValueError(f"count must be 1 or more, not {count}")
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, not {seed}")
-    draw, default_size = _SPLITS[split]
-    size = default_size if image_size is None else image_size
+    size = _GENERATORS[split][1] if image_size is None else image_size
     if not MIN_IMAGE_SIZE <= size <= MAX_IMAGE_SIZE:
         raise ValueError(f"image size must be from {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE} pixels, not {size}")
+    return size
 
-    folder = Path(folder)
-    with new_set(folder) as unfinished:
-        for half, pictures in zip(HALVES, (count, max(MIN_TEST_PICTURES, count // 5)), strict=True):
-            for label, name in enumerate(CLASSES):
-                for number in range(pictures):
-                    entropy = (seed, get_args(Split).index(split), HALVES.index(half), label, number)
-                    sample = draw(np.random.default_rng(entropy), size, bool(label))
-                    _write(sample, unfinished / half, name, f"{name}_{number:05d}", truth=half == "test")
-    return folder
+
+def _draw(split: Split, size: int, seed: int, name: str, class_name: str, number: int) -> Sample:
+    """``name``: that of the split, train or test, that the picture is for."""
+    generate, _ = _GENERATORS[split]
+    label = CLASSES.index(class_name)
+    entropy = (seed, get_args(Split).index(split), SPLITS.index(name), label, number)
+    return generate(np.random.default_rng(entropy), size, bool(label))
 
 
 def presence(rng: np.random.Generator, size: int, has_thing: bool) -> Sample:
@@ -151,8 +163,8 @@ def shape(rng: np.random.Generator, size: int, has_thing: bool) -> Sample:
     background_HW = _background(rng, size)
     radius = rng.uniform(size / 8, size / 4)
     side = radius * np.sqrt(np.pi)  # of the square of equal area
-    reach = side / np.sqrt(2)  # half the length of the longest rectangle of that area
-    centre_2 = rng.uniform(reach, size - reach, 2)
+    margin = side / np.sqrt(2)  # half the length of the longest rectangle of that area
+    centre_2 = rng.uniform(margin, size - margin, 2)
     if has_thing:
         dark_HW = ellipse(size, centre_2, np.array([radius, radius]))
     else:
@@ -195,8 +207,8 @@ def rows(rng: np.random.Generator, size: int, has_thing: bool) -> Sample:
     count = int(rng.integers(1, LONGEST_ROW, endpoint=True))
     half_bar_2 = np.array([(LONGEST_ROW / 2 + 0.25) * block, 0.8 * block])
     # Within the picture whatever the direction.
-    reach_2 = np.abs(_turned(np.array([half_bar_2, half_bar_2 * (1, -1)]), direction)).max(axis=0)
-    centre_2 = rng.uniform(np.minimum(reach_2, size / 2), np.maximum(size - reach_2, size / 2))
+    margin_2 = np.abs(_turned(np.array([half_bar_2, half_bar_2 * (1, -1)]), direction)).max(axis=0)
+    centre_2 = rng.uniform(np.minimum(margin_2, size / 2), np.maximum(size - margin_2, size / 2))
     bar_HW = _turned_rectangle(size, centre_2, half_bar_2, direction)
     without_HW = _to_uint8(np.where(bar_HW, DARK, _background(rng, size)))
 
@@ -270,25 +282,25 @@ def _to_uint8(picture_HW: Floats) -> NDArray[np.uint8]:
     return np.rint(picture_HW).clip(0, 255).astype(np.uint8)
 
 
-def _write(sample: Sample, half: Path, class_name: str, stem: str, *, truth: bool) -> None:
+def _write(sample: Sample, folder: Path, class_name: str, stem: str, *, truth: bool) -> None:
     suffix = ".png" if sample.picture_HW.dtype == np.uint8 else ".tif"
-    write_picture(half / class_name / f"{stem}{suffix}", sample.picture_HW)
+    write_picture(folder / class_name / f"{stem}{suffix}", sample.picture_HW)
     if truth:
-        write_picture(half / "masks" / f"{stem}.png", np.where(sample.mask_HW, np.uint8(255), np.uint8(0)))
+        write_picture(folder / "masks" / f"{stem}.png", np.where(sample.mask_HW, np.uint8(255), np.uint8(0)))
         if sample.shape_HW is not None:
-            write_picture(half / "shapes" / f"{stem}.png", np.where(sample.shape_HW, np.uint8(255), np.uint8(0)))
+            write_picture(folder / "shapes" / f"{stem}.png", np.where(sample.shape_HW, np.uint8(255), np.uint8(0)))
         if sample.effect_HW is not None:
-            write_picture(half / "effects" / f"{stem}.tif", sample.effect_HW)
+            write_picture(folder / "effects" / f"{stem}.tif", sample.effect_HW)
         if sample.corners_N42 is not None:
             height, width = sample.mask_HW.shape
             blocks = tuple(Instance(corners_42=corners_42, category="block") for corners_42 in sample.corners_N42)
             label_txt.write(
-                half / "labelTxt", [Detections(name=f"{stem}{suffix}", height=height, width=width, instances=blocks)]
+                folder / "labelTxt", [Detections(name=f"{stem}{suffix}", height=height, width=width, instances=blocks)]
             )
 
 
-_Draw: TypeAlias = Callable[[np.random.Generator, int, bool], Sample]
-_SPLITS: dict[Split, tuple[_Draw, int]] = {
+_Generate: TypeAlias = Callable[[np.random.Generator, int, bool], Sample]
+_GENERATORS: dict[Split, tuple[_Generate, int]] = {
     "presence": (presence, 64),
     "shape": (shape, 64),
     "effect": (effect, 112),

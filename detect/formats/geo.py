@@ -35,13 +35,13 @@ class Georeference:
     crs: str | None = None
     """Coordinate reference system, such as "EPSG:32632"; None: plain pixels."""
 
-    def to_ground(self, points_N2: Points) -> Points:
-        """Ground coordinates of pixel-edge coordinates."""
+    def to_world(self, points_N2: Points) -> Points:
+        """World coordinates of pixel-edge coordinates."""
         a, b, c, d, e, f = self.transform
         return np.asarray(points_N2 @ np.array([[a, d], [b, e]]) + [c, f])
 
     def to_pixels(self, points_N2: Points) -> Points:
-        """Pixel-edge coordinates of ground coordinates."""
+        """Pixel-edge coordinates of world coordinates."""
         a, b, c, d, e, f = self.transform
         return np.asarray((points_N2 - [c, f]) @ np.linalg.inv(np.array([[a, d], [b, e]])))
 
@@ -99,7 +99,7 @@ def _differing(systems: Mapping[str, str | None]) -> list[tuple[str, str]]:
 def features(
     pictures: Iterable[Detections], georeferences: Georeferences
 ) -> Iterator[tuple[list[Polygon], dict[str, Any]]]:
-    """Polygons in ground coordinates and properties of every object."""
+    """Polygons in world coordinates and properties of every object."""
     for picture in pictures:
         place = georeferences.get(picture.name, PIXELS)
         polygons = iter(outlines([item.mask for item in picture.instances if item.mask is not None]))
@@ -116,7 +116,7 @@ def features(
                 "shape": item.shape,
                 "obb": json.dumps(item.obb.ravel().tolist()),
             }
-            yield [[place.to_ground(ring) for ring in part] for part in parts], properties
+            yield [[place.to_world(ring) for ring in part] for part in parts], properties
 
 
 def pictures_of(
@@ -130,7 +130,7 @@ def pictures_of(
     Parameters
     ----------
     items
-        Polygons in ground coordinates and properties.
+        Polygons in world coordinates and properties.
     sizes
         Height and width of pictures, for features that do not say them; those without objects come back empty.
     """

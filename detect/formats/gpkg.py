@@ -12,6 +12,7 @@ import numpy as np
 from detect.detections import Detections
 from detect.formats.geo import Georeferences, common_crs, features, pictures_of
 from detect.masks import Polygon
+from distmap.common.extras import need
 from distmap.common.files import replacing
 
 LAYER = "objects"
@@ -26,7 +27,13 @@ def write(path: Path, pictures: Iterable[Detections], *, georeferences: Georefer
     ----------
     georeferences
         Where the pictures lie, by name.
+
+    Raises
+    ------
+    ValueError
+        Pyogrio is not installed.
     """
+    need("pyogrio", extra="scenes")
     import pyogrio  # type: ignore[import-untyped]
     import shapely
 
@@ -65,6 +72,7 @@ def read(
     georeferences: Georeferences | None = None,
 ) -> list[Detections]:
     """Read the layer `objects`, else the first one; see `detect.formats.geojson.read`."""
+    need("pyogrio", extra="scenes")
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-untyped]
 

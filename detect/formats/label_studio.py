@@ -99,7 +99,7 @@ def encode_brush(picture: Detections, item: Instance) -> list[int]:
     """Label Studio's run lengths (those of the `rle-pack` package) of the picture's RGBA brush layer, as bytes."""
     layer_HW = np.zeros((picture.height, picture.width), bool)
     if item.mask is not None:
-        item.mask.paint(layer_HW)
+        item.mask.draw(layer_HW)
     flat = layer_HW.ravel()
     starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
     lengths = np.diff(starts, append=flat.size) * 4

@@ -1,4 +1,4 @@
-"""YOLO: ``labels/<picture>.txt`` with ``class cx cy width height`` as shares of the picture, and ``data.yaml``."""
+"""YOLO: ``labels/<picture>.txt`` with ``class cx cy width height`` as fractions of the picture, and ``data.yaml``."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detect.detections import Detections
 from detect.scores.objects import centre_matches
 from detect.scores.ranking import Ranking
+from distmap.common.extras import need
 from distmap.common.files import filling, write_json
 
 _MOST_POINTS = 1000
@@ -63,7 +64,7 @@ def object_precision_recall(
 
 
 def free_response(found: Sequence[Detections], truth: Sequence[Detections], *, use_categories: bool = True) -> Curve:
-    """FROC: share of true objects that are hit against false alarms a picture."""
+    """FROC: fraction of true objects that are hit against false alarms a picture."""
     scores, hits, alarms, true = _object_counts(found, truth, use_categories)
     return Curve(
         title="Free response (centre hits)",
@@ -90,7 +91,14 @@ def _object_counts(
 
 
 def write_curves(folder: Path, curves: Mapping[str, Curve]) -> None:
-    """Write ``curves.json`` (title, labels and points by name) and ``<name>.png`` for each curve."""
+    """Write ``curves.json`` (title, labels and points by name) and ``<name>.png`` for each curve.
+
+    Raises
+    ------
+    ValueError
+        Matplotlib is not installed.
+    """
+    need("matplotlib", extra="report")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,8 +1,8 @@
 """Scores of the model that made the maps, from what it says of every picture (`images[].model` in COCO JSON).
 
-Keys of a picture: `psnr_with`, `psnr_without` (PSNR in dB of the picture repainted as each class against itself, data
+Keys of a picture: `psnr_with`, `psnr_without` (PSNR in dB of the reconstruction as each class against the picture, data
 range 2), `residual` (mean abs(sum of branches - picture)), `flips_to_with`, `flips_to_without` (1 where a judge trained
-apart takes the repainting for that class), `score` (of the picture).
+apart takes the counterfactual for that class), `score` (of the picture).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def psnr(models: Sequence[Mapping[str, float]], positive: Sequence[bool]) -> flo
 
 
 def flip_rate(models: Sequence[Mapping[str, float]], positive: Sequence[bool]) -> float | None:
-    """Share of pictures whose repainting as the other class is taken for that class."""
+    """Fraction of pictures whose counterfactual is taken for that class."""
     return _mean(models, positive, "flips_to_without", "flips_to_with")
 
 

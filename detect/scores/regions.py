@@ -14,9 +14,9 @@ Values = NDArray[np.floating[Any]]
 def aupro(regions: Sequence[Values], background: Values, *, limit: float = 0.3) -> float | None:
     """Area under the per-region overlap curve up to a false-positive rate (Bergmann et al., IJCV 2021), over `limit`.
 
-    The curve shows, for every threshold, the share of a region's pixels at or above it, averaged over the regions,
-    against the share of background pixels at or above it. Every distinct value is a threshold; between them the curve
-    is straight.
+    The curve shows, for every threshold, the fraction of a region's pixels at or above it, averaged over the regions,
+    against the fraction of background pixels at or above it. Every distinct value is a threshold; between them the
+    curve is straight.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def aupro(regions: Sequence[Values], background: Values, *, limit: float = 0.3) 
     above = (negative.size - np.searchsorted(negative, thresholds, side="right")) / negative.size
     at = (negative.size - np.searchsorted(negative, thresholds, side="left")) / negative.size
     rate = np.concatenate([[0.0], np.column_stack([above, at]).ravel(), [1.0]])
-    share = np.concatenate([[0.0], np.column_stack([np.append(0.0, overlap[:-1]), overlap]).ravel(), [overlap[-1]]])
+    fraction = np.concatenate([[0.0], np.column_stack([np.append(0.0, overlap[:-1]), overlap]).ravel(), [overlap[-1]]])
     inside = int(np.searchsorted(rate, limit, side="right"))
     beyond = min(inside, rate.size - 1)
-    cut = np.interp(limit, rate[[inside - 1, beyond]], share[[inside - 1, beyond]])
-    return float(np.trapezoid(np.append(share[:inside], cut), np.append(rate[:inside], limit)) / limit)
+    cut = np.interp(limit, rate[[inside - 1, beyond]], fraction[[inside - 1, beyond]])
+    return float(np.trapezoid(np.append(fraction[:inside], cut), np.append(rate[:inside], limit)) / limit)

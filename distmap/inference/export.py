@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 from collections.abc import Iterator
@@ -15,13 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distmap.common.detection_settings import DetectionSettings
+from distmap.common.extras import need
 from distmap.common.files import replacing
 from distmap.inference.model import DistinctionModel
 from distmap.inference.predictor import Predictor
 from distmap.inference.refinement import resample
 from distmap.inference.sliding_window import over_symmetries
 
-PACKAGES = ("onnx", "onnxscript")
 INPUT, OUTPUT = "picture", "map"
 TRACED_BATCH = 2  # a batch of one would be taken for a constant
 
@@ -71,9 +70,7 @@ def export_onnx(
     ValueError
         Packages that are missing, a name that is a folder's, or a size that the model does not see as one window.
     """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ValueError(f"--format onnx: needs {' and '.join(missing)}; install with `pip install 'distmap[onnx]'`")
+    need("onnx", "onnxscript", extra="onnx")
     if out.is_dir():
         raise ValueError(f"--out {out}: is a folder; name a file")
     if size is not None and model.window_side(*size) != max(size):

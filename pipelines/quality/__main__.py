@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--budget-scale",
     type=click.FloatRange(min=0, min_open=True, max=1),
     default=1.0,
-    help="Try it in this share of the time; such figures are kept apart and never get into the page.",
+    help="Try it in this fraction of the time; such figures are kept apart and never get into the page.",
 )
 @click.option(
     "--data",

@@ -198,7 +198,7 @@ def _learns(row: Row, result: Result) -> str:
     text = f"{row.length} on {train['with']} pictures WITH and {train['without']} WITHOUT"
     if result.groups is None:
         return f"{text}; scored on {test['with']} and {test['without']} others of the same kind."
-    trained, scored = (result.groups[half] for half in ("train", "test"))
+    trained, scored = (result.groups[split] for split in ("train", "test"))
     names = f" ({', '.join(f'`{name}`' for name in scored)})" if len(scored) <= NAMED_GROUPS else ""
     if row.images == ("test/scenes",):
         what = f"{result.scores['pictures']} scenes, whole"

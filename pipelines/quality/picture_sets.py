@@ -1,6 +1,6 @@
 """The pictures behind the rows: what is taken from which data, and written as the two folders with the truth apart.
 
-A set is a folder ``{train,test}/{with,without}`` with the truth of the test half, and ``set.json``, which says how it
+A set is a folder ``{train,test}/{with,without}`` with the truth of the test split, and ``set.json``, which says how it
 was made. Sets of one kind differ by the split alone.
 """
 
@@ -22,8 +22,8 @@ from detect.evaluation import group_of
 from distmap.common.files import files_under, write_json
 from distmap.common.progress import Progress
 from pipelines.brats_slices import find_cases
-from pipelines.quality.splits import Drawn, Halves, Split
-from pipelines.sets import CLASSES, HALVES, new_set
+from pipelines.quality.splits import Drawn, Split, SplitGroups
+from pipelines.sets import CLASSES, SPLITS, new_set
 from pipelines.synthetic_sets import Split as SyntheticSplit
 
 SET = "set.json"
@@ -42,8 +42,8 @@ class PictureSet(Protocol):
     def name(self, seed: int) -> str:
         """Of the folder that is written; with the seed where pictures depend on it."""
 
-    def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> Halves | None:
-        """Write into an empty folder, and say which groups are in which half where there are groups."""
+    def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> SplitGroups | None:
+        """Write into an empty folder, and say which groups are in which split where there are groups."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,21 +81,21 @@ class Slices:
     def name(self, seed: int) -> str:
         return self.label if self.count is None else f"{self.label}-{seed}"
 
-    def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> Halves:
+    def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> SplitGroups:
         source = data / self.source
         pictures = {label: files_under(source / label, {".png"}) for label in CLASSES}
-        halves = self.split.halves(_patient(file) for files in pictures.values() for file in files)
+        groups = self.split.apply(_patient(file) for files in pictures.values() for file in files)
         trained: set[str] = set()
         for label, files in pictures.items():
-            train = [file for file in files if _patient(file) in halves.train]
+            train = [file for file in files if _patient(file) in groups.train]
             if self.count is not None:
-                train = some(train, _patient, self.count, drawn(halves.train, seed))
-            test = [file for file in files if _patient(file) in halves.test]
+                train = some(train, _patient, self.count, drawn(groups.train, seed))
+            test = [file for file in files if _patient(file) in groups.test]
             trained |= {_patient(file) for file in train}
             _copy(train, folder / "train" / label)
             _copy(test, folder / "test" / label)
             _copy([source / "masks" / file.name for file in test], folder / "test" / "masks")
-        return Halves(train=tuple(sorted(trained)), test=halves.test)
+        return SplitGroups(train=tuple(sorted(trained)), test=groups.test)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +117,14 @@ class Scenes:
     def name(self, seed: int) -> str:
         return self.label
 
-    def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> Halves:
+    def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> SplitGroups:
         source = data / self.folder
         with (source / "index.csv").open(encoding="utf-8", newline="") as lines:
-            groups = {row["file"]: row["group"] for row in csv.DictReader(lines)}
-        halves = self.split.halves(groups.values())
+            group_of_file = {row["file"]: row["group"] for row in csv.DictReader(lines)}
+        groups = self.split.apply(group_of_file.values())
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-scenes-") as place:
-            for file, group in groups.items():
-                if group in halves.train or group in halves.test:
+            for file, group in group_of_file.items():
+                if group in groups.train or group in groups.test:
                     picture, labels = Path("images", file), Path("labelTxt", f"{Path(file).stem}.txt")
                     for part in (picture, labels):
                         link = Path(place) / part.parent / f"{group}__{part.name}"
@@ -137,10 +137,10 @@ class Scenes:
                 patch=self.patch,
                 scale=self.scale,
                 group=PLACE_GROUP,
-                test_groups=halves.test,
+                test_groups=groups.test,
                 progress=progress,
             )
-        return halves
+        return groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,15 +158,15 @@ class Cases:
     def name(self, seed: int) -> str:
         return self.label
 
-    def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> Halves:
+    def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> SplitGroups:
         source = data / self.source
-        halves = self.split.halves(case.name for case in find_cases(source, "flair").complete)
-        pipelines.brats(source, folder, hemispheres=self.hemispheres, test_cases=halves.test, progress=progress)
-        return halves
+        groups = self.split.apply(case.name for case in find_cases(source, "flair").complete)
+        pipelines.brats(source, folder, hemispheres=self.hemispheres, test_cases=groups.test, progress=progress)
+        return groups
 
 
 def prepare(pictures: PictureSet, data: Path, folder: Path, seed: int, progress: Progress) -> dict[str, Any]:
-    """Write a set unless it is there as it should be, and give what ``set.json`` says: what is in it, by half.
+    """Write a set unless it is there as it should be, and give what ``set.json`` says: what is in it, by split.
 
     Raises
     ------
@@ -181,11 +181,11 @@ def prepare(pictures: PictureSet, data: Path, folder: Path, seed: int, progress:
     shutil.rmtree(folder, ignore_errors=True)
     progress.say(f"{folder}: preparing")
     with new_set(folder) as unfinished:
-        halves = pictures.write(data, unfinished, seed, progress)
+        groups = pictures.write(data, unfinished, seed, progress)
         content = {
             "made": made,
-            "groups": None if halves is None else {"train": list(halves.train), "test": list(halves.test)},
-            "pictures": {half: {name: _count(unfinished / half / name) for name in CLASSES} for half in HALVES},
+            "groups": None if groups is None else {"train": list(groups.train), "test": list(groups.test)},
+            "pictures": {split: {name: _count(unfinished / split / name) for name in CLASSES} for split in SPLITS},
         }
         write_json(unfinished / SET, content, indent=1)
     return content

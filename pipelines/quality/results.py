@@ -39,9 +39,9 @@ class Result:
     resumed: bool
     """Whether ``fit`` was stopped and went on."""
     pictures: Mapping[str, Mapping[str, int]]
-    """In the two folders, by half."""
+    """In the two folders, by split."""
     groups: Mapping[str, list[str]] | None
-    """Groups of either half."""
+    """Groups of either split."""
     commands: tuple[str, ...]
     scores: Mapping[str, Any]
     config: Mapping[str, Any]

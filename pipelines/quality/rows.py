@@ -223,6 +223,14 @@ CATS_APART = _cars("cats-development", CATS_TRAIN, CATS_DEVELOPMENT)
 
 
 def _real() -> Iterator[Row]:
+    """Real pictures, by what they show."""
+    yield from _lgg()
+    yield from _cats()
+    yield from _other_scenes()
+    yield from _brats()
+
+
+def _lgg() -> Iterator[Row]:
     yield Row(
         name="lgg",
         part="targets",
@@ -241,6 +249,9 @@ def _real() -> Iterator[Row]:
         seeds=(0, 1, 2),
         group=SLICE_GROUP,
     )
+
+
+def _cats() -> Iterator[Row]:
     yield _on_scenes(
         _cars("cats", CATS_DEVELOPMENT + CATS_TRAIN, CATS_TEST),
         name="cats",
@@ -273,6 +284,9 @@ def _real() -> Iterator[Row]:
         ),
         seeds=(0, 1, 2),
     )
+
+
+def _other_scenes() -> Iterator[Row]:
     yield _on_scenes(
         _cars("aerial-other", ("cats_", "simd_"), ("dota_", "kit_", "minsk_")),
         name="aerial-other",
@@ -299,6 +313,9 @@ def _real() -> Iterator[Row]:
             Score(name="pixel_ap"),
         ),
     )
+
+
+def _brats() -> Iterator[Row]:
     for name, title, hemispheres, group in (
         ("brats", "Real: tumours in FLAIR slices (BRATS 2015), one case", False, SLICE_GROUP),
         ("brats-hemispheres", "Real: the same case, each hemisphere by itself", True, HEMISPHERE_GROUP),

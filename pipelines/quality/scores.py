@@ -40,7 +40,7 @@ KINDS = {
     "centre_f1": Kind(label="centre_f1"),
     "flip_rate": Kind(label="flip_rate"),
     "locality": Kind(label="locality", lower_is_better=True),
-    "on_shape": Kind(label=f"share of abs(map) on the dark shape widened by {RIM} px"),
+    "on_shape": Kind(label=f"fraction of abs(map) on the dark shape widened by {RIM} px"),
 }
 
 
@@ -55,7 +55,7 @@ def every_score(found: Evaluation, maps: Path, shapes: Path) -> dict[str, object
 
 
 def on_shape(maps: Path, shapes: Path) -> float | None:
-    """Share of abs(map), summed over all pictures, on their shapes widened by 3 pixels; None where all maps are 0.
+    """Fraction of abs(map), summed over all pictures, on their shapes widened by 3 pixels; None where all maps are 0.
 
     Parameters
     ----------

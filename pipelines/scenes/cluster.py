@@ -13,9 +13,11 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from distmap.common.extras import need
 from pipelines.scenes.job import Job, do_tile
 from pipelines.scenes.windows import Region
 
+PACKAGES = ("dask", "distributed")
 RETRIES = 3  # of a tile whose worker was lost
 PATIENCE = "15s"  # with a scheduler that does not answer
 WORKER_MB = 256  # of --memory for each worker at least, or their tiles are small and read much twice
@@ -31,6 +33,7 @@ def default_workers(memory_mb: int, least_mb: int, gpus: int = 0) -> int:
     or ``least_mb`` if that is more, and takes of the latter what this process does, with the same libraries and the
     same network.
     """
+    need(*PACKAGES, extra="scenes")
     from dask.system import cpu_count
     from distributed.system import MEMORY_LIMIT
 
@@ -47,6 +50,7 @@ def connected(scheduler: str) -> Iterator[Any]:
     ValueError
         No scheduler answers there.
     """
+    need(*PACKAGES, extra="scenes")
     import dask
     from distributed import Client
 
@@ -66,6 +70,7 @@ def local_client(workers: int, gpus: int = 0) -> Iterator[Any]:
     The cores are shared out among the workers, unless ``OMP_NUM_THREADS`` and its like say something else; of several
     GPUs each worker sees one.
     """
+    need(*PACKAGES, extra="scenes")
     import dask
     from dask.system import cpu_count
     from distributed import Client, Nanny, Scheduler, SpecCluster
@@ -133,13 +138,13 @@ def do_all(client: Any, work: Sequence[tuple[Job, Region]]) -> Iterator[tuple[Jo
     for future in as_completed(list(futures)):  # type: ignore[no-untyped-call]
         job, tile = futures.pop(future)
         try:
-            told = future.result()
+            failure = future.result()
         except KilledWorker as error:
             raise OSError(
                 f"{job.scene.path}: {RETRIES + 1} workers were lost over one tile (out of memory?)"
             ) from error
         future.release()
-        yield job, tile, None if told is None else (ValueError if told[0] else OSError)(told[1])
+        yield job, tile, None if failure is None else (ValueError if failure[0] else OSError)(failure[1])
 
 
 def _attempt(job: Job, tile: Region) -> tuple[bool, str] | None:

@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY
-from detect.detector import extraction_config
 from detect.extraction import ExtractionConfig
+from detect.extraction_settings import extraction_config
 from distmap.common.detection_settings import read_detection_settings
+from distmap.common.extras import need
 from distmap.common.files import files_under
 from distmap.common.object_size import ObjectSize, describe_objects
 from distmap.common.picture_files import PICTURE_SUFFIXES
 from distmap.common.progress import Progress, Silent
 from pipelines.scenes import outputs
-from pipelines.scenes.cluster import connected, default_workers, do_all, local_client
-from pipelines.scenes.ground import measure
-from pipelines.scenes.job import (
-    TILES_IN_MEMORY,
-    Job,
-    MapperSource,
-    TileMemory,
-    do_tiles,
-    tile_begun,
-    tile_shape,
-    time_tile,
-)
-from pipelines.scenes.mapper import RunMapper, run_digest
+from pipelines.scenes.geodesy import measure
+from pipelines.scenes.job import Job, MapperSource, TileMemory, started_tile, tile_shape
+from pipelines.scenes.mapper import ModelMapper, RunMapper, run_digest
 from pipelines.scenes.outputs import Names
 from pipelines.scenes.parts import threshold as fixed_threshold
 from pipelines.scenes.source import Scene, open_scene
-from pipelines.scenes.windows import Region
+from pipelines.scenes.work import MEMORY_MB, MemoryLimit, Resources, do_jobs, plan, should_parallelise
 
-MEMORY_MB = 1024
-# A cluster is worth what it costs (to begin; blocks of the scene read by several workers) where it saves this much.
-WORTH_TIMES, WORTH_SECONDS = 1.5, 10.0
+SMALLEST_WINDOW = 16
 SUFFIXES = PICTURE_SUFFIXES | {".vrt", ".jp2"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class SceneResult:
     """A scene that is done: how many objects, what was written, and whether an earlier run had done it."""
 
     scene: Path
@@ -56,8 +45,8 @@ class Finished:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
-    """What becomes of a scene whose tiles are done."""
+class OutputOptions:
+    """What is written of a scene whose tiles are done."""
 
     category: str = DEFAULT_CATEGORY
     stac: bool = False
@@ -84,7 +73,7 @@ def geotiff(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> list[Finished]:
+) -> list[SceneResult]:
     """Map scenes of any size and find the objects in them.
 
     For each scene ``out`` gets ``<stem>_map.tif`` (cloud-optimised GeoTIFF, float32, NaN where the scene holds
@@ -127,12 +116,13 @@ def geotiff(
         Outputs are there, and neither ``resume`` nor ``overwrite`` is given; or ``resume`` alone, and they were made
         with another run or other settings, which ``overwrite`` beside it does again.
     """
-    run = Path(run)
+    run, out = Path(run), Path(out)
     progress = progress or Silent()
+    resources = Resources(memory_mb=memory_mb, workers=workers, scheduler=scheduler)
     detection = read_detection_settings(run)
     mapper = RunMapper(run=run.absolute(), device=device, side=window, digest=run_digest(run))
-    if window is not None and window < 16:
-        raise ValueError(f"--window {window}: must be 16 or more pixels")
+    if window is not None and window < SMALLEST_WINDOW:
+        raise ValueError(f"--window {window}: must be {SMALLEST_WINDOW} or more pixels")
     model = mapper()
     if object_size is None and detection.object_size is not None:
         object_size = detection.object_size.scaled(model.enlargement)
@@ -145,32 +135,37 @@ def geotiff(
         category=category,
         overrides=settings,
     )
-    found = find_scenes(scenes, Path(out))
-    opened = {name: open_scene(path.absolute(), bands, model.bands) for name, path in found.items()}
-    for scene in opened.values():
-        model.check(scene)
-    if config.object_size is not None:
-        progress.say(f"objects: {describe_objects(config.object_size)}")
-    elif "object_size" not in settings:
-        progress.say(
-            f"{run}: does not know how large objects are, so touching ones are not split; "
-            f"`detect calibrate {run} --with DIR` finds it, or give --object-size"
-        )
-    identity = {"run": mapper.digest, "window": model.side}
+    opened = _open(find_scenes(scenes, out), bands, model)
+    if config.object_size is not None or "object_size" not in settings:
+        progress.say(_size_note(config.object_size, run))
     return map_scenes(
         opened,
         mapper,
         config,
-        out=Path(out),
-        identity=identity,
-        ending=Ending(category=config.category, stac=stac),
-        memory_mb=memory_mb,
-        workers=workers,
-        scheduler=scheduler,
-        gpus=model.gpus,
+        out=out,
+        identity={"run": mapper.digest, "window": model.side},
+        options=OutputOptions(category=config.category, stac=stac),
+        resources=dataclasses.replace(resources, gpus=model.gpus),
         resume=resume,
         overwrite=overwrite,
         progress=progress,
+    )
+
+
+def _open(found: Mapping[str, Path], bands: Sequence[int] | None, model: ModelMapper) -> dict[str, Scene]:
+    """Scenes that the model can map."""
+    opened = {name: open_scene(path.absolute(), bands, model.bands) for name, path in found.items()}
+    for scene in opened.values():
+        model.check(scene)
+    return opened
+
+
+def _size_note(size: ObjectSize | None, run: Path) -> str:
+    if size is not None:
+        return f"objects: {describe_objects(size)}"
+    return (
+        f"{run}: does not know how large objects are, so touching ones are not split; "
+        f"`detect calibrate {run} --with DIR` finds it, or give --object-size"
     )
 
 
@@ -214,65 +209,57 @@ def map_scenes(
     *,
     out: Path,
     identity: Mapping[str, Any],
-    ending: Ending,
-    memory_mb: int = MEMORY_MB,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    gpus: int = 0,
+    options: OutputOptions,
+    resources: Resources,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> list[Finished]:
+) -> list[SceneResult]:
     """`geotiff` for whatever maps windows.
 
-    ``identity``: what, beside scenes and settings, decides the result. ``gpus``: how many the mapper can use.
+    ``identity``: what, beside scenes and settings, decides the result.
     """
     progress = progress or Silent()
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers {workers}: must be 1 or more")
-    if workers is not None and scheduler is not None:
-        raise ValueError("--workers and --scheduler: give one of them, the cluster there has its own workers")
+    need("pyogrio", extra="scenes")  # before the first tile, not after the last
     fixed_threshold(config)  # refuses rules
     identities = {name: _identity(scene, config, identity) for name, scene in scenes.items()}
-    finished, todo = _sort(scenes, identities, ending, out, resume, overwrite)
+    results, todo = _sort(scenes, identities, options, out, resume, overwrite)
     _say_what_lacks(todo.values(), progress)
-    if scheduler is not None:
-        team, rooms = 1, [(1, memory_mb)]
-    elif workers is not None:
-        team, rooms = workers, [(TILES_IN_MEMORY, memory_mb) if workers == 1 else (1, memory_mb // workers)]
-    else:
-        least_mb = max((TileMemory.of(scene, mapper(), config, 1).least_mb() for scene in todo.values()), default=0)
-        team = default_workers(memory_mb, least_mb, gpus)
-        # Either may do them, as `_worth` says.
-        rooms = [(TILES_IN_MEMORY, memory_mb), (1, memory_mb // team)]
-    jobs = {name: _job(scene, mapper, config, out / name, identities[name], rooms) for name, scene in todo.items()}
-    made = not out.exists()
+    workers, limits = plan(todo.values(), mapper, config, resources)
+    jobs = {name: _job(scene, mapper, config, out / name, identities[name], limits) for name, scene in todo.items()}
     failures: dict[str, Exception] = {}
-    try:
-        with nullcontext() if scheduler is None else connected(scheduler) as client:
-            for name, job in jobs.items():
-                if job.begin(identities[name]):
-                    progress.say(f"{job.scene.name}: what had been done of it with other settings is done anew")
-            if workers is None and scheduler is None:
-                team = _worth(jobs.values(), team)
-            with closing(_work(jobs, client, team, gpus, progress)) as ended:
-                for name, job, failure in ended:
-                    try:
-                        if failure is not None:
-                            raise failure
-                        finished.append(_finish(job, Names.of(out, name), ending, identities[name], progress))
-                    except ValueError as error:
-                        job.clear()
-                        failures[name] = error
-    finally:
-        if made:
-            with suppress(OSError):
-                out.rmdir()  # where it is empty
+    with _removed_if_empty(out), resources.client() as client:
+        for name, job in jobs.items():
+            if job.start(identities[name]):
+                progress.say(f"{job.scene.name}: what had been done of it with other settings is done anew")
+        if resources.automatic and not should_parallelise(jobs.values(), workers):
+            workers = 1
+        with closing(do_jobs(jobs, client, workers, resources.gpus, progress)) as ended:
+            for name, job, failure in ended:
+                try:
+                    if failure is not None:
+                        raise failure
+                    results.append(_finish(job, Names.of(out, name), options, identities[name], progress))
+                except ValueError as error:
+                    job.clear()
+                    failures[name] = error
     if failures:
         first = next(iter(failures.values()))
         more = f" (and {len(failures) - 1} more scenes failed)" if len(failures) > 1 else ""
         raise ValueError(f"{first}{more}") from first
-    return finished
+    return results
+
+
+@contextmanager
+def _removed_if_empty(folder: Path) -> Iterator[None]:
+    """Leave no empty folder behind where there was none."""
+    made = not folder.exists()
+    try:
+        yield
+    finally:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _identity(scene: Scene, config: ExtractionConfig, identity: Mapping[str, Any]) -> str:
@@ -282,21 +269,21 @@ def _identity(scene: Scene, config: ExtractionConfig, identity: Mapping[str, Any
     return json.dumps({**identity, "extraction": asdict(config), "scene": state}, sort_keys=True)
 
 
-def _made_with(identity: str, ending: Ending) -> str:
+def _made_with(identity: str, options: OutputOptions) -> str:
     """Tells outputs of one scene from those of another run, other settings or another state of the scene."""
-    return hashlib.sha256(f"{identity}{json.dumps(asdict(ending))}".encode()).hexdigest()
+    return hashlib.sha256(f"{identity}{json.dumps(asdict(options))}".encode()).hexdigest()
 
 
 def _sort(
     scenes: Mapping[str, Scene],
     identities: Mapping[str, str],
-    ending: Ending,
+    options: OutputOptions,
     out: Path,
     resume: bool,
     overwrite: bool,
-) -> tuple[list[Finished], dict[str, Scene]]:
+) -> tuple[list[SceneResult], dict[str, Scene]]:
     """Scenes that are done, and those to do."""
-    finished: list[Finished] = []
+    results: list[SceneResult] = []
     todo: dict[str, Scene] = {}
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose another folder")
@@ -311,8 +298,8 @@ def _sort(
             raise FileExistsError(f"{there[0]} exists already: choose another --out, or give --resume or --overwrite")
         if resume and names.coco in there:
             made_with, objects = outputs.origin(names.coco)
-            if made_with == _made_with(identities[name], ending):
-                finished.append(Finished(scene=scene.path, objects=objects, files=there, earlier=True))
+            if made_with == _made_with(identities[name], options):
+                results.append(SceneResult(scene=scene.path, objects=objects, files=there, earlier=True))
                 continue
             if not overwrite:
                 raise FileExistsError(
@@ -320,7 +307,7 @@ def _sort(
                     "choose another --out, or give --overwrite too, which does such scenes again"
                 )
         todo[name] = scene
-    return finished, todo
+    return results, todo
 
 
 def _say_what_lacks(scenes: Iterable[Scene], progress: Progress) -> None:
@@ -339,84 +326,22 @@ def _job(
     config: ExtractionConfig,
     place: Path,
     identity: str,
-    rooms: Iterable[tuple[int, int]],
+    limits: Iterable[MemoryLimit],
 ) -> Job:
-    """``rooms``: how many tiles at once must find room in how much memory, MB."""
+    """The work on a scene in tiles that keep all memory limits."""
     shapes = [
-        tile_shape(scene, TileMemory.of(scene, mapper(), config, at_once), memory_mb) for at_once, memory_mb in rooms
+        tile_shape(scene, TileMemory.of(scene, mapper(), config, limit.tiles), limit.memory_mb) for limit in limits
     ]
     tile_HW = min(height for height, _ in shapes), min(width for _, width in shapes)
     folder = place.with_name(f".{place.name}.unfinished").absolute()
     # What is done goes on with its own tiles, where they are no larger than they may be.
-    begun_HW = tile_begun(folder, identity)
-    if begun_HW is not None and begun_HW[0] * begun_HW[1] <= tile_HW[0] * tile_HW[1]:
-        tile_HW = begun_HW
+    started_HW = started_tile(folder, identity)
+    if started_HW is not None and started_HW[0] * started_HW[1] <= tile_HW[0] * tile_HW[1]:
+        tile_HW = started_HW
     return Job(scene=scene, mapper=mapper, extraction=config, folder=folder, tile_HW=tile_HW)
 
 
-def _worth(jobs: Iterable[Job], workers: int) -> int:
-    """``workers``, or 1 where a cluster of them would not be faster than this process.
-
-    One or two tiles are done in this process to see what takes how long; the first has to warm up. This process reads,
-    maps and keeps at one time, so the longest of these counts; workers do one after the other, each for itself.
-    """
-    left = [(job, tile) for job in jobs for tile in job.remaining()]
-    if workers == 1 or len(left) < 2:
-        return 1
-    stages: tuple[float, ...] = (math.inf,) * 3
-    for job, tile in left[:2]:
-        try:
-            stages = tuple(map(min, stages, time_tile(job, tile)))
-        except ValueError:  # it will come up again
-            return 1
-        if max(stages) > WORTH_SECONDS:  # warming up is little beside it
-            break
-    here, there = max(stages), sum(stages) / workers
-    return workers if here > WORTH_TIMES * there and (here - there) * (len(left) - 1) > WORTH_SECONDS else 1
-
-
-def _work(
-    jobs: Mapping[str, Job], client: Any, workers: int, gpus: int, progress: Progress
-) -> Generator[tuple[str, Job, Exception | None], None, None]:
-    """Do all tiles; gives (name, job, what went wrong) once a scene's are done or cannot be.
-
-    ``client``: of a cluster that is there; None: ``workers`` processes of this machine.
-    """
-    remaining = {name: job.remaining() for name, job in jobs.items()}
-    total, done = sum(map(len, remaining.values())), 0
-    if client is None and min(workers, total) <= 1:
-        for name, job in jobs.items():
-            failure: Exception | None = None
-            try:
-                for _ in do_tiles(job, remaining[name]):
-                    done += 1
-                    progress.update("tiles", done / total, {"of": total})
-            except ValueError as error:
-                failure = error
-            yield name, job, failure
-        return
-    names = {job.folder: name for name, job in jobs.items()}
-    left = {name: len(tiles) for name, tiles in remaining.items()}
-    failed: dict[str, Exception] = {}
-    work: list[tuple[Job, Region]] = [(jobs[name], tile) for name, tiles in remaining.items() for tile in tiles]
-    for name in [name for name, count in left.items() if count == 0]:
-        yield name, jobs[name], None
-    with local_client(min(workers, total), gpus) if client is None else nullcontext(client) as client:
-        for job, _, problem in do_all(client, work):
-            name = names[job.folder]
-            left[name] -= 1
-            done += 1
-            progress.update("tiles", done / total, {"of": total})
-            if problem is not None and not isinstance(problem, ValueError):
-                raise problem
-            if problem is not None:
-                failed.setdefault(name, problem)
-            # Only now, since until the last tile ends others may still write into the folder.
-            if left[name] == 0:
-                yield name, job, failed.get(name)
-
-
-def _finish(job: Job, names: Names, ending: Ending, identity: str, progress: Progress) -> Finished:
+def _finish(job: Job, names: Names, options: OutputOptions, identity: str, progress: Progress) -> SceneResult:
     """Write a scene's outputs beside its tiles, then move them to their names."""
     objects, valid = job.objects()
     scene = job.scene
@@ -430,12 +355,12 @@ def _finish(job: Job, names: Names, ending: Ending, identity: str, progress: Pro
         path.unlink(missing_ok=True)
     sizes = measure(objects, scene)
     outputs.write_map(ready.map, job)
-    outputs.write_gpkg(ready.gpkg, objects, sizes, scene, ending.category)
+    outputs.write_gpkg(ready.gpkg, objects, sizes, scene, options.category)
     if scene.crs is not None:
-        outputs.write_geojson(ready.geojson, objects, sizes, scene, ending.category)
-        if ending.stac:
+        outputs.write_geojson(ready.geojson, objects, sizes, scene, options.category)
+        if options.stac:
             outputs.write_stac(ready.stac, scene, names)
-    outputs.write_coco(ready.coco, objects, scene, ending.category, _made_with(identity, ending))
+    outputs.write_coco(ready.coco, objects, scene, options.category, _made_with(identity, options))
     written = []
     # The COCO file goes first and comes last: it says that the scene is done.
     names.coco.unlink(missing_ok=True)
@@ -447,4 +372,4 @@ def _finish(job: Job, names: Names, ending: Ending, identity: str, progress: Pro
         else:
             target.unlink(missing_ok=True)
     job.clear()
-    return Finished(scene=scene.path, objects=len(objects), files=tuple(written))
+    return SceneResult(scene=scene.path, objects=len(objects), files=tuple(written))

@@ -19,7 +19,7 @@ import numpy as np
 
 from detect.extraction import ExtractionConfig
 from distmap.common.files import read_json, replacing, write_json
-from pipelines.scenes.parts import Parts, SceneObjects, find_parts, join, reach
+from pipelines.scenes.parts import Parts, SceneObjects, find_parts, join, margin
 from pipelines.scenes.source import Scene, SceneReader, quiet_open
 from pipelines.scenes.windows import Floats, Region, SceneCanvas, WindowMapper, map_canvas, read_canvas
 
@@ -71,7 +71,7 @@ class Job:
         """Tiles that are not done."""
         return [tile for row in self.grid() for tile in row if not self.parts_file(tile).exists()]
 
-    def begin(self, identity: str) -> bool:
+    def start(self, identity: str) -> bool:
         """Make the folder; what an earlier run left there stays if ``identity`` and tiles are the same, else it goes.
 
         Returns
@@ -122,14 +122,14 @@ class Job:
 
 
 def _settings(folder: Path) -> Any:
-    """What `Job.begin` wrote; None where there is nothing, or nothing whole."""
+    """What `Job.start` wrote; None where there is nothing, or nothing whole."""
     try:
         return read_json(folder / SETTINGS)
     except (FileNotFoundError, ValueError):
         return None
 
 
-def tile_begun(folder: Path, identity: str) -> tuple[int, int] | None:
+def started_tile(folder: Path, identity: str) -> tuple[int, int] | None:
     """Height and width of the tiles that an earlier run with the same ``identity`` has left in a job's folder."""
     settings = _settings(folder)
     if not isinstance(settings, dict) or settings.get("identity") != identity:
@@ -155,7 +155,7 @@ class TileMemory:
         # Beside what mapping takes a tile has its map, and that smoothed and masked.
         return cls(
             pixel=at_once * (raw + 8) + int(mapper.bytes_per_pixel(side)) + 24,
-            margin=side + mapper.margin(side) + reach(extraction),
+            margin=side + mapper.margin(side) + margin(extraction),
         )
 
     def least_mb(self) -> int:
@@ -204,7 +204,7 @@ class MappedTile:
 def read_tile(job: Job, reader: SceneReader, tile: Region, mapper: WindowMapper) -> SceneCanvas:
     """Read what the tile's map and mask depend on."""
     side = mapper.window_side(job.scene.height, job.scene.width)
-    region = tile.grown(mapper.margin(side) + reach(job.extraction), job.scene)
+    region = tile.grown(mapper.margin(side) + margin(job.extraction), job.scene)
     return read_canvas(reader, region, side)
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.masks import Mask, run_lengths
+from distmap.common.extras import need
 from distmap.common.files import read_json, write_json
-from pipelines.scenes.ground import Measures, oriented, to_degrees
+from pipelines.scenes.geodesy import Measures, oriented, to_degrees
 from pipelines.scenes.job import Job
 from pipelines.scenes.parts import SceneObjects, pixels_of
 from pipelines.scenes.source import IDENTITY, Scene, quiet_open
@@ -145,12 +146,13 @@ def write_gpkg(path: Path, objects: SceneObjects, measures: Measures, scene: Sce
 
     Without a reference system coordinates are what the transform gives, else columns and rows (y down).
     """
+    need("pyogrio", extra="scenes")
     import pyogrio  # type: ignore[import-untyped]
     import shapely
 
     table = columns(objects, measures, scene, category)
-    outlines = shapely.transform(objects.geometry, scene.to_ground) if len(objects) else objects.geometry
-    boxes = np.array([shapely.Polygon(scene.to_ground(corners)) for corners in measures.box], object)
+    outlines = shapely.transform(objects.geometry, scene.to_world) if len(objects) else objects.geometry
+    boxes = np.array([shapely.Polygon(scene.to_world(corners)) for corners in measures.box], object)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided")  # it has been said already
         for layer, geometry, kind in ((LAYER, outlines, "MultiPolygon"), (BOX_LAYER, boxes, "Polygon")):

@@ -88,13 +88,13 @@ class Parts:
 _ARRAYS = ("area", "peak", "total", "top", "bottom", "left", "right")
 
 
-def reach(config: ExtractionConfig) -> int:
+def margin(config: ExtractionConfig) -> int:
     """How far, in pixels, the mask at a pixel depends on the map around it."""
     # A hole of n pixels reaches at most n pixels beyond the tile that it begins in.
-    return smoothing_reach(config) + 2 * int(config.close_radius) + 2 * int(config.open_radius) + config.max_hole
+    return smoothing_margin(config) + 2 * int(config.close_radius) + 2 * int(config.open_radius) + config.max_hole
 
 
-def smoothing_reach(config: ExtractionConfig) -> int:
+def smoothing_margin(config: ExtractionConfig) -> int:
     """How far, in pixels, the smoothed map at a pixel depends on the map around it."""
     return int(4 * config.smoothing + 0.5)
 
@@ -107,7 +107,7 @@ def find_parts(
     Parameters
     ----------
     map_HW, valid_HW
-        Of ``region``: the tile and `reach` pixels around it, less at the scene's border.
+        Of ``region``: the tile and `margin` pixels around it, less at the scene's border.
     """
     smooth_HW = smoothed(map_HW, config)
     high = threshold(config)
@@ -371,7 +371,7 @@ def _values(
             bottom=max(place.bottom for place in places.values()),
             right=max(place.right for place in places.values()),
         )
-        around = region.grown(smoothing_reach(config), scene)
+        around = region.grown(smoothing_margin(config), scene)
         smooth_HW = smoothed(map_of(around), config)
         for index, place in places.items():
             yield index, smooth_HW[place.within(around)]

@@ -51,7 +51,7 @@ class Scene:
         """Row and column of the scene's first pixel, see `grid_anchor`; (0, 0) without a georeference."""
         return grid_anchor(self.transform)
 
-    def to_ground(self, points_N2: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_world(self, points_N2: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map coordinates (x, y) of pixel-edge coordinates (column, row)."""
         a, b, c, d, e, f = self.transform
         return np.asarray(points_N2 @ np.array([[a, d], [b, e]]) + [c, f])

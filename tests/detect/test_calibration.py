@@ -24,7 +24,7 @@ def test_the_rate_is_met_here_and_nearly_met_on_fresh_pictures(rate: float) -> N
     maps = noise(0)
     report = calibrate(maps, false_alarm=rate, settings=replace(UNCALIBRATED, smoothing=0.7))
     values = np.concatenate([smooth(map_HW, 0.7).ravel() for map_HW in maps])
-    threshold = report.detector.threshold
+    threshold = report.settings.threshold
     above = np.mean(values >= np.float32(threshold))
     assert above == pytest.approx(report.reached)
     assert above <= rate < np.mean(values >= np.nextafter(np.float32(threshold), np.float32(0))) + 1 / values.size
@@ -36,29 +36,29 @@ def test_the_rate_is_met_here_and_nearly_met_on_fresh_pictures(rate: float) -> N
 def test_ties_never_exceed_the_rate() -> None:
     maps = [np.repeat(np.array([0, 1, 2, 3], np.float32), 25).reshape(10, 10)]
     assert calibrate(maps, false_alarm=0.24).reached == 0
-    assert calibrate(maps, false_alarm=0.24).detector.threshold > 3
+    assert calibrate(maps, false_alarm=0.24).settings.threshold > 3
     two = [np.repeat(np.array([0, 1, 2, 3], np.float32), [70, 20, 5, 5]).reshape(10, 10)]
     assert calibrate(two, false_alarm=0.12).reached == pytest.approx(0.10)
-    assert 1 < calibrate(two, false_alarm=0.12).detector.threshold < 2
+    assert 1 < calibrate(two, false_alarm=0.12).settings.threshold < 2
 
 
 def test_the_table_gives_other_rates() -> None:
-    detector = calibrate(noise(2), false_alarm=0.001).detector
+    settings = calibrate(noise(2), false_alarm=0.001).settings
     values = np.concatenate([map_HW.ravel() for map_HW in noise(2)])
     for rate in (0.05, 0.003, 0.0004):
-        assert np.mean(values >= detector.threshold_at(rate)) == pytest.approx(rate, rel=0.1)
+        assert np.mean(values >= settings.threshold_at(rate)) == pytest.approx(rate, rel=0.1)
 
 
 def test_a_rate_of_objects_counts_objects_after_clean_up() -> None:
     maps = noise(3, 30)
     report = calibrate(maps, false_alarm=0.5, unit="object", settings=replace(UNCALIBRATED, smoothing=1, min_area=3))
-    config = ExtractionConfig(threshold=report.detector.threshold, smoothing=1, min_area=3)
+    config = ExtractionConfig(threshold=report.settings.threshold, smoothing=1, min_area=3)
     counts = [len(find_objects(map_HW, config)) for map_HW in maps]
     assert np.mean(counts) == pytest.approx(report.reached) == pytest.approx(report.objects_per_picture)
     assert 0.2 <= np.mean(counts) <= 0.5
     fresh = [len(find_objects(map_HW, config)) for map_HW in noise(4, 60)]
     assert np.mean(fresh) < 1.2
-    assert report.detector.unit == "object"
+    assert report.settings.unit == "object"
     assert report.measured is not None
 
 
@@ -69,7 +69,7 @@ def test_groups_that_differ_make_the_threshold_unsteady() -> None:
     steady = interval(calibrate(noise(6, 12), false_alarm=0.01))
     unsteady = interval(calibrate(maps, false_alarm=0.01, groups=groups))
     assert unsteady[1] - unsteady[0] > 5 * (steady[1] - steady[0])
-    assert steady[0] <= calibrate(noise(6, 12), false_alarm=0.01).detector.threshold <= steady[1]
+    assert steady[0] <= calibrate(noise(6, 12), false_alarm=0.01).settings.threshold <= steady[1]
 
 
 def interval(report: CalibrationReport) -> tuple[float, float]:
@@ -80,10 +80,10 @@ def interval(report: CalibrationReport) -> tuple[float, float]:
 def test_what_is_not_calibrated_stays() -> None:
     """The low threshold keeps its ratio to the threshold."""
     before = replace(UNCALIBRATED, threshold=0.5, low_threshold=0.25, step=7, validation_scores={"psnr": 30.0})
-    after = calibrate(noise(8), false_alarm=0.01, settings=before).detector
+    after = calibrate(noise(8), false_alarm=0.01, settings=before).settings
     assert after.low_threshold == pytest.approx(after.threshold / 2)
     assert (after.step, after.validation_scores) == (7, {"psnr": 30.0})
-    assert calibrate(noise(8), false_alarm=0.01).detector.threshold == after.threshold
+    assert calibrate(noise(8), false_alarm=0.01).settings.threshold == after.threshold
 
 
 def test_one_picture_cannot_be_held_out() -> None:
@@ -95,7 +95,7 @@ def test_one_picture_cannot_be_held_out() -> None:
 
 def test_empty_maps_give_a_threshold_above_zero() -> None:
     report = calibrate([np.zeros((8, 8), np.float32)] * 2, false_alarm=0.01)
-    assert report.detector.threshold > 0
+    assert report.settings.threshold > 0
     assert report.reached == 0
 
 

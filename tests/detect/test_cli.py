@@ -21,6 +21,7 @@ from detect.cli import main
 from detect.conversion import read_annotations
 from detect.formats import coco
 from detect.rasters import read_map
+from detect.scores.curves import write_curves
 from distmap.common.detection_settings import DetectionSettings, read_detection_settings, write_detection_settings
 from distmap.common.object_size import ObjectSize
 
@@ -98,8 +99,8 @@ def test_extract_writes_what_was_asked_for(command: Command, run: Path, images: 
     assert [item.bbox for item in pictures[0].instances] == [(3, 2, 5, 4)]
     assert pictures[0].model == {"residual": 0.25}
     assert read_map(maps / "sub" / "one ä.tiff")[3, 4] == pytest.approx(200 / 255)
-    painted = cv2.imdecode(np.fromfile(masks / "sub" / "one ä.png", np.uint8), cv2.IMREAD_UNCHANGED)
-    assert np.unique(np.asarray(painted)).tolist() == [0, 255]
+    drawn = cv2.imdecode(np.fromfile(masks / "sub" / "one ä.png", np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.unique(np.asarray(drawn)).tolist() == [0, 255]
     assert not np.asarray(cv2.imread(str(masks / "two.png"), cv2.IMREAD_UNCHANGED)).any()
 
 
@@ -289,6 +290,22 @@ def test_convert_and_evaluate_labeltxt(command: Command, images: Path, tmp_path:
     }
 
 
+def test_curves_need_matplotlib(
+    command: Command, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    labels = tmp_path / "labelTxt"
+    labels.mkdir()
+    (labels / "two.txt").write_text("1 1 9 1 9 5 1 5 car 0\n", encoding="utf-8")
+    arguments = ("evaluate", labels, labels, "--images", images, "--bootstrap", 0)
+    assert command(*arguments).exit_code == 0
+    line = "needs matplotlib; install it with pip install 'distmap[report]'"
+    assert line in failed(command(*arguments, "--curves", tmp_path / "curves"))
+    assert not (tmp_path / "curves").exists()
+    with pytest.raises(ValueError, match="needs matplotlib"):
+        write_curves(tmp_path / "curves", {})
+
+
 def test_convert_names_what_is_wrong(command: Command, images: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labelTxt"
     labels.mkdir()
@@ -314,14 +331,14 @@ def test_calibrate_writes_the_run_and_reports(command: Command, run: Path, tmp_p
         assert cv2.imwrite(str(without / f"p{index // 2}_{index}.png"), picture)
     result = command("calibrate", run, without, "--group", r"^(p\d)_", "--false-alarm", "0.05", "--json")
     report = json.loads(result.stdout)
-    detector = read_detection_settings(run)
-    assert detector.threshold == report["detector"]["threshold"] == pytest.approx(0.95, abs=0.02)
-    assert (report["groups"], detector.pictures, detector.unit) == (3, 6, "pixel")
+    settings = read_detection_settings(run)
+    assert settings.threshold == report["detector"]["threshold"] == pytest.approx(0.95, abs=0.02)
+    assert (report["groups"], settings.pictures, settings.unit) == (3, 6, "pixel")
     assert report["reached"] <= 0.05
     assert report["measured"] == pytest.approx(0.05, abs=0.03)
     assert command("calibrate", run, without).exit_code == 0
     usual = read_detection_settings(run)
-    assert (usual.false_alarm, usual.close_radius) == (0.003, detector.close_radius)
+    assert (usual.false_alarm, usual.close_radius) == (0.003, settings.close_radius)
     table = command("calibrate", run, without, "--false-alarm", "2", "--unit", "object")
     assert table.exit_code == 0
     assert "false objects a picture" in table.stdout
@@ -562,11 +579,11 @@ def test_tune_on_a_little_truth(command: Command, run: Path, with_blocks: Path, 
         assert command(*arguments).exit_code == 0
         assert json.loads(command("evaluate", out, truth, "--json").stdout)["ap50"] == pytest.approx(ap50)
 
-    told = command("tune", run, "--maps", maps, "--truth", truth, "--score", "dice", "--group", "^(p)")
-    assert told.exit_code == 0, told.output
-    assert "dice: " in told.stdout
-    assert " 1.000 tuned (in hindsight), - tuned on either half" in told.stdout, "a single group"
-    assert str(run / "tuned.json") in told.stdout
+    result = command("tune", run, "--maps", maps, "--truth", truth, "--score", "dice", "--group", "^(p)")
+    assert result.exit_code == 0, result.output
+    assert "dice: " in result.stdout
+    assert " 1.000 tuned (in hindsight), - tuned on either half" in result.stdout, "a single group"
+    assert str(run / "tuned.json") in result.stdout
     assert json.loads((run / "tuned.json").read_text())["held_out"] is None
 
 

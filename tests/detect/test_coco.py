@@ -73,7 +73,7 @@ def test_round_trip_keeps_every_mask_and_area(tmp_path: Path, shapes: list[tuple
         assert after.area == before.area == annotation["area"]
         assert tuple(annotation["bbox"]) == before.mask.box
         canvas = np.zeros((height, width), np.uint8)
-        before.mask.paint(canvas)
+        before.mask.draw(canvas)
         np.testing.assert_array_equal(reference.annToMask(annotation), canvas)
         assert after.score == 0.75
         np.testing.assert_array_equal(after.obb, before.obb)
@@ -165,7 +165,7 @@ def test_boxes_of_other_formats_are_polygons_to_pycocotools(tmp_path: Path, name
     for item, annotation in zip(before.instances, reference.dataset["annotations"], strict=True):
         mask, canvas = item.pixels(16, 20), np.zeros((16, 20), np.uint8)
         if mask is not None:
-            mask.paint(canvas)
+            mask.draw(canvas)
         np.testing.assert_array_equal(reference.annToMask(annotation), canvas)
         assert annotation["area"] == pytest.approx(item.area)
     assert reference.annToMask(reference.dataset["annotations"][0]).any()

@@ -106,9 +106,7 @@ def test_components_are_those_of_scipy(mask: NDArray[np.bool_], connectivity: in
     assert len(found) == count
     canvas = np.zeros(mask.shape, int)
     for part in found:
-        part.paint(
-            canvas, labels[part.y :, part.x :][: part.crop_HW.shape[0], : part.crop_HW.shape[1]][part.crop_HW][0]
-        )
+        part.draw(canvas, labels[part.y :, part.x :][: part.crop_HW.shape[0], : part.crop_HW.shape[1]][part.crop_HW][0])
     np.testing.assert_array_equal(canvas, labels)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,8 +227,8 @@ def test_georeferences_come_from_geotiffs(tmp_path: Path) -> None:
         target.write(np.zeros((1, 4, 5), np.uint8))
     assert read_georeference(path) == UTM
     points = np.array([[0.0, 0], [5, 4], [2.5, 1]])
-    np.testing.assert_allclose(UTM.to_ground(points), [transform * tuple(point) for point in points])
-    np.testing.assert_allclose(UTM.to_pixels(UTM.to_ground(points)), points, atol=1e-9)
+    np.testing.assert_allclose(UTM.to_world(points), [transform * tuple(point) for point in points])
+    np.testing.assert_allclose(UTM.to_pixels(UTM.to_world(points)), points, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -364,8 +365,8 @@ def test_convert_goes_between_all_formats(tmp_path: Path) -> None:
         categories = sorted(item.category for item in again[0].instances)
         assert categories == (["object", "object"] if name == "masks" else ["c0", "c1"]), name
         if name not in ("coco-results", "geojson", "gpkg"):
-            told = format_of_source(back)
-            assert told == name
+            found = format_of_source(back)
+            assert found == name
     assert len(coco.read(tmp_path / "back.json")) == 2
 
 
@@ -386,3 +387,14 @@ def test_formats_that_cannot_be_told_or_are_not_known(tmp_path: Path) -> None:
         write_annotations(tmp_path / "x", [], target_format="paper")
     with pytest.raises(ValueError, match="is a folder, give the name of a file"):
         write_annotations(tmp_path, [], target_format="coco")
+
+
+def test_geopackage_needs_pyogrio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpkg.write(tmp_path / "a.gpkg", [all_kinds()])
+    monkeypatch.setitem(sys.modules, "pyogrio", None)
+    line = r"^needs pyogrio; install it with pip install 'distmap\[scenes\]'$"
+    with pytest.raises(ValueError, match=line):
+        gpkg.write(tmp_path / "b.gpkg", [all_kinds()])
+    with pytest.raises(ValueError, match=line):
+        gpkg.read(tmp_path / "a.gpkg")
+    assert not (tmp_path / "b.gpkg").exists()

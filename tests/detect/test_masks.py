@@ -33,10 +33,10 @@ def block(x: int, y: int, width: int, height: int) -> Mask:
     return Mask(x=x, y=y, crop_HW=np.ones((height, width), bool))
 
 
-def painted(mask: Mask | None, shape: tuple[int, ...]) -> BoolArray:
+def drawn(mask: Mask | None, shape: tuple[int, ...]) -> BoolArray:
     canvas = np.zeros(shape, bool)
     if mask is not None:
-        mask.paint(canvas)
+        mask.draw(canvas)
     return canvas
 
 
@@ -47,7 +47,7 @@ def test_a_block_has_its_exact_box_and_area() -> None:
     assert mask is not None
     assert list(mask.box) == [7, 4, 3, 5]
     assert mask.area == 15
-    np.testing.assert_array_equal(painted(mask, picture.shape), picture > 0)
+    np.testing.assert_array_equal(drawn(mask, picture.shape), picture > 0)
 
 
 def test_nothing_is_no_object() -> None:
@@ -56,7 +56,7 @@ def test_nothing_is_no_object() -> None:
 
 @given(pictures)
 def test_cutting_out_and_painting_back_changes_nothing(picture: BoolArray) -> None:
-    np.testing.assert_array_equal(painted(Mask.of(picture), picture.shape), picture)
+    np.testing.assert_array_equal(drawn(Mask.of(picture), picture.shape), picture)
 
 
 def test_outline_of_a_block_runs_along_the_pixel_edges() -> None:
@@ -100,7 +100,7 @@ def test_polygons_rasterise_to_the_same_mask(picture: BoolArray) -> None:
     rings = [part[0].ravel().tolist() for part in parts]
     reference = coco.decode(coco.merge(coco.frPyObjects(rings, height, width)))
     np.testing.assert_array_equal(reference, picture)
-    np.testing.assert_array_equal(painted(mask_of_polygons(rings, height, width), picture.shape), picture)
+    np.testing.assert_array_equal(drawn(mask_of_polygons(rings, height, width), picture.shape), picture)
 
 
 @settings(max_examples=300)
@@ -115,7 +115,7 @@ def test_run_lengths_are_those_of_pycocotools(picture: BoolArray, right: int, be
     rle = coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
     assert rle == coco.encode(np.asfortranarray(picture, np.uint8))
     for form in (rle, {"size": [height, width], "counts": counts}):
-        np.testing.assert_array_equal(painted(mask_of_run_lengths(form), picture.shape), picture)
+        np.testing.assert_array_equal(drawn(mask_of_run_lengths(form), picture.shape), picture)
 
 
 def test_run_lengths_that_miss_the_size_are_refused() -> None:
@@ -128,7 +128,7 @@ def test_run_lengths_that_miss_the_size_are_refused() -> None:
 def test_any_polygon_rasterises_as_pycocotools_does(ring: list[float]) -> None:
     height, width = 25, 30
     reference = coco.decode(coco.frPyObjects([ring], height, width)[0])
-    np.testing.assert_array_equal(painted(mask_of_polygons([ring], height, width), (height, width)), reference)
+    np.testing.assert_array_equal(drawn(mask_of_polygons([ring], height, width), (height, width)), reference)
 
 
 def test_polygons_outside_the_picture_have_no_pixel() -> None:

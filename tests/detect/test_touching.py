@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
-from detect.detector import extraction_config
 from detect.extraction import components, find_objects
+from detect.extraction_settings import extraction_config
 from detect.masks import Mask, union
 from detect.scores.objects import centre_hits
 from detect.touching import find_pieces, fits, join_pieces, split_touching

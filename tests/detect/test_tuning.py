@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from detect.detections import Detections, Instance
-from detect.detector import extraction_config
 from detect.extraction import find_objects
+from detect.extraction_settings import extraction_config
 from detect.masks import Mask
 from detect.scores.objects import centre_hits
 from detect.truth import Truth, TruthSet
@@ -75,15 +75,15 @@ def test_the_settings_give_what_is_said(rng: np.random.Generator, tmp_path: Path
     for map_HW in maps.values():
         for x, y in rng.integers(0, [77, 37], (12, 2)):
             map_HW[y : y + 3, x : x + 2] += 0.9
-    detector = dataclasses.replace(LOW, object_size=ObjectSize(area=64, length=8, width=8))
-    told: list[str] = []
-    tuning = tune(maps, truth, detector, score="centre_f1", tell=told.append)
+    detection = dataclasses.replace(LOW, object_size=ObjectSize(area=64, length=8, width=8))
+    lines: list[str] = []
+    tuning = tune(maps, truth, detection, score="centre_f1", tell=lines.append)
     assert tuning.label_free < tuning.tuned
-    assert told, "each change is told"
-    assert all(line.count(": centre_f1 ") == 1 for line in told)
+    assert lines, "each change is told"
+    assert all(line.count(": centre_f1 ") == 1 for line in lines)
 
     def rated(settings: dict[str, Any]) -> float:
-        config = extraction_config(detector, overrides=settings)
+        config = extraction_config(detection, overrides=settings)
         found = [
             dataclasses.replace(truth.pictures[name].objects, instances=find_objects(map_HW, config))
             for name, map_HW in maps.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,12 @@ def test_not_a_layer(tmp_path: Path, scene: Path) -> None:
     result = invoke(scene, tmp_path / "set", "--layer", tmp_path / "areas.gpkg")
     assert result.exit_code == 2
     assert "areas.gpkg: not a readable layer" in result.stderr
+
+
+def test_pyogrio_is_needed(tmp_path: Path, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = write_layer(tmp_path / "areas.geojson", (point(100, 100), 1), (point(40, 40), 0))
+    monkeypatch.setitem(sys.modules, "pyogrio", None)
+    result = invoke(scene, tmp_path / "set", "--layer", layer)
+    assert result.exit_code == 2
+    assert result.stderr == "error: needs pyogrio; install it with pip install 'distmap[scenes]'\n"
+    assert not (tmp_path / "set").exists()

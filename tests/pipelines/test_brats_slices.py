@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,11 +149,11 @@ class TestHemispheres:
             save(source / name / f"{name}_seg.nii.gz", labels)
         result = invoke(source, tmp_path / "set", "--hemispheres", "--min-tumour", 60, "--level-margin", 0)
         assert result.exit_code == 0, result.stderr
-        assert "apart with AUROC 0.50\n" in result.stderr  # the same levels in both folders: no hint
-        for half in ("train", "test"):
-            case = next((tmp_path / "set" / half / "with").iterdir()).name[0]
+        assert "folders with AUROC 0.50\n" in result.stderr  # the same levels in both folders: no hint
+        for split in ("train", "test"):
+            case = next((tmp_path / "set" / split / "with").iterdir()).name[0]
             slices = {f"{case}_{number:03d}" for number in range(8, 12)}
-            folders = {name: {path.stem for path in (tmp_path / "set" / half / name).iterdir()} for name in CLASSES}
+            folders = {name: {path.stem for path in (tmp_path / "set" / split / name).iterdir()} for name in CLASSES}
             assert folders["with"] == {f"{name}_left" for name in slices}
             assert folders["without"] == {f"{name}_right" for name in slices}
         masks = tmp_path / "set" / "test" / "masks"
@@ -199,7 +200,7 @@ class TestChoice:
         # Tenths of 20 slices hold two each: 0..3 without, 4..7 with, 8 and 9 one of each kind.
         volume = self.volume([400] * 20, [0] * 8 + [9] * 8 + [0, 9, 0, 9])
         chosen = choose_slices("a", volume, min_tumour=1, min_brain=0.25)
-        # Pairs told apart but for ties: of 10 x 10, 2 x 2 are half right.
+        # Pairs in order but for ties: of 10 x 10, 2 x 2 are half right.
         assert level_auroc(chosen) == pytest.approx(0.98)
         assert level_auroc([piece for piece in chosen if piece.tumour]) is None
 
@@ -213,8 +214,8 @@ class TestSet:
         # Slices 2 to 17 hold enough brain; tumours are on 8 to 11, and 0.2 of 15 slices either side is 3.
         numbers = {"with": range(8, 12), "without": (5, 6, 7, 12, 13, 14)}
         expected = {
-            f"{half}/{label}/{case}_{number:03d}.png"
-            for half, cases in {"train": ("HGG_1", "LGG_3"), "test": ("HGG_2",)}.items()
+            f"{split}/{label}/{case}_{number:03d}.png"
+            for split, cases in {"train": ("HGG_1", "LGG_3"), "test": ("HGG_2",)}.items()
             for case in cases
             for label in numbers
             for number in numbers[label]
@@ -246,7 +247,7 @@ class TestSet:
         assert "train/with/a_009.png" in files(out)
         assert not {name for name in files(out) if name.endswith("a_010.png")}
 
-    def test_levels_come_from_the_training_half_alone(self, tmp_path: Path) -> None:
+    def test_levels_come_from_the_training_split_alone(self, tmp_path: Path) -> None:
         source = write_cases(tmp_path / "data", ["a", "b"])
         save(source / "b" / "b_seg.nii.gz", tumour(15, 16))
         out = tmp_path / "set"
@@ -255,15 +256,15 @@ class TestSet:
         assert without == [*range(5, 15)]  # 8 to 11 and 3 either side
         assert {"test/with/b_015.png", "test/with/b_016.png"} <= files(out)
 
-    def test_seed_decides_the_test_half(self, tmp_path: Path) -> None:
+    def test_seed_decides_the_test_split(self, tmp_path: Path) -> None:
         source = write_cases(tmp_path / "data", ["a", "b", "c", "d", "e"])
         chosen = []
         for index, seed in enumerate((0, 0, 1, 2, 3)):
             result = invoke(source, tmp_path / f"set{index}", "--test", 0.4, "--seed", seed, "--json")
-            halves = json.loads(result.stdout)["cases"]
-            assert sorted(halves["train"] + halves["test"]) == ["a", "b", "c", "d", "e"]
-            assert len(halves["test"]) == 2
-            chosen.append(tuple(halves["test"]))
+            splits = json.loads(result.stdout)["cases"]
+            assert sorted(splits["train"] + splits["test"]) == ["a", "b", "c", "d", "e"]
+            assert len(splits["test"]) == 2
+            chosen.append(tuple(splits["test"]))
         assert chosen[0] == chosen[1]
         assert len(set(chosen)) > 1
 
@@ -274,9 +275,9 @@ class TestSet:
             save(tmp_path / "data" / name / f"{name}-seg.nii.gz", tumour(8, 11))
         for seed in range(3):
             result = invoke(tmp_path / "data", tmp_path / f"set{seed}", "--seed", seed, "--json")
-            halves = json.loads(result.stdout)["cases"]
-            assert [len(halves["train"]), len(halves["test"])] == [4, 2]
-            assert len({name[:15] for name in halves["test"]}) == 1
+            splits = json.loads(result.stdout)["cases"]
+            assert [len(splits["train"]), len(splits["test"])] == [4, 2]
+            assert len({name[:15] for name in splits["test"]}) == 1
 
 
 class TestNames:
@@ -400,6 +401,15 @@ def test_wrong_input(
     assert last.startswith("error: ")
     assert named in last
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_nibabel_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_cases(tmp_path / "cases", ["a", "b"])
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    result = invoke(source, tmp_path / "set")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("error: needs nibabel; install it with pip install 'distmap[medical]'\n")
+    assert not (tmp_path / "set").exists()
 
 
 def test_wrong_folders(tmp_path: Path) -> None:

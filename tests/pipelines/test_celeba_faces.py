@@ -1,4 +1,4 @@
-"""CelebA to the two folders: both layouts, the crop, the halves, and what is refused."""
+"""CelebA to the two folders: both layouts, the crop, the splits, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes with labelTxt to patches: places, labels, halves, and what is refused."""
+"""Scenes with labelTxt to patches: places, labels, splits, and what is refused."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ class TestHalves:
 
     def names(self, folder: Path) -> dict[str, set[str]]:
         return {
-            half: {path.stem.partition("__")[0] for path in (folder / half).rglob("*.png")}
-            for half in ("train", "test")
+            split: {path.stem.partition("__")[0] for path in (folder / split).rglob("*.png")}
+            for split in ("train", "test")
         }
 
     def test_groups_stay_together(self, tmp_path: Path, places: Path) -> None:
@@ -164,7 +164,7 @@ class TestHalves:
             assert result.exit_code == 0, result.stderr
             sides = self.names(out)
             assert [len(sides["train"]), len(sides["test"])] == [9, 6]
-            groups = [{name.partition("_")[0] for name in sides[half]} for half in ("train", "test")]
+            groups = [{name.partition("_")[0] for name in sides[split]} for split in ("train", "test")]
             assert not groups[0] & groups[1]
             assert sorted(groups[1]) == json.loads(result.stdout)["test_groups"]
             chosen.append(tuple(sorted(groups[1])))
@@ -279,11 +279,11 @@ def test_grey_scenes_among_coloured_ones(tmp_path: Path) -> None:
 
 
 def test_layout_as_downloaded(tmp_path: Path) -> None:
-    """Halves in folders of their own, two kinds of labels, scenes without labels or too small."""
+    """Splits in folders of their own, two kinds of labels, scenes without labels or too small."""
     folder = tmp_path / "DOTA"
-    for half, names in {"train": ("P0001", "P0002"), "val": ("P0003",)}.items():
+    for split, names in {"train": ("P0001", "P0002"), "val": ("P0003",)}.items():
         for name in names:
-            write_scene(folder / half, name, scene(), line(4, 6, 20, 16))
+            write_scene(folder / split, name, scene(), line(4, 6, 20, 16))
     (folder / "train/labelTxt").rename(folder / "train/labelTxt-v1.0")
     write_scene(folder / "val", "P0004", scene(0, 20, 96), line(4, 6, 20, 16))
     (folder / "test/images").mkdir(parents=True)

@@ -14,8 +14,8 @@ def box(left: float, top: float, right: float, bottom: float, *, difficult: bool
     return Instance(corners_42=corners, category="car", difficult=difficult)
 
 
-def diamond(x: float, y: float, reach: float) -> Instance:
-    corners = np.array([[x, y - reach], [x + reach, y], [x, y + reach], [x - reach, y]])
+def diamond(x: float, y: float, radius: float) -> Instance:
+    corners = np.array([[x, y - radius], [x + radius, y], [x, y + radius], [x - radius, y]])
     return Instance(corners_42=corners, category="car")
 
 
@@ -53,7 +53,7 @@ class TestLabel:
             (diamond(120, 110, 5), AMBIGUOUS),  # half
             (diamond(118, 110, 5), WITH),  # 1 - (3/5)^2 / 2 = 0.82
             (diamond(119, 110, 5), AMBIGUOUS),  # 1 - (4/5)^2 / 2 = 0.68
-            (diamond(123, 123, 5), WITHOUT),  # its box reaches in, its outline does not
+            (diamond(123, 123, 5), WITHOUT),  # its box radiuses in, its outline does not
             (box(105, 105, 115, 110, difficult=True), AMBIGUOUS),
         ],
     )
@@ -72,9 +72,9 @@ class TestLabel:
         assert label(excluded=(edge,)) == AMBIGUOUS
         assert label(excluded=(beside,)) == WITHOUT
 
-    def test_share_inside_may_be_chosen(self) -> None:
+    def test_fraction_inside_may_be_chosen(self) -> None:
         half = box(95, 105, 105, 110)
-        assert [label(half, inside=share) for share in (0.5, 0.51, 1)] == [WITH, AMBIGUOUS, AMBIGUOUS]
+        assert [label(half, inside=fraction) for fraction in (0.5, 0.51, 1)] == [WITH, AMBIGUOUS, AMBIGUOUS]
         assert label(box(100, 100, 110, 120), inside=1) == WITH
 
     def test_corners_in_a_wrong_order(self) -> None:

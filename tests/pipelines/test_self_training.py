@@ -103,8 +103,8 @@ def test_the_new_run_maps_with_its_student(teacher: Path, folders: Folders, tmp_
 
 @pytest.mark.usefixtures("little_will_do")
 def test_from_python_it_gives_the_detection_settings(teacher: Path, folders: Folders, tmp_path: Path) -> None:
-    detector = pipelines.self_train(teacher, *folders, out=tmp_path / "new", settings=["student.steps=1"], device="cpu")
-    assert detector.threshold == json.loads((tmp_path / "new" / "detector.json").read_text())["threshold"]
+    settings = pipelines.self_train(teacher, *folders, out=tmp_path / "new", settings=["student.steps=1"], device="cpu")
+    assert settings.threshold == json.loads((tmp_path / "new" / "detector.json").read_text())["threshold"]
 
 
 def test_other_pictures_are_refused(teacher: Path, folders: Folders, tmp_path: Path) -> None:

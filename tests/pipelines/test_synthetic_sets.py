@@ -1,4 +1,4 @@
-"""The generated sets hold what they say and nothing else tells the classes apart."""
+"""The generated sets hold what they say and nothing else differs between the classes."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class TestPresence:
             assert (without[sample.mask_HW] == DARK).all()
             np.testing.assert_array_equal(without[~sample.mask_HW], sample.picture_HW[~sample.mask_HW])
 
-    def test_nothing_else_tells_the_classes_apart(self) -> None:
+    def test_nothing_else_differs_between_the_classes(self) -> None:
         """Size, place, extent and roundness of the dark shape and the background agree (Kolmogorov-Smirnov)."""
 
         def measure(sample: Sample) -> list[float]:

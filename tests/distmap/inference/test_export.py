@@ -141,5 +141,5 @@ def test_refusals_name_what_is_wrong(
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find_spec(name))
     line = refused(capsys, run, "--format", "onnx")
-    assert "needs onnxscript; install with `pip install 'distmap[onnx]'`" in line
+    assert "needs onnxscript; install it with pip install 'distmap[onnx]'" in line
     assert not (fitted / "map.onnx").exists()

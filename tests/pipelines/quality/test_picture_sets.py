@@ -1,4 +1,4 @@
-"""Sets hold what they should, are written once, and have no patient or place in both halves."""
+"""Sets hold what they should, are written once, and have no patient or place in both splits."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def written(pictures: PictureSet, data: Path, seed: int = 0) -> tuple[Path, dict
     return folder, prepare(pictures, data, folder, seed, Silent())
 
 
-def groups(half: Path, group: str) -> set[str]:
-    return {picture.group for picture in list_folders(half / "with", half / "without", group)}
+def groups(split: Path, group: str) -> set[str]:
+    return {picture.group for picture in list_folders(split / "with", split / "without", group)}
 
 
 def stems(*folders: Path) -> set[str]:
@@ -41,7 +41,7 @@ def stems(*folders: Path) -> set[str]:
 class TestSlices:
     def test_patients_are_on_one_side(self, slices: Path) -> None:
         folder, content = written(Slices(label="lgg", split=Drawn(train_from=4)), slices)
-        train, test = (groups(folder / half, SLICE_GROUP) for half in ("train", "test"))
+        train, test = (groups(folder / split, SLICE_GROUP) for split in ("train", "test"))
         assert len(test) == 4
         assert not train & test
         assert len(train | test) == 10
@@ -49,7 +49,7 @@ class TestSlices:
         assert set(content["groups"]["test"]) == test
         assert content["pictures"] == {"train": {"without": 12, "with": 18}, "test": {"without": 8, "with": 12}}
 
-    def test_truth_is_that_of_the_test_half_alone(self, slices: Path) -> None:
+    def test_truth_is_that_of_the_test_split_alone(self, slices: Path) -> None:
         folder, _ = written(Slices(label="lgg", split=Drawn(train_from=4)), slices)
         test = folder / "test"
         assert stems(test / "masks") == stems(test / "with", test / "without")
@@ -94,7 +94,7 @@ class TestScenes:
 
     def test_places_are_on_one_side_and_others_are_left_out(self, scenes: Path) -> None:
         folder, content = written(self.CARS, scenes)
-        train, test = (groups(folder / half, PLACE_GROUP) for half in ("train", "test"))
+        train, test = (groups(folder / split, PLACE_GROUP) for split in ("train", "test"))
         assert train == {"town_0", "town_1", "town_2"}
         assert test == {"port_3"}
         assert content["groups"] == {"train": ["town_0", "town_1", "town_2"], "test": ["port_3"]}

@@ -19,7 +19,7 @@ from pipelines.quality.__main__ import main as quality
 from pipelines.quality.picture_sets import SLICE_GROUP, Cases, Scenes, Slices
 from pipelines.quality.rows import CATS_TEST, LGG_DEVELOPMENT, LGG_TEST, Row, chosen, every_row
 from pipelines.quality.scores import KINDS
-from pipelines.quality.splits import Halves
+from pipelines.quality.splits import SplitGroups
 
 ROWS = every_row()
 REAL = [row for row in ROWS if isinstance(row.pictures, Slices | Scenes | Cases)]
@@ -33,9 +33,9 @@ GROUPS = {
 }
 
 
-def halves(row: Row, groups: dict[str, list[str]]) -> Halves:
+def split_of(row: Row, groups: dict[str, list[str]]) -> SplitGroups:
     assert isinstance(row.pictures, Slices | Scenes | Cases)
-    return row.pictures.split.halves(groups[row.pictures.source])
+    return row.pictures.split.apply(groups[row.pictures.source])
 
 
 def by_name(name: str) -> Row:
@@ -68,18 +68,18 @@ def test_folders_of_few_pictures() -> None:
 
 
 def test_set_aside_counts() -> None:
-    assert len(halves(by_name("lgg"), GROUPS).test) == LGG_TEST == 25
-    assert len(halves(by_name("ablation-lgg-default"), GROUPS).test) == LGG_DEVELOPMENT == 12
-    assert len(halves(by_name("planes"), GROUPS).test) == 6
-    assert len(halves(by_name("brats"), GROUPS).test) == 1
-    assert halves(by_name("brats-hemispheres"), GROUPS) == halves(by_name("brats"), GROUPS)
-    assert halves(by_name("cats"), GROUPS).test == CATS_TEST
-    assert len(halves(by_name("cats"), GROUPS).train) == 7
+    assert len(split_of(by_name("lgg"), GROUPS).test) == LGG_TEST == 25
+    assert len(split_of(by_name("ablation-lgg-default"), GROUPS).test) == LGG_DEVELOPMENT == 12
+    assert len(split_of(by_name("planes"), GROUPS).test) == 6
+    assert len(split_of(by_name("brats"), GROUPS).test) == 1
+    assert split_of(by_name("brats-hemispheres"), GROUPS) == split_of(by_name("brats"), GROUPS)
+    assert split_of(by_name("cats"), GROUPS).test == CATS_TEST
+    assert len(split_of(by_name("cats"), GROUPS).train) == 7
 
 
 @pytest.mark.parametrize("row", REAL, ids=lambda row: row.name)
-def test_halves_share_no_group(row: Row) -> None:
-    found = halves(row, GROUPS)
+def test_splits_share_no_group(row: Row) -> None:
+    found = split_of(row, GROUPS)
     assert found.train
     assert found.test
     assert not set(found.train) & set(found.test)
@@ -90,18 +90,18 @@ def test_choices_are_made_without_those_set_aside(row: Row) -> None:
     for target in ("lgg", "cats", "aerial-other"):
         aside = by_name(target)
         if aside.pictures.source == row.pictures.source:
-            found = halves(row, GROUPS)
-            assert not {*found.train, *found.test} & set(halves(aside, GROUPS).test)
+            found = split_of(row, GROUPS)
+            assert not {*found.train, *found.test} & set(split_of(aside, GROUPS).test)
 
 
 def test_small_folders_are_scored_as_lgg() -> None:
     for row in ROWS:
         if row.part == "folders":
-            assert halves(row, GROUPS) == halves(by_name("lgg"), GROUPS)
+            assert split_of(row, GROUPS) == split_of(by_name("lgg"), GROUPS)
 
 
 def test_other_sources_do_not_train() -> None:
-    found = halves(by_name("aerial-other"), GROUPS)
+    found = split_of(by_name("aerial-other"), GROUPS)
     assert {name.partition("_")[0] for name in found.train} == {"cats", "simd"}
     assert {name.partition("_")[0] for name in found.test} == {"dota", "kit", "minsk"}
 
@@ -115,7 +115,7 @@ def test_real_groups_share_nothing_either(data: Path) -> None:
     for folder in ("aerial", "planes"):
         with (data / folder / "index.csv").open(encoding="utf-8", newline="") as lines:
             groups[folder] = [row["group"] for row in csv.DictReader(lines)]
-    found = {row.name: halves(row, groups) for row in REAL}
+    found = {row.name: split_of(row, groups) for row in REAL}
     for first, second in combinations(("lgg", "ablation-lgg-default"), 2):
         assert not set(found[first].test) & {*found[second].train, *found[second].test}
     assert not set(found["cats"].test) & {*found["ablation-cats-default"].train, *found["ablation-cats-default"].test}

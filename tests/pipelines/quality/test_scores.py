@@ -42,7 +42,7 @@ def test_widened_is_all_within_three_pixels() -> None:
     assert not widened(np.zeros((9, 9), bool), 3).any()
 
 
-def test_share_on_the_shape_by_hand(tmp_path: Path) -> None:
+def test_fraction_on_the_shape_by_hand(tmp_path: Path) -> None:
     """Of two maps together; what is below 0 counts by its size."""
     shape_HW = np.zeros((1, 12), bool)
     shape_HW[0, 0] = True

@@ -31,10 +31,11 @@ from pathlib import Path
 import numpy as np, psutil, rasterio, rasterio.shutil
 from rasterio.windows import Window
 from detect.extraction import ExtractionConfig
-from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.geotiffs import OutputOptions, map_scenes
 from pipelines.scenes.job import Job, TileMemory, tile_shape
 from pipelines.scenes.outputs import COG_OPTIONS
 from pipelines.scenes.source import open_scene
+from pipelines.scenes.work import Resources
 
 task, folder, memory_mb, side = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 path = folder / "scene.tif"
@@ -78,7 +79,7 @@ def generate(width, height):
 def ours(workers=None):
     config = ExtractionConfig(threshold=0.9)
     done = map_scenes({"scene": open_scene(path, None, None)}, Trivial(side), config, out=folder / task, identity={},
-                      ending=Ending(), memory_mb=memory_mb, workers=workers)
+                      options=OutputOptions(), resources=Resources(memory_mb=memory_mb, workers=workers))
     return done[0].objects
 
 
@@ -172,7 +173,7 @@ def test_large_scene(benchmark: Any, tmp_path: Path) -> None:
 def test_network_takes_most_of_the_time(
     benchmark: Any, tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the wall time of a scene; the network is a tiny one, so with a real run its share is larger still."""
+    """Of the wall time of a scene; the network is a tiny one, so with a real run its fraction is larger still."""
     from distmap.inference.sliding_window import Network
 
     side = "150" if benchmark.disabled else "2500"
@@ -194,9 +195,9 @@ def test_network_takes_most_of_the_time(
         pipelines.geotiff, args=(tiny_run, [tmp_path / "scene.tif"]),
         kwargs={"out": tmp_path / "out", "device": "cpu", "workers": 1}, rounds=1, iterations=1,
     )  # fmt: skip
-    share = sum(spent) / (time.perf_counter() - start)
+    fraction = sum(spent) / (time.perf_counter() - start)
     assert spent
     if not benchmark.disabled:
-        benchmark.extra_info["share of the network"] = round(share, 3)
-        print(f"\nthe network takes {share:.0%} of the wall time")
-        assert share > 0.85
+        benchmark.extra_info["fraction of the network"] = round(fraction, 3)
+        print(f"\nthe network takes {fraction:.0%} of the wall time")
+        assert fraction > 0.85

@@ -27,13 +27,14 @@ from torch import Tensor
 
 import pipelines
 from detect.extraction import ExtractionConfig
-from distmap.common.progress import Silent
+from distmap.common.progress import Progress, Silent
 from pipelines.cli import main
 from pipelines.scenes.cluster import default_workers, local_client
-from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.geotiffs import OutputOptions, SceneResult, map_scenes
 from pipelines.scenes.mapper import ModelMapper
 from pipelines.scenes.source import open_scene
 from pipelines.scenes.windows import Floats
+from pipelines.scenes.work import Resources
 from tests.pipelines.scenes.conftest import Brightness, WriteScene
 
 CONFIG = ExtractionConfig(threshold=0.6)
@@ -174,9 +175,9 @@ def test_a_run_that_does_not_know_how_large_objects_are(
     hint = invoke(*command).stderr.splitlines()[0]
     assert "detect calibrate" in hint
     assert "--object-size" in hint
-    told = invoke(*command, "--overwrite", "--object-size", 8).stderr.splitlines()
-    assert told[0] == "objects: about 8 x 8 pixels"
-    assert not any("calibrate" in line for line in told)
+    lines = invoke(*command, "--overwrite", "--object-size", 8).stderr.splitlines()
+    assert lines[0] == "objects: about 8 x 8 pixels"
+    assert not any("calibrate" in line for line in lines)
     # Who says that there is none needs no hint.
     assert "calibrate" not in invoke(*command, "--overwrite", "--set", "object_size=none").stderr
 
@@ -360,7 +361,7 @@ def test_disk_is_full(
 
 @dataclass(frozen=True, kw_only=True)
 class Slow(Brightness):
-    """Takes its time, notes in ``log`` which process painted, and fails after so many batches."""
+    """Takes its time, notes in ``log`` which process mapped, and fails after so many batches."""
 
     log: Path
     seconds: float = 0.0
@@ -378,9 +379,19 @@ class Slow(Brightness):
         return super().see(x_BCHW)
 
 
-def run(path: Path, out: Path, mapper: Brightness, **options: Any) -> list[Any]:
-    scene = open_scene(path, None, None)
-    return map_scenes({path.stem: scene}, mapper, CONFIG, out=out, identity={}, ending=Ending(), **options)
+def run(
+    path: Path, out: Path, mapper: Brightness, progress: Progress | None = None, **resources: Any
+) -> list[SceneResult]:
+    return map_scenes(
+        {path.stem: open_scene(path, None, None)},
+        mapper,
+        CONFIG,
+        out=out,
+        identity={},
+        options=OutputOptions(),
+        resources=Resources(**resources),
+        progress=progress,
+    )
 
 
 def results(out: Path) -> dict[str, bytes]:
@@ -455,7 +466,7 @@ def test_what_other_settings_had_done_is_not_used(
 
 
 def test_a_killed_worker_is_replaced(tmp_path: Path, write_scene: WriteScene, rng: np.random.Generator) -> None:
-    """A real local cluster, one of whose workers is killed while it paints."""
+    """A real local cluster, one of whose workers is killed while it maps."""
     path = write_scene("a.tif", scattered(rng, 1500), tiled=True)
     log = tmp_path / "log"
     killed: list[int] = []
@@ -485,7 +496,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, write_scene: WriteScene, rn
     [(1000.0, 0.0, 1), (0.0, 2.0, 1), (0.0, 0.0, 3)],
     ids=["short work", "faster in one", "long work"],
 )
-def test_a_cluster_by_default_where_it_is_worth_it(
+def test_a_cluster_by_default_where_it_saves_time(
     tmp_path: Path,
     write_scene: WriteScene,
     rng: np.random.Generator,
@@ -495,9 +506,9 @@ def test_a_cluster_by_default_where_it_is_worth_it(
     processes: int,
 ) -> None:
     """The first tiles are done here, to see how long they take; what follows, where that saves time, by others."""
-    monkeypatch.setattr("pipelines.scenes.geotiffs.default_workers", lambda *_: 2)
-    monkeypatch.setattr("pipelines.scenes.geotiffs.WORTH_SECONDS", seconds)
-    monkeypatch.setattr("pipelines.scenes.geotiffs.WORTH_TIMES", times)
+    monkeypatch.setattr("pipelines.scenes.work.default_workers", lambda *_: 2)
+    monkeypatch.setattr("pipelines.scenes.work.LEAST_SECONDS_SAVED", seconds)
+    monkeypatch.setattr("pipelines.scenes.work.LEAST_SPEEDUP", times)
     path = write_scene("a.tif", scattered(rng, 1500), tiled=True)
     log = tmp_path / "log"
     run(path, tmp_path / "out", Slow(log=log, seconds=0.01), memory_mb=40)
@@ -567,8 +578,9 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from detect.extraction import ExtractionConfig
-from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.geotiffs import OutputOptions, map_scenes
 from pipelines.scenes.source import open_scene
+from pipelines.scenes.work import Resources
 
 
 @dataclass(frozen=True)
@@ -597,7 +609,8 @@ class Mapper:
 
 scene, folder = Path(sys.argv[1]), Path(sys.argv[2])
 map_scenes({"a": open_scene(scene, None, None)}, Mapper(folder / "log", float(sys.argv[3])),
-           ExtractionConfig(threshold=0.6), out=folder / "out", identity={}, ending=Ending(), memory_mb=40, workers=2)
+           ExtractionConfig(threshold=0.6), out=folder / "out", identity={}, options=OutputOptions(),
+           resources=Resources(memory_mb=40, workers=2))
 print(os.getpid(), os.environ.get("OMP_NUM_THREADS"))
 """
 
@@ -685,6 +698,16 @@ def test_workers_that_suit_the_machine(
     assert default_workers(memory_mb, least_mb, gpus) == expected
 
 
+def test_pyogrio_is_needed_before_anything_is_done(
+    tmp_path: Path, write_scene: WriteScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_scene("a.tif", np.full((60, 70), 200, np.uint8))
+    monkeypatch.setitem(sys.modules, "pyogrio", None)
+    with pytest.raises(ValueError, match=r"^needs pyogrio; install it with pip install 'distmap\[scenes\]'$"):
+        run(path, tmp_path / "out", Brightness(), workers=1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_gpu_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with local_client(2, gpus=2) as client:
@@ -697,8 +720,9 @@ import resource, sys
 from pathlib import Path
 import numpy as np, rasterio
 from detect.extraction import ExtractionConfig
-from pipelines.scenes.geotiffs import Ending, map_scenes
+from pipelines.scenes.geotiffs import OutputOptions, map_scenes
 from pipelines.scenes.source import open_scene
+from pipelines.scenes.work import Resources
 from tests.pipelines.scenes.conftest import Brightness
 folder, side = Path(sys.argv[1]), int(sys.argv[2])
 path = folder / f"{side}.tif"
@@ -709,7 +733,7 @@ with rasterio.open(path, "w", driver="GTiff", height=side, width=side, count=3, 
         file.write(block, window=window)
 scene = open_scene(path, None, None)
 map_scenes({path.stem: scene}, Brightness(side=128), ExtractionConfig(threshold=0.6), out=folder / "out", identity={},
-           ending=Ending(), memory_mb=64)
+           options=OutputOptions(), resources=Resources(memory_mb=64))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
     peaks = []
@@ -759,9 +783,8 @@ def test_a_cluster_that_is_there(tmp_path: Path, write_scene: WriteScene, rng: n
             CONFIG,
             out=tmp_path / "out",
             identity={},
-            ending=Ending(),
-            memory_mb=40,
-            scheduler=cluster.scheduler_address,
+            options=OutputOptions(),
+            resources=Resources(memory_mb=40, scheduler=cluster.scheduler_address),
         )
     assert sorted(item.scene.name for item in done) == ["a.tif", "b.tif", "c.tif"]
     for name, scene in scenes.items():

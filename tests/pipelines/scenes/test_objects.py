@@ -20,12 +20,13 @@ from rasterio.warp import transform as warp
 
 from detect.extraction import ExtractionConfig, find_objects
 from distmap.common.object_size import ObjectSize
-from distmap.common.progress import Silent
-from pipelines.scenes.geotiffs import Ending, map_scenes
+from distmap.common.progress import Progress, Silent
+from pipelines.scenes.geotiffs import OutputOptions, SceneResult, map_scenes
 from pipelines.scenes.job import Job, do_tiles
 from pipelines.scenes.parts import SceneObjects, mask_of
 from pipelines.scenes.source import open_scene
 from pipelines.scenes.windows import Floats, Region
+from pipelines.scenes.work import Resources
 from tests.pipelines.scenes.conftest import UTM, Brightness, WriteScene
 
 PLAIN = Brightness(weight=0.0)
@@ -128,7 +129,7 @@ def same_as_detect(path: Path, out: Path, config: ExtractionConfig) -> int:
     for one in expected:
         canvas[:] = False
         assert one.mask is not None
-        one.mask.paint(canvas)
+        one.mask.draw(canvas)
         (score,) = [item["score"] for item, mask in zip(items, found, strict=True) if (mask == canvas).all()]
         assert score == pytest.approx(one.score, abs=1e-6)
     return len(expected)
@@ -235,10 +236,24 @@ def test_objects_too_large_to_be_joined(
     assert objects_of(path, tmp_path / "apart", config, (64, 64)).area.tolist() == [450, 450]
 
 
-def run(path: Path, out: Path, *, config: ExtractionConfig = CONFIGS[0], **options: Any) -> list[Any]:
-    scene = open_scene(path, None, None)
-    ending = Ending(category="blob", stac=True)
-    return map_scenes({path.stem: scene}, PLAIN, config, out=out, identity={}, ending=ending, **options)
+def run(
+    path: Path,
+    out: Path,
+    *,
+    config: ExtractionConfig = CONFIGS[0],
+    progress: Progress | None = None,
+    **resources: Any,
+) -> list[SceneResult]:
+    return map_scenes(
+        {path.stem: open_scene(path, None, None)},
+        PLAIN,
+        config,
+        out=out,
+        identity={},
+        options=OutputOptions(category="blob", stac=True),
+        resources=Resources(**resources),
+        progress=progress,
+    )
 
 
 def rectangle(top: int, left: int, height: int, width: int, shape: tuple[int, int] = (120, 150)) -> Fields:

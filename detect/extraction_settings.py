@@ -19,7 +19,7 @@ OPEN, CLOSE, LEAST, NECK, GAP, HALO = 0.1, 0.0, 0.25, 0.9, 0.5, 0.45
 OPEN_ELSE, CLOSE_ELSE, LEAST_ELSE = 0.05, 0.05, 0.05
 
 
-def following(size: ObjectSize) -> dict[str, Any]:
+def size_settings(size: ObjectSize) -> dict[str, Any]:
     """The settings of `ExtractionConfig` that follow the typical object. Where objects are not countable nothing is
     split or joined, no halo is left out, and little is opened."""
     if size.countable:
@@ -86,7 +86,7 @@ def extraction_config(
             "min_area": math.ceil(settings.min_area),
         }
     else:
-        values |= following(size)
+        values |= size_settings(size)
     if min_area is not None:
         values["min_area"] = min_area
     return ExtractionConfig(**{**values, **overrides})

@@ -1,4 +1,4 @@
-"""Objects on the ground: metres, oriented boxes and headings in any reference system."""
+"""Objects on the ellipsoid: metres, oriented boxes and headings in any reference system."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def to_degrees(points_N2: Floats, scene: Scene) -> Floats:
     """Longitude and latitude in WGS 84 of pixel-edge coordinates (column, row)."""
     from rasterio.warp import transform
 
-    ground_N2 = scene.to_ground(points_N2)
-    if len(ground_N2) == 0:
-        return ground_N2
-    longitude, latitude = transform(scene.crs, "EPSG:4326", ground_N2[:, 0], ground_N2[:, 1])
+    world_N2 = scene.to_world(points_N2)
+    if len(world_N2) == 0:
+        return world_N2
+    longitude, latitude = transform(scene.crs, "EPSG:4326", world_N2[:, 0], world_N2[:, 1])
     return np.column_stack([longitude, latitude])
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from detect.detector import extraction_config, following
 from detect.extraction import ExtractionConfig
+from detect.extraction_settings import extraction_config, size_settings
 from distmap.common.detection_settings import DetectionSettings
 from distmap.common.object_size import ObjectSize
 
@@ -43,7 +43,7 @@ def test_settings_for_extraction() -> None:
 
 def test_settings_that_follow_the_typical_object() -> None:
     """Where objects are countable they are split, joined and freed of halos; where not, none of that is done."""
-    cars, tumours = following(CARS), following(TUMOURS)
+    cars, tumours = size_settings(CARS), size_settings(TUMOURS)
     assert CARS.countable
     assert not TUMOURS.countable
     assert cars["object_size"] == CARS
@@ -60,8 +60,8 @@ def test_settings_that_follow_the_typical_object() -> None:
 
 @pytest.mark.parametrize("size", [CARS, TUMOURS])
 def test_lengths_follow_the_size_of_the_pictures(size: ObjectSize) -> None:
-    """Of pictures twice as large radii and the gap are twice, areas four times as large; what is a share stays."""
-    once, twice = following(size), following(size.scaled(2))
+    """Of pictures twice as large radii and the gap are twice, areas four times as large; what is a fraction stays."""
+    once, twice = size_settings(size), size_settings(size.scaled(2))
     for name in ("open_radius", "close_radius", "join_gap"):
         assert twice[name] == pytest.approx(2 * once[name])
     assert twice["min_area"] == 4 * once["min_area"]
@@ -71,7 +71,7 @@ def test_lengths_follow_the_size_of_the_pictures(size: ObjectSize) -> None:
 def test_the_typical_object_counts_more_than_the_numbers_of_before() -> None:
     known = replace(SETTINGS, object_size=CARS)
     config = extraction_config(known)
-    assert {name: getattr(config, name) for name in following(CARS)} == following(CARS)
+    assert {name: getattr(config, name) for name in size_settings(CARS)} == size_settings(CARS)
     assert (config.threshold, config.low_threshold, config.smoothing) == (0.4, 0.2, 1.5)
     assert extraction_config(known, min_area=3).min_area == 3
 
@@ -84,7 +84,7 @@ def test_another_size_may_be_said() -> None:
             extraction_config(known, object_size=said),
             extraction_config(known, overrides={"object_size": said}),
         ):
-            assert {name: getattr(config, name) for name in following(said)} == following(said)
+            assert {name: getattr(config, name) for name in size_settings(said)} == size_settings(said)
     unknown = extraction_config(replace(SETTINGS, object_size=CARS), overrides={"object_size": None})
     assert (unknown.object_size, unknown.open_radius, unknown.min_area) == (None, 1, 5)
 
