@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
-from distmap.common.settings import flatten, split_pair, unknown_setting
+from distmap.common.settings import flatten, merge, split_pair, unknown_setting
 from distmap.data.settings import DataSettings
+from distmap.earlier import EARLIER_NAMES, with_names_of_today
 from distmap.selection.settings import SelectionSettings
 from distmap.settings import StudentSettings, TrainingSettings
 
@@ -99,28 +100,25 @@ def resolve(
     """
     from distmap.methods.registry import find_method
 
-    from_file = read_yaml(Path(file)) if file is not None else {}
+    from_file = with_names_of_today(read_yaml(Path(file))) if file is not None else {}
     preset = str(from_file.get("preset", preset))
     if preset not in PRESETS:
         raise ValueError(f"--preset {preset}: unknown preset; choose one of {', '.join(PRESETS)}")
     named = method or (overrides or {}).get("method") or from_file.get("method") or DEFAULT_METHOD
     chosen = find_method(str(named))
-    merged = _merge({"preset": preset}, PRESETS[preset][1])
+    merged = merge({"preset": preset}, PRESETS[preset][1])
     for layer in (chosen.defaults, chosen.presets.get(preset, {}), from_file):
-        merged = _merge(merged, layer)
+        merged = merge(merged, layer)
     usual = flatten(asdict(Common()) | asdict(chosen.Settings()))
     for setting in settings:
         key, value = split_pair(setting)
         if key in ("preset", "method"):
             raise ValueError(f"--set {setting}: give it as --{key} {value}")
-        nested: dict[str, Any] = {}
-        inner = nested
-        *parents, last = key.split(".")
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[last] = _value(value, usual.get(key))
-        merged = _merge(merged, nested)
-    return validate(_merge(merged, overrides or {}) | {"method": chosen.name})
+        today = EARLIER_NAMES.get(key, key)
+        if today is None:
+            raise ValueError(f"--set {setting}: decides nothing any more; leave it out")
+        merged = merge(merged, with_names_of_today({key: _value(value, usual.get(today))}))
+    return validate(merge(merged, with_names_of_today(overrides or {})) | {"method": chosen.name})
 
 
 def _value(text: str, usual: Any) -> Any:
@@ -251,11 +249,3 @@ def parse_duration(text: str) -> float:
     if total <= 0:
         raise ValueError(f"{text!r}: a duration must be longer than nothing")
     return total
-
-
-def _merge(base: Settings, over: Settings) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        inner = merged.get(key)
-        merged[key] = _merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return merged
