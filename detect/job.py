@@ -52,8 +52,8 @@ def extract_and_write(
     found: list[Detections] = []
     stopped: KeyboardInterrupt | None = None
     with ExitStack() as stack:
-        maps_into = None if map_folder is None else stack.enter_context(filling(map_folder))
-        masks_into = None if mask_folder is None else stack.enter_context(filling(mask_folder))
+        maps_into = None if map_folder is None else stack.enter_context(filling(map_folder, "--maps"))
+        masks_into = None if mask_folder is None else stack.enter_context(filling(mask_folder, "--masks"))
         try:
             for picture in extract(_saved(maps, maps_into), config):
                 if masks_into is not None:
