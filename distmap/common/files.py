@@ -23,6 +23,8 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 STANDARD_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d+)")
 
+_unfinished: set[Path] = set()  # hidden folders that are being filled
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -46,8 +48,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with _naming(path, temporary):
             yield temporary
-            move_file(temporary, final)
-        _flush_names(final.parent)
+            if _unfinished.isdisjoint(final.parents):
+                move_file(temporary, final)
+                _flush_names(final.parent)
+            else:
+                temporary.replace(final)  # ``filling`` has all on the disk in the end
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -72,6 +77,7 @@ def filling(folder: Path, what: str = "") -> Iterator[Path]:
     with locked(folder, what):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:LONGEST_PREFIX]}."))
+        _unfinished.add(temporary)
         try:
             with _naming(folder, temporary):
                 try:
@@ -81,6 +87,7 @@ def filling(folder: Path, what: str = "") -> Iterator[Path]:
                     _move_files(temporary, folder)
                     raise
         finally:
+            _unfinished.discard(temporary)
             shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -102,10 +109,12 @@ def _move_files(source: Path, target: Path) -> None:
     places = [target / file.relative_to(source) for file in files]
     for place in places:
         _check_replaceable(place)
+    for file in files:
+        _flush(file)
     target.mkdir(parents=True, exist_ok=True)
     for file, place in zip(files, places, strict=True):
         place.parent.mkdir(parents=True, exist_ok=True)
-        move_file(file, place)
+        file.replace(place)
     for folder in {place.parent for place in places}:
         _flush_names(folder)
 
