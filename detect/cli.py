@@ -313,22 +313,25 @@ def calibrate(
     """
     from detect.tables import calibration_table
     from distmap.common.detection_settings import read_detection_settings, write_detection_settings
+    from distmap.common.locks import locked
     from distmap.common.object_size import describe_objects, find_object_size
 
-    current = read_detection_settings(run)
     if without is None and with_folder is None:
+        current = read_detection_settings(run)
         content = dataclasses.asdict(current)
         click.echo(json.dumps(content) if as_json else _describe(current))
         return
-    having = [] if with_folder is None else [item.map_HW for item in _mapped(run, with_folder, device)]
-    if having:
-        # Where objects are counted their size counts.
-        current = dataclasses.replace(current, object_size=find_object_size(having, current.threshold))
-    report = None if without is None else _calibrated(run, current, without, false_alarm, unit, group, device)
-    settings = current if report is None else report.settings
-    if having:
-        settings = dataclasses.replace(settings, object_size=find_object_size(having, settings.threshold))
-    write_detection_settings(run, settings)
+    with locked(run, "RUN"):
+        current = read_detection_settings(run)
+        having = [] if with_folder is None else [item.map_HW for item in _mapped(run, with_folder, device)]
+        if having:
+            # Where objects are counted their size counts.
+            current = dataclasses.replace(current, object_size=find_object_size(having, current.threshold))
+        report = None if without is None else _calibrated(run, current, without, false_alarm, unit, group, device)
+        settings = current if report is None else report.settings
+        if having:
+            settings = dataclasses.replace(settings, object_size=find_object_size(having, settings.threshold))
+        write_detection_settings(run, settings)
     if as_json:
         content = {"detector": dataclasses.asdict(settings)}
         click.echo(json.dumps((report.to_dict() if report else {}) | content, allow_nan=False))
@@ -402,22 +405,24 @@ def tune(
     from detect.tuning import tune as tune_settings
     from distmap.common.detection_settings import read_detection_settings
     from distmap.common.files import files_by_name
+    from distmap.common.locks import locked
     from distmap.common.picture_files import PICTURE_SUFFIXES
 
     settings = read_detection_settings(run)
     found = {name: read_map(file) for name, file in files_by_name(maps, PICTURE_SUFFIXES).items()}
     if not found:
         raise ValueError(f"--maps {maps}: holds no map; `detect extract --maps` writes them")
-    tuning = tune_settings(
-        found,
-        read_truth(truth, {name: (map_HW.shape[0], map_HW.shape[1]) for name, map_HW in found.items()}),
-        settings,
-        score=score,
-        groups=None if group is None else [group_of(name, group) for name in found],
-        category=category,
-        tell=lambda line: click.echo(line, err=True),
-    )
-    tuning.write(run)
+    with locked(run, "RUN"):
+        tuning = tune_settings(
+            found,
+            read_truth(truth, {name: (map_HW.shape[0], map_HW.shape[1]) for name, map_HW in found.items()}),
+            settings,
+            score=score,
+            groups=None if group is None else [group_of(name, group) for name in found],
+            category=category,
+            tell=lambda line: click.echo(line, err=True),
+        )
+        tuning.write(run)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(tuning)))
         return

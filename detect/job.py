@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from detect.conversion import write_annotations
@@ -52,8 +53,8 @@ def extract_and_write(
     found: list[Detections] = []
     stopped: KeyboardInterrupt | None = None
     with ExitStack() as stack:
-        maps_into = None if map_folder is None else stack.enter_context(filling(map_folder))
-        masks_into = None if mask_folder is None else stack.enter_context(filling(mask_folder))
+        maps_into = None if map_folder is None else stack.enter_context(filling(map_folder, "--maps"))
+        masks_into = None if mask_folder is None else stack.enter_context(filling(mask_folder, "--masks"))
         try:
             for picture in extract(_saved(maps, maps_into), config):
                 if masks_into is not None:
@@ -62,9 +63,21 @@ def extract_and_write(
         except KeyboardInterrupt as signal:
             stopped = signal
         if found or stopped is None:
-            write_annotations(
-                out, found, target_format=target_format, categories=[config.category], georeferences=georeferences
+            write = partial(
+                write_annotations,
+                out,
+                found,
+                target_format=target_format,
+                categories=[config.category],
+                georeferences=georeferences,
             )
+            try:
+                write()
+            except KeyboardInterrupt as signal:
+                if stopped is not None:
+                    raise
+                stopped = signal
+                write()
         if stopped is not None:
             (progress or Silent()).say(f"{len(found)} pictures are done and saved")
             raise stopped

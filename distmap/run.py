@@ -40,14 +40,23 @@ def check_target(run: Path, overwrite: bool) -> None:
 
 
 def prepare_folder(run: Path, config: Config, dataset: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Make the folder with its configuration and the description of its data; what an earlier run left goes."""
+    """Make the folder with its configuration and the description of its data; what an earlier run left goes.
+
+    Where a new run cannot be written, nothing of it stays.
+    """
+    is_new = overwrite or not (run / CONFIG).is_file()
     if overwrite:
         _remove_run(run)
     for leftover in run.rglob(".*.part*"):
         leftover.unlink()  # of a process that was killed while it wrote
-    (run / SAMPLES).mkdir(parents=True, exist_ok=True)
-    (run / STATE_FOLDER).mkdir(exist_ok=True)
-    write_description(run, config, dataset)
+    try:
+        (run / SAMPLES).mkdir(parents=True, exist_ok=True)
+        (run / STATE_FOLDER).mkdir(exist_ok=True)
+        write_description(run, config, dataset)
+    except BaseException:
+        if is_new:
+            _remove_run(run)
+        raise
 
 
 def write_description(run: Path, config: Config, dataset: Mapping[str, Any]) -> None:
@@ -90,8 +99,8 @@ def check_same_pictures(run: Path, dataset: Mapping[str, Any], what: str) -> Non
 
 
 def save(run: Path, model: DistinctionModel) -> None:
-    """Write a model's weights under their final name in one move."""
-    from safetensors.torch import save_file
+    """Write a model's weights under their final name in one move; equal weights give equal files."""
+    from safetensors.torch import save as as_bytes
 
     parts = {"predictor": model.predictor} | ({} if model.student is None else {"student": model.student})
     tensors = {
@@ -99,8 +108,10 @@ def save(run: Path, model: DistinctionModel) -> None:
         for part, network in parts.items()
         for name, value in network.state_dict().items()
     }
+    # Not by save_file, which gives the file to its owner alone and has errors of its own for a full disk.
+    content = as_bytes(dict(sorted(tensors.items())))
     with replacing(run / WEIGHTS) as path:
-        save_file(tensors, path)
+        path.write_bytes(content)
 
 
 def load(run: str | Path, device: str = "auto") -> DistinctionModel:

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.locks import locked
+
 SPLITS = ("train", "test")
 CLASSES = ("without", "with")  # in the order of the labels 0 and 1
 
@@ -39,17 +41,20 @@ def new_set(folder: Path) -> Iterator[Path]:
     ------
     FileExistsError
         ``folder`` is a file or holds something already.
+    ValueError
+        Another command is writing there.
     """
-    check_new(folder)
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
-    try:
-        unfinished.chmod(0o755)  # mkdtemp's folders are for their owner alone
-        yield unfinished
-        unfinished.replace(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+    with locked(folder):
+        check_new(folder)
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
+        try:
+            unfinished.chmod(0o755)  # mkdtemp's folders are for their owner alone
+            yield unfinished
+            unfinished.replace(folder)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
 
 
 def write_picture(path: Path, picture: NDArray[Any]) -> None:

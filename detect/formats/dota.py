@@ -10,7 +10,7 @@ import numpy as np
 
 from detect.detections import Detections, Instance
 from detect.pairing import beside, pair_files
-from distmap.common.files import files_by_name, filling, read_lines
+from distmap.common.files import files_by_name, filling, read_lines, write_text
 
 _HEADERS = ("imagesource:", "gsd:", "acquisition dates:")
 
@@ -24,7 +24,7 @@ def write(folder: Path, pictures: Iterable[Detections]) -> None:
     with filling(folder) as temporary:
         for picture in pictures:
             file = beside(temporary, picture.name, ".txt")
-            file.write_text("".join(f"{_line(instance)}\n" for instance in picture.instances), encoding="utf-8")
+            write_text(file, "".join(f"{_line(instance)}\n" for instance in picture.instances))
 
 
 def _line(instance: Instance) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from detect.detections import Detections, Instance
 from detect.formats.dota import category_text, corner_text
-from distmap.common.files import files_under, filling, read_lines
+from distmap.common.files import files_under, filling, read_lines, write_text
 
 Task = Literal[1, 2]
 
@@ -46,7 +46,7 @@ def write(folder: Path, pictures: Iterable[Detections], *, categories: Sequence[
             lines.setdefault(category_text(item.category), []).append(line)
     with filling(folder) as temporary:
         for category, content in lines.items():
-            (temporary / f"Task{task}_{category}.txt").write_text("".join(content), encoding="utf-8")
+            write_text(temporary / f"Task{task}_{category}.txt", "".join(content))
 
 
 def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:

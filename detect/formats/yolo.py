@@ -9,7 +9,7 @@ from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
 from detect.pairing import beside, pair_files
-from distmap.common.files import files_by_name, filling, read_lines
+from distmap.common.files import files_by_name, filling, read_lines, write_text
 
 # Ten digits place a corner of a 10,000 pixel picture to a millionth of a pixel.
 _DIGITS = 10
@@ -81,11 +81,11 @@ def write_labels(
                     values.append(f"{1.0 if item.score is None else item.score:.{_DIGITS}g}")
                 lines.append(f"{ids[item.category]} {' '.join(values)}\n")
             file = beside(temporary / "labels", picture.name, ".txt")
-            file.write_text("".join(lines), encoding="utf-8")
+            write_text(file, "".join(lines))
         names = {index: name for name, index in ids.items()}
         content = {"path": ".", "train": "images", "val": "images", "names": names}
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        (temporary / "data.yaml").write_text(text, encoding="utf-8")
+        write_text(temporary / "data.yaml", text)
 
 
 def read_labels(

@@ -13,7 +13,7 @@ from detect.detections import Detections
 from detect.scores.objects import centre_matches
 from detect.scores.ranking import Ranking
 from distmap.common.extras import need
-from distmap.common.files import filling, write_json
+from distmap.common.files import filling, replacing, write_json
 
 _MOST_POINTS = 1000
 
@@ -123,4 +123,5 @@ def write_curves(folder: Path, curves: Mapping[str, Curve]) -> None:
             axes.set_xlim(0, 1.02 if curve.x_label == "recall" else max(0.1, *curve.x.tolist(), 0) * 1.02)
             axes.grid(alpha=0.3)
             FigureCanvasAgg(figure)
-            figure.savefig(temporary / f"{name}.png")
+            with replacing(temporary / f"{name}.png") as unfinished:
+                figure.savefig(unfinished)

@@ -8,12 +8,15 @@ from typing import Any, NoReturn
 
 import click
 
+from distmap.common.signals import handled
+
 
 class CommandGroup(click.Group):
     """A group of commands that never shows a traceback for wrong input.
 
     ``ValueError``, ``OSError`` and click's own usage errors become one line ``error: ...`` on standard error and exit
-    status 2; Ctrl-C ends with status 130. Every other exception is a defect of the program and keeps its traceback.
+    status 2; Ctrl-C, SIGTERM and SIGHUP end with status 130. Every other exception is a defect of the program and keeps
+    its traceback.
     """
 
     def main(
@@ -28,7 +31,8 @@ class CommandGroup(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
-            status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            with handled():
+                status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             sys.exit(2)
@@ -42,6 +46,14 @@ class CommandGroup(click.Group):
         except ValueError as error:
             _fail(str(error))
         sys.exit(status if isinstance(status, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see `click.Group.invoke`."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            # click would take it for the user's wish to stop.
+            raise ValueError(str(error) or "a file ends too early; replace or remove it") from error
 
 
 def _fail(message: str) -> NoReturn:

@@ -2,67 +2,192 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import secrets
 import shutil
+import stat
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from distmap.common.locks import locked
+
 LONGEST_PREFIX = 40  # characters of the final name in a temporary one, which must fit where the final one just does
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+STANDARD_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d+)")
+
+_unfinished: set[Path] = set()  # hidden folders that are being filled
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden temporary name beside ``path``; moved onto it when the block ends well, removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:LONGEST_PREFIX]}.{secrets.token_hex(4)}.part{path.suffix}")
+    """A hidden temporary name beside ``path``; moved onto it when the block ends well, removed when it does not.
+
+    What was written is on the disk before it has the final name. A link is followed: the file that it leads to is
+    replaced. A stream (a pipe, or a device such as ``/dev/stdout`` or ``/dev/null``) gets the content in the end.
+
+    Raises
+    ------
+    ValueError
+        ``path`` is a folder, or a device that holds data.
+    """
+    if _is_stream(path):
+        with _written_through(path) as temporary:
+            yield temporary
+        return
+    final = path.resolve() if path.is_symlink() else path
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.stem[:LONGEST_PREFIX]}.{secrets.token_hex(4)}.part{final.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with _naming(path, temporary):
+            yield temporary
+            if _unfinished.isdisjoint(final.parents):
+                move_file(temporary, final)
+                _flush_names(final.parent)
+            else:
+                temporary.replace(final)  # ``filling`` has all on the disk in the end
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def filling(folder: Path) -> Iterator[Path]:
+def filling(folder: Path, what: str = "") -> Iterator[Path]:
     """An empty hidden folder beside ``folder``; what it holds is moved into ``folder`` when the block ends, unless it
     failed.
 
     Files that ``folder`` holds already are kept, or replaced where names agree. Ctrl-C is no failure: what is finished
-    is kept.
+    is kept, so files are to be written with ``replacing``. Others are kept out of ``folder`` meanwhile, see
+    ``distmap.common.locks.locked``, also for ``what``.
 
     Raises
     ------
     ValueError
-        There is a file of this name.
+        There is a file of this name, another command is writing there, or something else than a file has the name of
+        a file that is to be moved there.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file, give a folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:LONGEST_PREFIX]}."))
-    try:
+    with locked(folder, what):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:LONGEST_PREFIX]}."))
+        _unfinished.add(temporary)
         try:
-            yield temporary
-        except KeyboardInterrupt:
-            _move_files(temporary, folder)
-            raise
-        _move_files(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            with _naming(folder, temporary):
+                try:
+                    yield temporary
+                    _move_files(temporary, folder)
+                except KeyboardInterrupt:
+                    _move_files(temporary, folder)
+                    raise
+        finally:
+            _unfinished.discard(temporary)
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Move a file onto a name on the same disk, in one move, once its content is on the disk.
+
+    Raises
+    ------
+    ValueError
+        Something that is not a file has this name.
+    """
+    _check_replaceable(target)
+    _flush(source)
+    source.replace(target)
 
 
 def _move_files(source: Path, target: Path) -> None:
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    places = [target / file.relative_to(source) for file in files]
+    for place in places:
+        _check_replaceable(place)
+    for file in files:
+        _flush(file)
     target.mkdir(parents=True, exist_ok=True)
-    for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        place = target / file.relative_to(source)
+    for file, place in zip(files, places, strict=True):
         place.parent.mkdir(parents=True, exist_ok=True)
         file.replace(place)
+    for folder in {place.parent for place in places}:
+        _flush_names(folder)
+
+
+def _check_replaceable(place: Path) -> None:
+    if place.exists() and not place.is_file():
+        raise ValueError(f"{place}: is not a file, and is not replaced; remove it, or name another folder")
+
+
+def _flush(path: Path) -> None:
+    """Have a file on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _flush_names(folder: Path) -> None:
+    """Have the names in a folder on the disk, where its file system can do that."""
+    with suppress(OSError):
+        _flush(folder)
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Errors of files with hidden names name the final one instead; so do those of a full disk, which name none."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str | os.PathLike) and Path(error.filename).is_relative_to(temporary):
+            final = path / Path(error.filename).relative_to(temporary)
+        elif error.filename is None and error.errno in NO_ROOM:
+            final = path
+        else:
+            raise
+        raise OSError(error.errno, error.strerror, str(final)) from error
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a name is that of a stream, which is written to; raises ValueError where it can be neither."""
+    if _descriptor(path) is not None:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise ValueError(f"{path}: is a folder; name a file")
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise ValueError(f"{path}: is neither a file nor a stream; name a file")
+    return not stat.S_ISREG(mode)
+
+
+def _descriptor(path: Path) -> int | None:
+    """Which of this process's open files a name stands for, such as 1 for ``/dev/stdout``."""
+    name = os.path.normpath(path.absolute())  # unlike resolve, it does not follow the link to what a stream leads to
+    match = DESCRIPTOR.fullmatch(name)
+    return int(match[1]) if match else STANDARD_STREAMS.get(name)
+
+
+@contextmanager
+def _written_through(path: Path) -> Iterator[Path]:
+    """A temporary file whose content goes to a stream when the block ends well."""
+    with tempfile.TemporaryDirectory(prefix="distmap-") as folder:
+        temporary = Path(folder) / path.name
+        with _naming(path, temporary):
+            yield temporary
+            sys.stdout.flush()
+            descriptor = _descriptor(path)
+            target = path.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb")
+            with temporary.open("rb") as content, target as stream:
+                shutil.copyfileobj(content, stream)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ Everything random here is a function of (seed, step), so a resumed run draws wha
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,13 +15,25 @@ from distmap.common.pictures import Array, read_picture
 from distmap.data.folders import WITH, WITHOUT, LabelledPicture, stratified_subsample
 from distmap.data.resizing import fit_square
 from distmap.data.scaling import Scaling
+from distmap.data.stamps import Stamps, check_unchanged
 
 
 class PictureStore:
-    """Pictures ready for the network, C x S x S in [-1, 1], kept in memory up to a limit."""
+    """Pictures ready for the network, C x S x S in [-1, 1], kept in memory up to a limit.
 
-    def __init__(self, pictures: Sequence[LabelledPicture], scaling: Scaling, image_size: int, cache_mb: int) -> None:
+    A file that is not as ``stamps`` say when it is read is refused; see ``distmap.data.stamps``.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[LabelledPicture],
+        scaling: Scaling,
+        image_size: int,
+        cache_mb: int,
+        stamps: Stamps | None = None,
+    ) -> None:
         self.pictures = tuple(pictures)
+        self._stamps = stamps or {}
         self._scaling = scaling
         self._size = image_size
         self._room = cache_mb * 2**20
@@ -32,12 +44,18 @@ class PictureStore:
 
     def sample(self, count: int) -> PictureStore:
         """At most ``count`` pictures of each class, spread evenly; they are read again each time."""
-        return PictureStore(stratified_subsample(self.pictures, count), self._scaling, self._size, cache_mb=0)
+        few = stratified_subsample(self.pictures, count)
+        return PictureStore(few, self._scaling, self._size, cache_mb=0, stamps=self._stamps)
+
+    def check_unchanged(self, pictures: Iterable[LabelledPicture]) -> None:
+        """Raise PictureError where files are not as the stamps say, also of pictures of other stores."""
+        check_unchanged((picture.file.path for picture in pictures), self._stamps)
 
     def __getitem__(self, index: int) -> Array:
         cached = self._cache.get(index)
         if cached is not None:
             return cached
+        self.check_unchanged([self.pictures[index]])
         picture = read_picture(self.pictures[index].file.path)
         ready = np.ascontiguousarray(np.moveaxis(fit_square(self._scaling.apply(picture), self._size), -1, 0))
         if self._room >= ready.nbytes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,9 +15,11 @@ from numpy.typing import NDArray
 
 from distmap.common.picture_files import PictureError
 from distmap.common.pictures import read_picture
-from distmap.data.folders import Split
+from distmap.data.folders import LabelledPicture, Split
 from distmap.data.scaling import Scaling, decide_scaling, number_kind
 from distmap.data.settings import DataSettings
+
+OPEN_PICTURES = 4  # at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,26 +59,24 @@ def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
         A file is damaged, or its bands or number type differ from the first picture's.
     """
     everything = (*split.train, *split.validation)
-    first = read_picture(everything[0].file.path)
+    first, path = _look(everything[0], settings), everything[0].file.path
     samples: list[NDArray[np.generic]] = []
     sides: list[int] = []
-    with ThreadPoolExecutor() as threads:
-        pictures = threads.map(lambda p: read_picture(p.file.path), everything)
-        for index, (labelled, picture) in enumerate(zip(everything, pictures, strict=True)):
-            path = labelled.file.path
-            if picture.shape[-1] != first.shape[-1]:
+    with closing(_looks(everything, settings)) as looks:
+        for index, (labelled, seen) in enumerate(zip(everything, looks, strict=True)):
+            if seen.bands != first.bands:
                 raise PictureError(
-                    f"{path}: has {picture.shape[-1]} band(s) where {everything[0].file.path} has {first.shape[-1]}; "
+                    f"{labelled.file.path}: has {seen.bands} band(s) where {path} has {first.bands}; "
                     "convert them to the same bands"
                 )
-            if number_kind(picture.dtype) != number_kind(first.dtype):
+            if number_kind(seen.dtype) != number_kind(first.dtype):
                 raise PictureError(
-                    f"{path}: has {picture.dtype} values where {everything[0].file.path} has {first.dtype}; "
+                    f"{labelled.file.path}: has {seen.dtype} values where {path} has {first.dtype}; "
                     "convert them to the same type"
                 )
             if index < len(split.train):
-                sides.append(max(picture.shape[:2]))
-                samples.append(_spread_pixels(picture, settings.sampled_pixels))
+                sides.append(seen.longer_side)
+                samples.append(seen.pixels_NC)
     return DatasetStats(
         scaling=decide_scaling(np.concatenate(samples), settings.tail),
         longer_side=int(np.median(sides)),
@@ -81,9 +84,42 @@ def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What is kept of a picture."""
+
+    longer_side: int
+    bands: int
+    dtype: np.dtype[Any]
+    pixels_NC: NDArray[np.generic]
+
+
+def _look(labelled: LabelledPicture, settings: DataSettings) -> _Seen:
+    picture_HWC = read_picture(labelled.file.path)
+    height, width, bands = picture_HWC.shape
+    return _Seen(
+        longer_side=max(height, width),
+        bands=bands,
+        dtype=picture_HWC.dtype,
+        pixels_NC=_spread_pixels(picture_HWC, settings.sampled_pixels),
+    )
+
+
+def _looks(pictures: Sequence[LabelledPicture], settings: DataSettings) -> Generator[_Seen, None, None]:
+    """Looks at pictures in their order; a few are open at a time, and no more are opened once it is closed."""
+    with ThreadPoolExecutor(OPEN_PICTURES) as threads:
+        waiting = iter(pictures)
+        upcoming = deque(threads.submit(_look, each, settings) for each in islice(waiting, OPEN_PICTURES))
+        while upcoming:
+            seen = upcoming.popleft().result()
+            upcoming.extend(threads.submit(_look, each, settings) for each in islice(waiting, 1))
+            yield seen
+
+
 def _spread_pixels(picture_HWC: NDArray[np.generic], count: int) -> NDArray[np.generic]:
     """About ``count`` pixels, N x C, from all over the picture: every so many rows and columns."""
     height, width, bands = picture_HWC.shape
     step = max(1, round((height * width / count) ** 0.5))
-    spread: NDArray[np.generic] = picture_HWC[::step, ::step].reshape(-1, bands)
+    # A copy, so that the picture itself can go.
+    spread: NDArray[np.generic] = picture_HWC[::step, ::step].reshape(-1, bands).copy()
     return spread

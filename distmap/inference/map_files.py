@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from distmap.common.files import filling
+from distmap.common.files import filling, replacing
 from distmap.common.picture_files import PictureError, find_pictures
 from distmap.common.pictures import read_picture
 from distmap.common.progress import Progress, Silent
@@ -48,13 +48,13 @@ def write_maps(
         if name in seen:
             raise PictureError(f"{file.path}: its map would have the name of that of {seen[name]}; rename one")
         seen[name] = file.path
-    with filling(out) as folder:
+    with filling(out, "--out") as folder:
         maps = model.map_files(files, explained=False)
         for index, (file, name, result) in enumerate(zip(files, names, maps, strict=True)):
             progress.update("mapping", index / len(files), {})
             target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            tifffile.imwrite(target, result.map_HW)
+            with replacing(target) as unfinished:
+                tifffile.imwrite(unfinished, result.map_HW)
             if preview:
                 scaled = model.scaling.apply(read_picture(file.path))
                 peak = float(np.abs(result.map_HW).max())

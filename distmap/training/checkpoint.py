@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
@@ -35,8 +35,11 @@ class TrainingState:
             "candidates": self.candidates,
             "method": self.method.state_dict(),
         }
-        with replacing(path) as temporary:
-            torch.save(state, temporary)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            sink = _Sink(file)
+            torch.save(state, cast("BinaryIO", sink))
+            if sink.error is not None:
+                raise sink.error
 
     def load(self, path: Path) -> None:
         """Take up a saved state; raises ValueError where it does not fit."""
@@ -50,6 +53,26 @@ class TrainingState:
             raise ValueError(
                 f"{path}: damaged, or not made with this config.yaml; start again with --overwrite"
             ) from error
+
+
+class _Sink:
+    """A file to write to that keeps what stopped it, such as a full disk; torch would make a RuntimeError of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: BaseException | None = None
+
+    def write(self, content: bytes) -> int:
+        """Write, unless that failed before."""
+        if self.error is None:
+            try:
+                self._file.write(content)
+            except BaseException as error:  # Ctrl-C, too
+                self.error = error
+        return len(content)
+
+    def flush(self) -> None:
+        """Nothing: closing the file does that."""
 
 
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distmap.common.detection_settings import write_detection_settings
+from distmap.common.locks import locked
 from distmap.common.progress import Progress, Silent
 from distmap.common.settings import flatten
 from distmap.config import Config, read_run_config, resolve
 from distmap.data.batches import PictureStore
 from distmap.data.folders import Split, list_folders, split_groups, stratified_subsample
+from distmap.data.stamps import Stamps, take_stamps
 from distmap.data.statistics import DatasetStats, dataset_stats
 from distmap.run import (
     CONFIG,
@@ -25,6 +27,7 @@ from distmap.run import (
     save,
 )
 from distmap.training.budget import Budget
+from distmap.training.failures import told_how_to_go_on
 
 if TYPE_CHECKING:
     import torch
@@ -69,9 +72,12 @@ def fit(
     Raises
     ------
     ValueError
-        Wrong folders, pictures, settings, or a run that exists already. Nothing has been written then.
+        Wrong folders, pictures, settings, a run that exists already or that another command is writing to: nothing has
+        been written then. Pictures that change meanwhile, or too little memory: the last state is kept.
+    OSError
+        The disk is full, or the like; the last state is kept.
     KeyboardInterrupt
-        Ctrl-C; the work so far is saved, ``resume=True`` goes on from there.
+        Ctrl-C, SIGTERM or SIGHUP; the work so far is saved, ``resume=True`` goes on from there.
     """
     from distmap.networks.devices import pick_device
 
@@ -88,23 +94,26 @@ def fit(
     for folder in map(Path, (with_folder, without_folder)):
         if run.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"--run {run}: lies inside {folder}; name a folder outside the pictures")
-    if resume:
-        asked = Asked(preset=preset, method=method, file=config, settings=settings, overrides=overrides or {})
-        wanted = resumed(run, wanted, asked)
-    else:
-        check_target(run, overwrite)
-    target = pick_device(device)
-    progress.update("reading pictures", 0, {})
-    pictures = list_folders(Path(with_folder), Path(without_folder), wanted.data.group)
-    split = split_groups(pictures, wanted.data.holdout, wanted.seed)
-    stats = dataset_stats(split, wanted.data)
-    if wanted.student.rounds:
-        _check_student(wanted, stats)
-    dataset = describe_dataset(split, stats, Path(with_folder), Path(without_folder))
-    if resume:
-        check_same_pictures(run, dataset, "--resume")
-    prepare_folder(run, wanted, dataset, overwrite=overwrite and not resume)
-    return _Fit(run, wanted, split, stats, target, progress, start).go()
+    with locked(run, "--run"):
+        if resume:
+            asked = Asked(preset=preset, method=method, file=config, settings=settings, overrides=overrides or {})
+            wanted = resumed(run, wanted, asked)
+        else:
+            check_target(run, overwrite)
+        target = pick_device(device)
+        progress.update("reading pictures", 0, {})
+        pictures = list_folders(Path(with_folder), Path(without_folder), wanted.data.group)
+        split = split_groups(pictures, wanted.data.holdout, wanted.seed)
+        stamps = take_stamps(pictures)
+        stats = dataset_stats(split, wanted.data)
+        if wanted.student.rounds:
+            _check_student(wanted, stats)
+        dataset = describe_dataset(split, stats, Path(with_folder), Path(without_folder))
+        if resume:
+            check_same_pictures(run, dataset, "--resume")
+        prepare_folder(run, wanted, dataset, overwrite=overwrite and not resume)
+        with told_how_to_go_on(run):
+            return _Fit(run, wanted, split, stats, stamps, target, progress, start).go()
 
 
 class _Fit:
@@ -116,6 +125,7 @@ class _Fit:
         config: Config,
         split: Split,
         stats: DatasetStats,
+        stamps: Stamps,
         device: torch.device,
         progress: Progress,
         start: float,
@@ -123,21 +133,19 @@ class _Fit:
         self.run, self.config, self.split, self.stats = run, config, split, stats
         self.device, self.progress = device, progress
         self.state = self._state()
+        self.prepared_now = self.state.findings is None
         self.budget = Budget(config, start - self.state.seconds)
         size, cache_mb = config.image_size, config.data.cache_mb
-        self.store = PictureStore(split.train, stats.scaling, size, cache_mb)
-        self.unseen = PictureStore(split.validation, stats.scaling, size, cache_mb=0)
+        self.store = PictureStore(split.train, stats.scaling, size, cache_mb, stamps)
+        self.unseen = PictureStore(split.validation, stats.scaling, size, cache_mb=0, stamps=stamps)
 
     def _state(self) -> TrainingState:
         from distmap.training.checkpoint import STATE, TrainingState
 
+        state = TrainingState(method=self._new_method())
         if (self.run / STATE).is_file():
-            state = TrainingState(method=self._new_method())
             state.load(self.run / STATE)
-            if state.step or not state.method.trains:
-                return state
-        # One that has made no step is prepared as by an uninterrupted fit.
-        return TrainingState(method=self._new_method())
+        return state
 
     def _new_method(self) -> Method[Any]:
         from distmap.methods.registry import find_method
@@ -151,13 +159,14 @@ class _Fit:
         from distmap.training.self_training import learn_from_maps
 
         config, state, split = self.config, self.state, self.split
+        everything = (*split.validation, *split.train)
         self._prepare()
         if state.method.trains:
             self._train()
+        self.store.check_unchanged(everything)
         state.method.finish(self._context(self.budget.until_finished))
         self.progress.update("choosing", 0, {})
         choice, model = self._choose()
-        everything = (*split.validation, *split.train)
         detection = calibrated(
             model,
             split.validation,
@@ -172,6 +181,7 @@ class _Fit:
             model, detection = learn_from_maps(
                 model, detection, split, config, self.budget.rounds, time_spent, self.progress
             )
+        self.store.check_unchanged(everything)
         save(self.run, model)
         write_detection_settings(self.run, detection)
         self.progress.say(
@@ -188,15 +198,24 @@ class _Fit:
 
     def _prepare(self) -> None:
         """What comes before the first step, unless that was done before; then it is known how many students come."""
+        from distmap.training.checkpoint import STATE
+        from distmap.training.monitor import stop_on_interrupt
+
         state = self.state
         if state.findings is None:
             state.findings = state.method.prepare(self._context(self.budget.fraction_from_now))
+            with stop_on_interrupt() as stopping:
+                state.save(self.run / STATE, self.budget.seconds)
+            if stopping.is_set():
+                self.progress.say("stopped before the first step; go on with the same command and --resume")
+                raise KeyboardInterrupt
         if self.budget.rounds is None:
             self.budget.rounds = int(state.findings.low_edge_contrast)
             if self.budget.rounds:
                 self.progress.say("edge contrast is low: a student will learn the outlines")
 
     def _train(self) -> None:
+        from distmap.training.checkpoint import STATE
         from distmap.training.loop import train
 
         shown = stratified_subsample(self.split.validation, SAMPLED)
@@ -205,6 +224,8 @@ class _Fit:
         )
         if self.state.step == 0:
             limit = self.config.training.time_limit
+            if self.prepared_now:
+                (self.run / STATE).unlink()  # that had too little time, too
             raise ValueError(
                 f"--time-limit: {limit} s were over before the first step; use --resume and give more time"
             )

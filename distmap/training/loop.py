@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 
+from distmap.common.picture_files import PictureError
 from distmap.common.pictures import Array
 from distmap.common.progress import Progress
 from distmap.config import Config
@@ -42,7 +44,11 @@ def train(
     saved = sampled = time.monotonic()
     stream = _batches_from(state.step, store, config)
     breakdowns = 0
-    with stop_on_interrupt() as stopping, Recorder(run, state.step) as recorder:
+    with (
+        stop_on_interrupt() as stopping,
+        Recorder(run, state.step) as recorder,
+        _saved_if_a_picture_fails(run, state, budget),
+    ):
         state.save(run / STATE, budget.seconds)
         while True:
             done = budget.progress(state.step)
@@ -72,13 +78,25 @@ def train(
                 state.save(run / STATE, budget.seconds)
                 saved = now
             if now - sampled >= settings.sample_every:
+                store.check_unchanged(shown)
                 write_sample(run, snapshot(), shown, state.step)
                 sampled = time.monotonic()
         state.save(run / STATE, budget.seconds)
+        store.check_unchanged(shown)
         write_sample(run, snapshot(), shown, state.step)
     if stopping.is_set():
         progress.say(f"stopped after {state.step} steps; go on with the same command and --resume")
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _saved_if_a_picture_fails(run: Path, state: TrainingState, budget: Budget) -> Iterator[None]:
+    """Pictures are read between the steps, so that the state is whole where one cannot be read."""
+    try:
+        yield
+    except PictureError:
+        state.save(run / STATE, budget.seconds)
+        raise
 
 
 def _batches_from(step: int, store: PictureStore, config: Config) -> Iterator[tuple[Array, NDArray[Any]]]:

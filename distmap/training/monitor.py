@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from distmap.common.files import write_text
 from distmap.common.pictures import read_picture
+from distmap.common.signals import handled
 from distmap.data.folders import LabelledPicture
 from distmap.inference.image_grid import sample_row, write_grid
 from distmap.inference.model import DistinctionModel
@@ -51,13 +51,17 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        # On a full disk closing fails, too; what failed first says more.
+        with suppress(*() if kind is None else (OSError,)):
+            self.close()
 
     def close(self) -> None:
         """Close both."""
-        self._lines.close()
-        self._events.close()
+        try:
+            self._lines.close()
+        finally:
+            self._events.close()
 
 
 def _logged_step(line: str) -> float:
@@ -75,19 +79,13 @@ def write_sample(run: Path, model: DistinctionModel, shown: Sequence[LabelledPic
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event, so that a step ends before the work is saved; a second Ctrl-C stops at once."""
+    """Ctrl-C, SIGTERM and SIGHUP set the event, so that a step ends before work is saved; a second stops at once."""
     stopping = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopping
-        return
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         if stopping.is_set():
             raise KeyboardInterrupt
         stopping.set()
 
-    before = signal.signal(signal.SIGINT, handle)
-    try:
+    with handled(handle):
         yield stopping
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -111,6 +111,7 @@ def _run(jobs: Sequence[tuple[Row, int]], place: Workspace, progress: Progress) 
 
 
 def _write(rows: Sequence[Row], place: Workspace, page: Path) -> None:
+    from distmap.common.files import write_text
     from pipelines.quality.page import read_results, render, write_page
     from pipelines.quality.runner import FULL
 
@@ -124,7 +125,7 @@ def _write(rows: Sequence[Row], place: Workspace, page: Path) -> None:
         write_page(page, text)
         click.echo(f"{page}: {len(results)} results", err=True)
     else:
-        (place.home / "page.md").write_text(text, encoding="utf-8")
+        write_text(place.home / "page.md", text)
         click.echo(f"{place.home / 'page.md'}: {len(results)} results of a trial", err=True)
 
 

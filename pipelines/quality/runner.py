@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import json
 import pkgutil
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 import detect
 import distmap
 from distmap.common.files import read_json, write_json
+from distmap.common.locks import locked
 from distmap.common.progress import Progress
 from distmap.config import resolve
 from pipelines.quality.machine import Machine, code_revision, look
@@ -77,7 +75,7 @@ def load_code() -> str:
 def prepare_row(row: Row, seed: int, work: Workspace, progress: Progress) -> dict[str, Any]:
     """Write the row's pictures unless they are there; see `pipelines.quality.picture_sets.prepare`."""
     folder = work.pictures(row, seed)
-    with locked(folder.parent / f".{folder.name}.lock"):
+    with locked(folder, wait=True):
         return prepare(row.pictures, work.data, folder, seed, progress)
 
 
@@ -90,7 +88,7 @@ def run_row(row: Row, seed: int, work: Workspace, revision: str, progress: Progr
         The data are not as they should be, or another process is at this row and seed.
     """
     place = work.run(row, seed)
-    with locked(place.parent / f".{place.name}.lock", wait=False):
+    with locked(place, f"--rows {row.name}, seed {seed}:"):
         finished = work.finished(row, seed)
         if finished is not None:
             return finished
@@ -180,15 +178,3 @@ def _score(row: Row, pictures: Path, place: Path, progress: Progress) -> tuple[d
     scores = detect.evaluate(annotations, pictures / row.truth, maps=maps, group=row.group)
     everything = every_score(scores, maps, pictures / "test" / "shapes")
     return everything, {"extract": extracted - started, "evaluate": time.monotonic() - extracted}
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Keep other processes out while the block runs; raises ValueError where one is in and this is not to wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise ValueError(f"{path}: another process is at this row and seed; leave it out with --rows") from None
-        yield

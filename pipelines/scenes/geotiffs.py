@@ -17,7 +17,7 @@ from detect.extraction import ExtractionConfig
 from detect.extraction_settings import extraction_config
 from distmap.common.detection_settings import read_detection_settings
 from distmap.common.extras import need
-from distmap.common.files import files_under
+from distmap.common.files import files_under, move_file
 from distmap.common.object_size import ObjectSize, describe_objects
 from distmap.common.picture_files import PICTURE_SUFFIXES
 from distmap.common.progress import Progress, Silent
@@ -367,7 +367,7 @@ def _finish(job: Job, names: Names, options: OutputOptions, identity: str, progr
     for part in ("map", "gpkg", "geojson", "stac", "coco"):
         source, target = getattr(ready, part), getattr(names, part)
         if source.exists():
-            source.replace(target)
+            move_file(source, target)
             written.append(target)
         else:
             target.unlink(missing_ok=True)

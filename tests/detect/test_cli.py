@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from detect.formats import coco
 from detect.rasters import read_map
 from detect.scores.curves import write_curves
 from distmap.common.detection_settings import DetectionSettings, read_detection_settings, write_detection_settings
+from distmap.common.locks import locked
 from distmap.common.object_size import ObjectSize
 
 Command = Callable[..., Result]
@@ -214,14 +217,15 @@ def test_stopping_gives_130(command: Command, run: Path, images: Path, tmp_path:
     assert not (tmp_path / "a.json").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopping_saves_what_is_done(
-    command: Command, run: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, run: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     whole = StubModel.maps
 
     def stopped(self: StubModel, sources: list[Path]) -> Iterator[StubMap]:
         yield next(whole(self, sources))
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr(StubModel, "maps", stopped)
     result = command("extract", run, images, "--out", tmp_path / "a.json", "--maps", tmp_path / "maps")
@@ -229,6 +233,35 @@ def test_stopping_saves_what_is_done(
     assert "1 pictures are done and saved" in result.stderr
     assert [picture.name for picture in coco.read(tmp_path / "a.json")] == ["sub/one ä.png"]
     assert [file.name for file in (tmp_path / "maps" / "sub").iterdir()] == ["one ä.tiff"]
+
+
+@pytest.mark.parametrize("option", ["--maps", "--masks"])
+def test_the_second_command_in_a_folder_is_refused(
+    command: Command, run: Path, images: Path, tmp_path: Path, option: str
+) -> None:
+    with locked(tmp_path / "folder"), ThreadPoolExecutor() as another:
+        arguments = ("extract", run, images, "--out", tmp_path / "a.json", option, tmp_path / "folder")
+        result = another.submit(command, *arguments).result()
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(f"error: {option} {tmp_path / 'folder'}: another command")
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_a_run_that_another_command_writes_to_is_left_alone(
+    command: Command, run: Path, images: Path, tmp_path: Path
+) -> None:
+    assert command("extract", run, images, "--out", tmp_path / "a.json", "--maps", tmp_path / "maps").exit_code == 0
+    before = sorted((path.name, path.read_bytes()) for path in run.iterdir())
+    with locked(run), ThreadPoolExecutor() as another:
+        for arguments in (
+            ("calibrate", run, images),
+            ("tune", run, "--maps", tmp_path / "maps", "--truth", tmp_path / "a.json"),
+        ):
+            result = another.submit(command, *arguments).result()
+            assert result.exit_code == 2
+            assert result.stderr.splitlines()[-1].startswith(f"error: RUN {run}: another command")
+        assert another.submit(command, "calibrate", run).result().exit_code == 0  # which only shows it
+    assert sorted((path.name, path.read_bytes()) for path in run.iterdir()) == before
 
 
 def test_help_needs_no_heavy_library() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from detect.conversion import read_annotations
+from detect.conversion import read_annotations, write_annotations
 from detect.extraction import ExtractionConfig
 from detect.formats.masks import read_mask
 from detect.job import extract_and_write
@@ -52,3 +53,25 @@ def test_what_is_done_is_kept_when_the_user_stops(tmp_path: Path, done: int) -> 
     with pytest.raises(KeyboardInterrupt):
         extract_and_write(stopped(), CONFIG, tmp_path / "a.json", mask_folder=tmp_path / "masks")
     assert (tmp_path / "a.json").is_file() == (tmp_path / "masks" / "a.png").is_file() == bool(done)
+
+
+def test_what_is_done_is_kept_when_the_user_stops_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops = iter([True, False])
+
+    def write(*arguments: Any, **options: Any) -> None:
+        if next(stops):
+            raise KeyboardInterrupt
+        write_annotations(*arguments, **options)
+
+    monkeypatch.setattr("detect.job.write_annotations", write)
+    with pytest.raises(KeyboardInterrupt):
+        extract_and_write([block("a.png")], CONFIG, tmp_path / "a.json", map_folder=tmp_path / "maps")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.json", "a.tiff", "maps"]
+
+
+def test_maps_and_masks_may_share_a_folder(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract_and_write([block("a.png")], CONFIG, tmp_path / "a.json", map_folder=out, mask_folder=out)
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "a.tiff"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 import click
 import pytest
 from click.testing import CliRunner
 
 from distmap.common.commands import CommandGroup
+from distmap.common.signals import ENDINGS
 
 
 def group(error: BaseException | None = None) -> click.Group:
@@ -35,6 +38,8 @@ def test_success_is_0() -> None:
         (ValueError("a.png: broken,\n  remove it"), "error: a.png: broken, remove it\n"),
         (FileNotFoundError(2, "No such file or directory", "x y"), "error: x y: No such file or directory\n"),
         (OSError("disk is full"), "error: disk is full\n"),
+        (EOFError("a.nii.gz: ends too early"), "error: a.nii.gz: ends too early\n"),
+        (EOFError(), "error: a file ends too early; replace or remove it\n"),
     ],
 )
 def test_wrong_input_is_one_line_and_2(error: Exception, line: str) -> None:
@@ -58,6 +63,32 @@ def test_no_command_shows_the_help() -> None:
 
 def test_stopping_is_130() -> None:
     assert CliRunner().invoke(group(KeyboardInterrupt()), ["go"]).exit_code == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_stop_it_as_ctrl_c_does(number: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, *ENDINGS)]
+    saved = []
+
+    @click.group(cls=CommandGroup)
+    def main() -> None:
+        pass
+
+    @main.command()
+    def go() -> None:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            saved.append("first")
+            try:
+                signal.raise_signal(number)
+            except KeyboardInterrupt:
+                saved.append("second")
+                raise
+
+    assert CliRunner().invoke(main, ["go"]).exit_code == 130
+    assert saved == ["first", "second"]
+    assert [signal.getsignal(each) for each in (signal.SIGINT, *ENDINGS)] == before
 
 
 def test_a_defect_keeps_its_traceback() -> None:

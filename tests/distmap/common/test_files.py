@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,3 +141,178 @@ def test_files_below_a_folder(tmp_path: Path) -> None:
     assert [file.name for file in files_under(tmp_path)] == ["a.TXT", "b.txt", "c.png"]
     with pytest.raises(ValueError, match="nowhere: no such folder"):
         files_under(tmp_path / "nowhere")
+
+
+# --- what is replaced, and what is not -----------------------------------------------------------------------------
+
+
+def test_a_pipe_gets_the_content_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    write_json(pipe, {"a": 1})
+    reader.join()
+    assert read == ['{"a": 1}\n']
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_device_stays(tmp_path: Path) -> None:
+    link = tmp_path / "null.json"
+    link.symlink_to("/dev/null")
+    for path in (link, Path("/dev/null")):
+        write_json(path, [1])
+        assert path.is_char_device()
+    assert list(tmp_path.iterdir()) == [link]
+
+
+def test_a_full_device_is_named() -> None:
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_text(Path("/dev/full"), "a")
+    assert raised.value.filename == "/dev/full"
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_standard_output_gets_the_content_in_its_turn(tmp_path: Path, name: str) -> None:
+    code = (
+        "from pathlib import Path; from distmap.common.files import write_text; print('one'); "
+        f"write_text(Path({name!r}), 'two\\n'); print('three')"
+    )
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "one\ntwo\nthree\n"
+    with (tmp_path / "a.txt").open("w") as file:
+        subprocess.run(command, check=True, stdout=file)
+    assert (tmp_path / "a.txt").read_text() == "one\ntwo\nthree\n"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("old", "new"):
+        (tmp_path / name).symlink_to(Path("folder") / name)
+    (tmp_path / "folder" / "old").write_text("before")
+    for name in ("old", "new"):
+        write_text(tmp_path / name, "after")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "folder" / name).read_text() == "after"
+    assert len(list(tmp_path.rglob("*"))) == 5
+
+
+def test_what_is_neither_file_nor_stream_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="is a folder; name a file"):
+        write_text(tmp_path, "a")
+    monkeypatch.chdir(tmp_path)  # names of sockets must be short
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        with pytest.raises(ValueError, match="neither a file nor a stream"):
+            write_text(tmp_path / "socket", "a")
+    assert (tmp_path / "socket").is_socket()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_filled_folder_keeps_what_is_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    make(out / "b")
+
+    def fill() -> None:
+        with filling(out) as folder:
+            write_text(folder / "a", "a")
+            write_text(folder / "b", "b")
+
+    with pytest.raises(ValueError, match=r"out/b: is not a file"):
+        fill()
+    assert not (out / "b").is_file()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "b"]
+
+
+# --- interruptions, full disks -------------------------------------------------------------------------------------
+
+
+def test_what_is_finished_is_kept_after_ctrl_c_also_while_it_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupts = iter([False, True])
+    move = Path.replace
+
+    def replace(source: Path, target: Path) -> Path:
+        if target.parent.name == "out" and next(interrupts, False):
+            raise KeyboardInterrupt
+        return move(source, target)
+
+    def fill() -> None:
+        with filling(tmp_path / "out") as folder:
+            for name in "abc":
+                write_text(folder / name, name)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        fill()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "c", "out"]
+
+
+def test_a_folder_that_is_being_filled_is_locked(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def fill() -> None:
+        try:
+            with filling(tmp_path / "out", "--maps"):
+                pass
+        except ValueError as error:
+            refused.append(str(error))
+
+    with filling(tmp_path / "out"):
+        thread = threading.Thread(target=fill)
+        thread.start()
+        thread.join()
+    assert len(refused) == 1
+    assert refused[0].startswith(f"--maps {tmp_path / 'out'}: another command")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_what_was_there_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fsync(_handle: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=os.strerror(code)) as raised:
+        write_text(path, "new")
+    assert raised.value.filename == str(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_errors_name_the_final_file_of_a_folder(tmp_path: Path) -> None:
+    def fill() -> None:
+        with filling(tmp_path / "out") as folder:
+            (folder / "a" / "b").write_text("")
+
+    with pytest.raises(FileNotFoundError) as raised:
+        fill()
+    assert raised.value.filename == str(tmp_path / "out" / "a" / "b")
+
+
+def test_files_and_names_are_on_the_disk_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    move = Path.replace
+
+    def fsync(handle: int) -> None:
+        done.append(Path(f"/proc/self/fd/{handle}").readlink().suffix)
+
+    def replace(source: Path, target: Path) -> Path:
+        done.append("moved")
+        return move(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    folder = tmp_path / "a.folder"
+    folder.mkdir()
+    write_text(folder / "a.txt", "a")
+    assert done == [".txt", "moved", ".folder"]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from numpy.typing import NDArray
 
 from distmap.common.picture_files import PictureError
+from distmap.common.pictures import read_picture
+from distmap.data import statistics
 from distmap.data.folders import Split, list_folders
 from distmap.data.scaling import Scaling
 from distmap.data.settings import DataSettings
@@ -49,6 +53,36 @@ def test_statistics_name_the_odd_one_out(write_pictures: WritePictures, tmp_path
     tifffile.imwrite(folders[1] / "odd.tif", np.zeros((8, 8), np.uint16))
     with pytest.raises(PictureError, match=r"odd\.tif: has uint16 values where .*a\.png has uint8"):
         dataset_stats(split_of(*folders), DataSettings())
+
+
+def test_a_few_pictures_are_open_at_a_time_and_an_odd_one_ends_it_at_once(
+    write_pictures: WritePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grey = np.zeros((8, 8), np.uint8)
+    names = [f"{number:03}.png" for number in range(60)]
+    pictures = dict.fromkeys(names, grey)
+    odd = {**pictures, "010.png": np.zeros((8, 8, 3), np.uint8)}
+    opened: list[Path] = []
+    read_ones: list[weakref.ref[NDArray[np.generic]]] = []
+    most = 0
+
+    def read(path: Path) -> NDArray[np.generic]:
+        nonlocal most
+        opened.append(path)
+        picture = read_picture(path)
+        read_ones.append(weakref.ref(picture))
+        most = max(most, sum(each() is not None for each in read_ones))
+        return picture
+
+    monkeypatch.setattr(statistics, "read_picture", read)
+    split = split_of(write_pictures("with", pictures), write_pictures("without", pictures))
+    dataset_stats(split, DataSettings())
+    assert len(opened) == 120 + 1  # the first one twice
+    assert most <= statistics.OPEN_PICTURES
+    opened.clear()
+    with pytest.raises(PictureError, match=r"010\.png"):
+        dataset_stats(split_of(write_pictures("odd", odd), write_pictures("without", pictures)), DataSettings())
+    assert len(opened) <= 10 + 2 * statistics.OPEN_PICTURES
 
 
 def test_scaling_sees_all_of_a_large_picture(write_pictures: WritePictures) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +26,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import distmap
+from distmap.common.locks import locked
+from distmap.common.picture_files import PictureError
+from distmap.common.progress import Silent
 from distmap.config import Config
 from distmap.data.statistics import DatasetStats
 from distmap.methods.base import Batch
 from distmap.methods.branched_gan import BranchedGan
 from distmap.selection.choice import Choice
 from distmap.settings import TrainingSettings
+from distmap.training.checkpoint import TrainingState
 
 Folders = tuple[Path, Path]
 Fit = Callable[..., Path]
@@ -81,6 +88,10 @@ def test_a_run_holds_every_file_of_the_interface(fitted: Path) -> None:
         "taken",
     }
     assert detector["threshold"] > 0
+
+
+def test_all_files_have_the_same_mode(fitted: Path) -> None:
+    assert len({path.stat().st_mode for path in fitted.iterdir() if path.is_file()}) == 1
 
 
 def test_the_weights_carry_nothing_but_weights(fitted: Path) -> None:
@@ -139,6 +150,7 @@ def test_fit_returns_the_model_that_load_gives(
 def test_same_seed_same_weights(fit: Fit, tiny: dict[str, Any]) -> None:
     first, second = fit("first"), fit("second")
     assert same_weights(first, second)
+    assert (first / "weights.safetensors").read_bytes() == (second / "weights.safetensors").read_bytes()
     assert (first / "detector.json").read_text() == (second / "detector.json").read_text()
     assert not same_weights(first, fit("other", overrides={**tiny, "seed": 1}))
 
@@ -283,16 +295,164 @@ def test_a_run_killed_before_its_first_save_resumes(
     check_as_if_uninterrupted(run, uninterrupted)
 
 
-def test_a_run_that_broke_down_after_the_localizer_trains_it_anew(
-    fit: Fit, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_broke_down_after_the_localizer_keeps_it(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit("whole")
     with monkeypatch.context() as broken:
         broken.setattr(BranchedGan, "step", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit("cut")
     assert torch.load(whole.parent / "cut" / "state" / "latest.pt", weights_only=True)["steps"] == 0
+    monkeypatch.setattr(BranchedGan, "prepare", lambda *_: 1 / 0)
     assert same_weights(whole, fit("cut", resume=True))
+
+
+def test_a_signal_before_the_first_step_keeps_the_localizer(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit("whole")
+    saved = TrainingState.save
+
+    def save(state: TrainingState, path: Path, seconds: float) -> None:
+        signal.raise_signal(signal.SIGINT)
+        saved(state, path, seconds)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(TrainingState, "save", save)
+        with pytest.raises(KeyboardInterrupt):
+            fit("cut")
+    monkeypatch.setattr(BranchedGan, "prepare", lambda *_: 1 / 0)
+    assert same_weights(whole, fit("cut", resume=True))
+
+
+def test_a_run_stopped_before_the_localizer_was_ready_trains_it_anew(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit("whole")
+
+    def stop(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(f"{GAN}.separable", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fit("cut")
+    assert same_weights(whole, fit("cut", resume=True))
+
+
+class At(Silent):
+    """Does something once, when this step is logged."""
+
+    def __init__(self, step: int, do: Callable[[], object]) -> None:
+        self._step, self._do = step, do
+
+    def update(self, stage: str, fraction: float, figures: Mapping[str, float]) -> None:
+        if stage == "training" and figures["step"] == self._step:
+            self._do()
+
+
+def test_sigterm_saves_as_ctrl_c_does(fit: Fit, tiny: dict[str, Any], tmp_path: Path, uninterrupted: Path) -> None:
+    settings = interruptible(tiny)
+    settings["training"]["save_every"] = 1e9
+    with pytest.raises(KeyboardInterrupt):
+        fit(overrides=settings, progress=At(2 * LOG_EVERY, lambda: signal.raise_signal(signal.SIGTERM)))
+    state = torch.load(tmp_path / "run" / "state" / "latest.pt", weights_only=True)
+    assert state["steps"] == 2 * LOG_EVERY
+    check_as_if_uninterrupted(fit(overrides=settings, resume=True), uninterrupted)
+
+
+@pytest.mark.parametrize("how", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_second_fit_in_a_folder_is_refused(fit: Fit, tmp_path: Path, how: dict[str, Any]) -> None:
+    run = fit() if how else tmp_path / "run"
+    before = sorted(run.rglob("*"))
+    with locked(run), ThreadPoolExecutor() as another, pytest.raises(ValueError, match=r"--run .* another command"):
+        another.submit(fit, **how).result()
+    assert sorted(run.rglob("*")) == before
+
+
+# --- full disks, little memory, pictures that change ---------------------------------------------------------------
+
+
+def test_a_full_disk_keeps_the_last_state_and_says_how_to_go_on(fit: Fit, tiny: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**tiny, "training": {**tiny["training"], "steps": LOG_EVERY + 2, "save_every": 1e-9}}
+    whole = fit("whole", overrides=settings)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    full = At(LOG_EVERY, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1])))
+    try:
+        with pytest.raises(OSError, match="the last state is kept: make room and go on with --resume") as raised:
+            fit("cut", overrides=settings, progress=full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    state = tmp_path / "cut" / "state" / "latest.pt"
+    assert raised.value.filename == str(state)
+    assert torch.load(state, weights_only=True)["steps"] == LOG_EVERY - 1
+    assert same_weights(whole, fit("cut", overrides=settings, resume=True))
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "config.yaml"])
+def test_a_disk_that_is_full_at_the_start_leaves_nothing(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fsync(handle: int) -> None:
+        if name.split(".")[0] in os.readlink(f"/proc/self/fd/{handle}"):  # noqa: PTH115 - as long as it is open
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fsync)
+        with pytest.raises(OSError, match="No space left") as raised:
+            fit()
+    assert raised.value.filename == str(tmp_path / "run" / name)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    fit()
+
+
+def test_a_disk_that_is_full_at_the_end_keeps_the_last_state(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit("whole")
+    written = Path.write_bytes
+
+    def write(path: Path, content: bytes) -> int:
+        if path.suffix == ".safetensors":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written(path, content)
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", write)
+        with pytest.raises(OSError, match="--resume") as raised:
+            fit("cut")
+    assert raised.value.filename == str(whole.parent / "cut" / "weights.safetensors")
+    assert same_weights(whole, fit("cut", resume=True))
+
+
+def test_too_little_memory_is_one_line_and_the_last_state_is_kept(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(*_: object) -> None:
+        raise MemoryError
+
+    whole = fit("whole")
+    with monkeypatch.context() as small:
+        small.setattr(BranchedGan, "step", step)
+        with pytest.raises(ValueError, match=r"--run .*cut: memory ran out \(MemoryError\); the last state is kept"):
+            fit("cut")
+    assert same_weights(whole, fit("cut", resume=True))
+
+
+@pytest.mark.parametrize(("cache_mb", "remove"), [(0, False), (64, True)])
+def test_pictures_that_change_meanwhile_are_named_and_what_is_done_is_kept(
+    fit: Fit, tiny: dict[str, Any], pictures: Folders, tmp_path: Path, cache_mb: int, remove: bool
+) -> None:
+    folders = tmp_path / "with", tmp_path / "without"
+    for source, folder in zip(pictures, folders, strict=True):
+        shutil.copytree(source, folder)
+
+    def change() -> None:
+        for path in folders[0].iterdir():
+            if remove:
+                path.unlink()
+            else:
+                path.touch()
+
+    settings = {**tiny, "data": {**tiny["data"], "cache_mb": cache_mb}}
+    settings["training"] = {**tiny["training"], "steps": 2 * LOG_EVERY}
+    with pytest.raises(PictureError, match=r"with_\d\d.png.*: changed or removed while the training ran"):
+        fit(folders=folders, overrides=settings, progress=At(LOG_EVERY, change))
+    assert torch.load(tmp_path / "run" / "state" / "latest.pt", weights_only=True)["steps"] >= LOG_EVERY
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+    if not remove:
+        fit(folders=folders, overrides=settings, resume=True)
 
 
 def test_ctrl_c_saves_and_resume_finishes(

@@ -50,14 +50,15 @@ def test_a_sample_sheet_has_a_row_for_each_picture(fitted: Path, pictures: tuple
     assert sheet.shape == (2 * 2 * 34, 2 * 6 * 34, 3)  # picture, 3 branches, counterfactual, map
 
 
-def test_a_second_ctrl_c_stops_at_once() -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_stops_at_once(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
     with stop_on_interrupt() as stopping:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         assert stopping.wait(5)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
 
 
 def test_other_threads_leave_ctrl_c_alone() -> None:

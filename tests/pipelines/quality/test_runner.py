@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 import distmap
+from distmap.common.locks import locked
 from distmap.common.progress import Silent
 from pipelines.quality import runner
 from pipelines.quality.results import Result, read_result
 from pipelines.quality.rows import Row
-from pipelines.quality.runner import Workspace, locked, run_row
+from pipelines.quality.runner import Workspace, run_row
 
 MakeRow = Callable[..., Row]
 
@@ -187,10 +189,11 @@ def test_trials_stay_apart_and_say_so(make_row: MakeRow, work: Workspace, fits: 
 def test_two_processes_keep_out_of_each_other(make_row: MakeRow, work: Workspace) -> None:
     row = make_row()
     with (
-        locked(work.home / "runs" / ".tiny-0.lock"),
-        pytest.raises(ValueError, match="another process is at this row and seed"),
+        locked(work.run(row, 0)),
+        ThreadPoolExecutor() as another,
+        pytest.raises(ValueError, match=r"--rows tiny, seed 0: .* another command is writing there"),
     ):
-        run(row, work)
+        another.submit(run, row, work).result()
 
 
 def test_whole_scenes_are_scored_against_their_boxes(make_row: MakeRow, scenes: Path, tmp_path: Path) -> None:
