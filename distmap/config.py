@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
+from distmap.common.checked_files import read_yaml_file
+from distmap.common.errors import naming
 from distmap.common.settings import flatten, split_pair, unknown_setting
 from distmap.data.settings import DataSettings
 from distmap.selection.settings import SelectionSettings
@@ -214,12 +216,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    content = read_yaml_file(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold settings as `section: {{key: value}}`")
     return content
@@ -238,7 +235,8 @@ def read_run_config(run: Path) -> Config:
         raise ValueError(f"{run}: not a run folder (no config.yaml); make one with `distmap fit`")
     if "format" not in _read_mapping(path):
         raise ValueError(f"{run}: made by an earlier version, whose runs cannot be used; train again with --overwrite")
-    return validate(read_yaml(path))
+    with naming(path):
+        return validate(read_yaml(path))
 
 
 def parse_duration(text: str) -> float:
