@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge
+from annotated_types import Ge, Le, Lt
 
 from distmap.common.checked_files import read_yaml_file
 from distmap.common.errors import naming
@@ -37,9 +37,9 @@ class Common:
     """What the other settings begin with."""
     method: str = DEFAULT_METHOD
     """How the distinction is learnt."""
-    image_size: Annotated[int, Ge(16)] = 64
+    image_size: Annotated[int, Ge(16), Le(8192)] = 64
     """Side of the square that the network sees, in pixels; even."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     """The same seed gives the same run."""
     data: DataSettings = field(default_factory=DataSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)

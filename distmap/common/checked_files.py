@@ -86,10 +86,10 @@ def read_yaml_file(path: Path) -> Any:
     """
     import yaml
 
-    text = read_utf8(path, LARGEST_YAML)
+    content = read_bounded(path, LARGEST_YAML)
     with naming(path):
         try:
-            return yaml.load(text, Loader=_yaml_loader())
+            return yaml.load(content.decode("utf-8-sig"), Loader=_yaml_loader())
         except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
 
@@ -151,7 +151,7 @@ def first_fault(error: Any) -> str:
         return f"{where} is missing"
     if first["type"] == "value_error":
         return f"{where}: {what}" if where else what
-    return f"{where} {shortened(first['input'])}: {what}"
+    return f"{where} {shortened(first['input'])}: {what}".lstrip()
 
 
 def shortened(value: Any, most: int = 80) -> str:
