@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le, Lt
 
-from distmap.common.checked_files import read_yaml_file
+from distmap.common.checked_files import read_yaml_file, shortened
 from distmap.common.errors import naming
-from distmap.common.settings import flatten, split_pair, unknown_setting
+from distmap.common.settings import flatten, merge, split_pair, unknown_setting
 from distmap.data.settings import DataSettings
+from distmap.earlier import EARLIER_NAMES, with_names_of_today
 from distmap.selection.settings import SelectionSettings
 from distmap.settings import StudentSettings, TrainingSettings
 
@@ -101,28 +102,39 @@ def resolve(
     """
     from distmap.methods.registry import find_method
 
-    from_file = read_yaml(Path(file)) if file is not None else {}
+    from_file: dict[str, Any] = {}
+    if file is not None:
+        with naming(file):
+            from_file = with_names_of_today(read_yaml(Path(file)))
     preset = str(from_file.get("preset", preset))
     if preset not in PRESETS:
-        raise ValueError(f"--preset {preset}: unknown preset; choose one of {', '.join(PRESETS)}")
+        said = f"{file}: preset" if "preset" in from_file else "--preset"
+        raise ValueError(f"{said} {preset}: unknown preset; choose one of {', '.join(PRESETS)}")
     named = method or (overrides or {}).get("method") or from_file.get("method") or DEFAULT_METHOD
-    chosen = find_method(str(named))
-    merged = _merge({"preset": preset}, PRESETS[preset][1])
+    with naming("--method" if file is None or named != from_file.get("method") else file):
+        chosen = find_method(str(named))
+    merged = merge({"preset": preset}, PRESETS[preset][1])
     for layer in (chosen.defaults, chosen.presets.get(preset, {}), from_file):
-        merged = _merge(merged, layer)
+        merged = merge(merged, layer)
     usual = flatten(asdict(Common()) | asdict(chosen.Settings()))
     for setting in settings:
         key, value = split_pair(setting)
         if key in ("preset", "method"):
             raise ValueError(f"--set {setting}: give it as --{key} {value}")
-        nested: dict[str, Any] = {}
-        inner = nested
-        *parents, last = key.split(".")
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[last] = _value(value, usual.get(key))
-        merged = _merge(merged, nested)
-    return validate(_merge(merged, overrides or {}) | {"method": chosen.name})
+        today = EARLIER_NAMES.get(key, key)
+        if today is None:
+            raise ValueError(f"--set {setting}: decides nothing any more; leave it out")
+        merged = merge(merged, with_names_of_today({key: _value(value, usual.get(today))}))
+    whole = merge(merged, with_names_of_today(overrides or {})) | {"method": chosen.name}
+    try:
+        return validate(whole)
+    except ValueError as error:
+        # What the file says may be said otherwise by what counts more.
+        flat = flatten(whole)
+        by_file = [key for key, value in flatten(from_file).items() if flat.get(key) is value]
+        if not any(f"setting {key}=" in str(error) or f"setting {key!r}" in str(error) for key in by_file):
+            raise
+        raise ValueError(f"{file}: {error}") from error
 
 
 def _value(text: str, usual: Any) -> Any:
@@ -162,7 +174,7 @@ def _checked(kind: type[Any], settings: Settings, known: Iterable[str]) -> Any:
         where = ".".join(str(part) for part in first["loc"])  # longer than the key where a setting has several kinds
         key = next((key for key in known if where == key or where.startswith(f"{key}.")), where)
         hint = "; or give auto" if key == "student.rounds" else ""
-        raise ValueError(f"setting {key}={first['input']!r}: {first['msg']}{hint}") from error
+        raise ValueError(f"setting {key}={shortened(first['input'])}: {first['msg']}{hint}") from error
 
 
 def _check_together(common: Common) -> None:
@@ -249,11 +261,3 @@ def parse_duration(text: str) -> float:
     if total <= 0:
         raise ValueError(f"{text!r}: a duration must be longer than nothing")
     return total
-
-
-def _merge(base: Settings, over: Settings) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        inner = merged.get(key)
-        merged[key] = _merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return merged

@@ -17,6 +17,21 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """A value under a dotted key: ``map.kind`` and ``auto`` become ``{"map": {"kind": "auto"}}``."""
+    first, _, rest = key.partition(".")
+    return {first: nested(rest, value) if rest else value}
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values, those of ``over`` in place of those of ``base``; a section is not replaced as a whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        merged[key] = merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
 def split_pair(text: str) -> tuple[str, str]:
     """Key and value of ``KEY=VALUE``, without spaces around either; raises ValueError where there is no ``=``."""
     key, equals, value = text.partition("=")

@@ -18,6 +18,7 @@ from distmap.data.scaling import Scaling, decide_scaling, number_kind
 from distmap.data.settings import DataSettings
 
 LONGEST_SIDE = 2**31 - 1
+LEAST_SIDE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,11 @@ def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
         pictures = threads.map(lambda p: read_picture(p.file.path), everything)
         for index, (labelled, picture) in enumerate(zip(everything, pictures, strict=True)):
             path = labelled.file.path
+            if min(picture.shape[:2]) < LEAST_SIDE:
+                raise PictureError(
+                    f"{path}: is {picture.shape[1]} x {picture.shape[0]} pixels, which says nothing of where things are; "
+                    f"a side must have {LEAST_SIDE} or more, remove the file"
+                )
             if picture.shape[-1] != first.shape[-1]:
                 raise PictureError(
                     f"{path}: has {picture.shape[-1]} band(s) where {everything[0].file.path} has {first.shape[-1]}; "

@@ -27,6 +27,7 @@ from distmap.config import (
     to_yaml,
     validate,
 )
+from distmap.earlier import EARLIER_NAMES
 from distmap.methods.base import Method
 from distmap.methods.registry import list_methods
 
@@ -176,12 +177,6 @@ def test_what_is_no_run_has_no_configuration(tmp_path: Path) -> None:
         read_run_config(tmp_path)
 
 
-def test_settings_of_before_are_unknown() -> None:
-    for setting in ("locator.members=1", "map.even_radius=64", "map.split_distance=3", "training.learning_rate=1"):
-        with pytest.raises(ValueError, match=f"unknown setting '{setting.partition('=')[0]}'"):
-            resolve(settings=[setting])
-
-
 @pytest.mark.parametrize(
     ("setting", "section", "value"),
     [
@@ -228,7 +223,7 @@ def test_a_value_may_hold_an_equals_sign() -> None:
         ("training.candidates=(0.5, 2)", "setting training.candidates='2'"),
         ("training.train_by=0.95", "setting training.train_by=0.95: must not be above training.finish_by"),
         ("image_size=49", "setting image_size=49: must be even"),
-        ("map.kind=placed", "setting map.kind='placed'"),
+        ("map.kind=bright", "setting map.kind='bright'"),
         ("training.time_limit=none", "give --steps, --time-limit or both"),
     ],
 )
@@ -292,6 +287,30 @@ def test_settings_are_frozen_and_given_by_keyword(method: type[Method[Any]]) -> 
             setattr(settings(), field.name, None)
         with pytest.raises(TypeError):
             settings(None)
+
+
+def test_names_of_earlier_versions_are_taken(tmp_path: Path) -> None:
+    """On the command line, in files and from Python; what decides nothing any more is passed over."""
+    said = [
+        "locator.steps=5",
+        "map.kind=placed",
+        "training.learning_rate=0.1",
+        "student.pasted=0.5",
+    ]
+    settings = resolve(settings=said)
+    assert settings == resolve(
+        settings=["localizer.steps=5", "map.kind=weighted", "optimiser.learning_rate=0.1", "student.paste.fraction=0.5"]
+    )
+    (tmp_path / "a.yaml").write_text("locator: {steps: 5}\nmap: {kind: placed, split_distance: 3}\n")
+    of_file = resolve(file=tmp_path / "a.yaml")
+    assert of_file == resolve(overrides={"localizer": {"steps": 5}, "map": {"kind": "weighted"}})
+    assert of_file == resolve(overrides={"locator": {"steps": 5}, "map": {"kind": "placed"}})
+    with pytest.raises(ValueError, match=r"--set map.split_distance=3: decides nothing any more; leave it out"):
+        resolve(settings=["map.split_distance=3"])
+    known = setting_keys()
+    for before, today in EARLIER_NAMES.items():
+        assert before not in known
+        assert today is None or today in known
 
 
 def test_unknown_preset() -> None:

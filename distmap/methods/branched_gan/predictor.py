@@ -61,6 +61,8 @@ class BranchedGanPredictor(Predictor):
         self.settings = settings.map
         self.bands = bands
 
+    refine_bytes = 200  # means in float64, and what they are made of
+
     def raw_channels(self, bands: int) -> int:
         """See ``Predictor.raw_channels``."""
         return 3 * bands + 1

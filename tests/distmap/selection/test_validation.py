@@ -15,6 +15,7 @@ from distmap.common.object_size import ObjectSize
 from distmap.common.picture_files import PictureFile
 from distmap.common.progress import Progress, Silent
 from distmap.data.folders import LabelledPicture, list_folders
+from distmap.data.settings import DataSettings
 from distmap.inference.model import PictureMap
 from distmap.inference.predictor import Predictor
 from distmap.selection.settings import SelectionSettings
@@ -31,7 +32,7 @@ class Weighted(Predictor):
 class HandMade:
     """In place of a model: pictures WITH have 10 of 100 pixels of 0.8, those WITHOUT one of 0.1."""
 
-    symmetry = "mirror"
+    data = DataSettings(symmetry="mirror")
     predictor: Predictor = Weighted(32)
     mapper: Predictor = predictor
 
