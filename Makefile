@@ -5,8 +5,10 @@ INSTALLED := .venv/.installed
 PYTEST_ARGS ?=
 QUALITY_ARGS ?=
 LOCK_ARGS ?=
+FUZZ_COUNT ?= 400
+FUZZ_SEED ?= 0
 
-.PHONY: help install demo test coverage lint format docs bench bench-quality lock clean
+.PHONY: help install demo test fuzz coverage lint format docs bench bench-quality lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -29,6 +31,9 @@ demo: $(INSTALLED) ## Learn, extract and score on generated pictures, from scrat
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest --color=no $(PYTEST_ARGS)
+
+fuzz: $(INSTALLED) ## Try thousands of malformed files on every command (FUZZ_COUNT of each kind, from FUZZ_SEED on)
+	FUZZ_COUNT=$(FUZZ_COUNT) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest --color=no --timeout=7200 tests/fuzz $(PYTEST_ARGS)
 
 # Before Python 3.12 this takes about 1.4 times as long as `make test`; from then on the interpreter helps to count lines.
 coverage: $(INSTALLED) ## Run the tests and show which fraction of the lines they reach

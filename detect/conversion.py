@@ -22,6 +22,7 @@ from detect.formats import (
 )
 from detect.formats.geo import Georeferences, read_georeferences
 from detect.rasters import picture_sizes
+from distmap.common.errors import naming
 from distmap.common.files import files_under, read_json, read_lines
 from distmap.common.picture_files import PICTURE_SUFFIXES
 
@@ -131,6 +132,18 @@ def read_annotations(
         Whether annotations of other pictures are left out; otherwise they are an error.
     """
     source, images = Path(source), None if images is None else Path(images)
+    with naming(source, images, pictures):
+        return _read(source, source_format, images, pictures, sizes, partial)
+
+
+def _read(
+    source: Path,
+    source_format: str | None,
+    images: Path | None,
+    pictures: str | Path | None,
+    sizes: Mapping[str, tuple[int, int]] | None,
+    partial: bool,
+) -> list[Detections]:
     kind = source_format or format_of_source(source)
     if sizes is None and images is not None:
         sizes = picture_sizes(images)
@@ -161,7 +174,11 @@ def listed_categories(source: str | Path, *, source_format: str | None = None) -
     name none.
     """
     source = Path(source)
-    kind = source_format or format_of_source(source)
+    with naming(source):
+        return _listed(source, source_format or format_of_source(source))
+
+
+def _listed(source: Path, kind: str) -> set[str]:
     if kind == "coco":
         return coco.read_categories(source)
     if kind in ("yolo", "yolo-obb"):

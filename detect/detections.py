@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from detect.masks import Box, Mask, Polygon
 
+MOST_COORDINATE = 2.0**31  # pixels
+MOST_PIXELS = 2**40  # a million by a million
+
 DEFAULT_CATEGORY = "object"
 
 
@@ -51,8 +54,14 @@ class Instance:
             raise ValueError(f"box {list(self.box)} is not (x, y, width >= 0, height >= 0) in finite numbers")
         if self.corners_42 is not None and not all(map(math.isfinite, self.corners_42.ravel())):
             raise ValueError(f"oriented box {self.corners_42.ravel().tolist()} holds numbers that are not finite")
+        if max(map(abs, self._numbers()), default=0.0) > MOST_COORDINATE:
+            raise ValueError(f"a box reaches beyond {MOST_COORDINATE:.0f} pixels, where no picture has anything")
         if self.score is not None and not 0 <= self.score <= 1:
             raise ValueError(f"score {self.score} is not within 0..1")
+
+    def _numbers(self) -> list[float]:
+        numbers = [] if self.box is None else list(self.box)
+        return numbers if self.corners_42 is None else numbers + self.corners_42.ravel().tolist()
 
     @property
     def shape(self) -> Literal["mask", "box", "oriented box"]:
@@ -141,6 +150,10 @@ class Detections:
     def __post_init__(self) -> None:
         if self.height <= 0 or self.width <= 0:
             raise ValueError(f"{self.name}: {self.width} x {self.height} is no picture size")
+        if self.height * self.width > MOST_PIXELS:
+            raise ValueError(
+                f"{self.name}: {self.width} x {self.height} is more than any picture has, {MOST_PIXELS} pixels at most"
+            )
         for instance in self.instances:
             mask = instance.mask
             if mask is not None:
@@ -166,6 +179,9 @@ class Detections:
         """All objects as one mask, height x width; objects without a mask are drawn as their oriented box."""
         import numpy as np
 
+        from distmap.common.memory import check_memory
+
+        check_memory(2 * self.height * self.width, f"{self.name}: a mask of {self.width} x {self.height} pixels")
         canvas_HW = np.zeros((self.height, self.width), bool)
         for instance in self.instances:
             mask = instance.pixels(self.height, self.width)

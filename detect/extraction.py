@@ -13,10 +13,27 @@ from numpy.typing import NDArray
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
 from detect.masks import Mask
 from detect.touching import join_pieces, split_touching
+from distmap.common.detection_settings import LARGEST_AREA, LARGEST_RADIUS, LARGEST_SIGMA
+from distmap.common.memory import check_memory
 from distmap.common.object_size import ObjectSize
 
 ScoreRule = Literal["peak", "mean", "mass"]
 ThresholdRule = Literal["otsu", "triangle"]
+
+
+LARGEST = {
+    "smoothing": LARGEST_SIGMA,
+    "close_radius": LARGEST_RADIUS,
+    "open_radius": LARGEST_RADIUS,
+    "max_hole": LARGEST_AREA,
+    "min_area": LARGEST_AREA,
+    "join_gap": LARGEST_RADIUS,
+}
+"""What is possible, by setting."""
+
+SMALL_DISK = (
+    32  # radius up to which OpenCV goes over the disk; its time grows with the disk, that of distances does not
+)
 
 
 class PictureMap(Protocol):
@@ -88,9 +105,13 @@ class ExtractionConfig:
             low = self.threshold if self.low_threshold is None else self.low_threshold
             if not 0 < low <= self.threshold < float("inf"):
                 raise ValueError(f"threshold {self.threshold}, low threshold {low}: need 0 < low <= threshold")
-        for name in ("smoothing", "close_radius", "open_radius", "max_hole", "min_area", "join_gap"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 0 and finite")
+        for name, most in LARGEST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be from 0 to {most}")
+        if self.value_range is not None and not -float("inf") < self.value_range[0] < self.value_range[1] < float(
+            "inf"
+        ):
+            raise ValueError(f"value_range is {self.value_range}, it must be two finite numbers, the lower one first")
         if not 0 <= self.neck <= 1:
             raise ValueError(f"neck is {self.neck}, it must be from 0 to 1")
         if not 0 <= self.halo < 1:
@@ -260,13 +281,30 @@ def open_thin(mask_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
 def _morphology(mask_HW: NDArray[np.bool_], operation: int, radius: float) -> NDArray[np.bool_]:
     if radius <= 0:
         return mask_HW
-    steps = np.arange(-int(radius), int(radius) + 1)
-    disk = (steps[:, None] ** 2 + steps**2 <= radius**2).astype(np.uint8)
     # A frame of background lets the closing reach past the border and come back.
-    frame = 2 * int(radius)
-    framed = np.pad(mask_HW, frame).view(np.uint8)
-    result = np.asarray(cv2.morphologyEx(framed, operation, disk)).view(bool)
-    return result[frame : frame + mask_HW.shape[0], frame : frame + mask_HW.shape[1]]
+    frame = 2 * int(radius) if radius <= SMALL_DISK else int(radius) + 1
+    height, width = mask_HW.shape
+    check_memory(18 * (height + 2 * frame) * (width + 2 * frame), f"a disk of radius {radius} pixels")
+    framed = np.pad(mask_HW, frame)
+    if radius <= SMALL_DISK:
+        steps = np.arange(-int(radius), int(radius) + 1)
+        disk = (steps[:, None] ** 2 + steps**2 <= radius**2).astype(np.uint8)
+        result = np.asarray(cv2.morphologyEx(framed.view(np.uint8), operation, disk)).view(bool)
+    elif operation == cv2.MORPH_CLOSE:
+        result = ~_dilated(~_dilated(framed, radius), radius)
+    else:
+        result = _dilated(~_dilated(~framed, radius), radius)
+    return result[frame : frame + height, frame : frame + width]
+
+
+def _dilated(mask_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """What is at most ``radius`` pixels from the mask."""
+    from scipy.ndimage import distance_transform_edt
+
+    if not mask_HW.any():
+        return mask_HW
+    reached: NDArray[np.bool_] = np.rint(distance_transform_edt(~mask_HW) ** 2) <= radius**2
+    return reached
 
 
 def fill_holes(mask_HW: NDArray[np.bool_], max_area: int) -> NDArray[np.bool_]:

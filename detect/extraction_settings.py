@@ -9,7 +9,7 @@ from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY
 from detect.extraction import ExtractionConfig, ThresholdRule
-from distmap.common.detection_settings import DetectionSettings
+from distmap.common.detection_settings import LARGEST_RADIUS, DetectionSettings
 from distmap.common.object_size import ObjectSize
 
 # What follows the typical object: radii in multiples of its diameter, the least area in multiples of its area, the gap
@@ -28,11 +28,11 @@ def size_settings(size: ObjectSize) -> dict[str, Any]:
         open_radius, close_radius, least, neck, gap, halo = OPEN_ELSE, CLOSE_ELSE, LEAST_ELSE, 0.0, 0.0, 0.0
     return {
         "object_size": size,
-        "open_radius": open_radius * size.diameter,
-        "close_radius": close_radius * size.diameter,
+        "open_radius": min(LARGEST_RADIUS, open_radius * size.diameter),
+        "close_radius": min(LARGEST_RADIUS, close_radius * size.diameter),
         "min_area": math.ceil(least * size.area),
         "neck": neck,
-        "join_gap": gap * size.width,
+        "join_gap": min(LARGEST_RADIUS, gap * size.width),
         "halo": halo,
     }
 

@@ -7,13 +7,15 @@ block of w x h pixels whose first pixel is (x, y) has the box (x, y, w, h) and t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from detect.detections import MOST_COORDINATE
+from distmap.common.memory import check_memory
 from distmap.common.shapes import edge_corners
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -26,6 +28,14 @@ Polygon: TypeAlias = list[Ring]
 """The outer ring, then the holes."""
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
+
+_LONGEST_RUN = 2**32  # pycocotools counts in 32 bits
+_MOST_CHARACTERS, _MOST_RUNS = (
+    7,
+    2**28,
+)  # of a number in compressed run lengths, and so many numbers: 64 bits hold the sums
+_LONGEST_OUTLINE = 2**25  # in steps of its grid, each of which takes some 20 bytes
+_FAR = 2**16  # pixels beyond the picture from which on polygons are clipped; nearer ones stay exactly as they are
 
 # pycocotools rasterises polygons on a grid this many times finer than the pixels.
 _COCO_GRID = 5.0
@@ -169,23 +179,63 @@ def mask_of_polygons(rings: Sequence[ArrayLike], height: int, width: int) -> Mas
     """
     from pycocotools import mask as coco
 
+    points = [_near(np.asarray(ring, float).reshape(-1, 2), height, width) for ring in rings]
     # Rasterised in a window around the polygons. Each corner is first snapped to the grid that pycocotools works on,
     # with its own rounding (truncation of 5 x + 0.5), so that moving the window cannot change a pixel.
-    snapped = [np.trunc(np.asarray(ring, float).reshape(-1, 2) * _COCO_GRID + 0.5) for ring in rings]
+    snapped = [np.trunc(ring * _COCO_GRID + 0.5) for ring in points if len(ring) >= 3]
+    if not snapped:
+        return None
     corners = np.concatenate(snapped) / _COCO_GRID
     left, top = (max(0, int(value)) for value in np.floor(corners.min(axis=0)) - 1)
     right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 1
     right, bottom = min(width, int(right)), min(height, int(bottom))
     if right <= left or bottom <= top:
         return None
+    _check_window(bottom - top, right - left)
     moved = []
     for ring in snapped:
         grid = ring - np.array([left, top]) * _COCO_GRID
+        steps = np.abs(np.diff(grid, axis=0, append=grid[:1])).max(axis=1).sum()
+        if steps > _LONGEST_OUTLINE:
+            raise ValueError(
+                f"a polygon of {len(ring)} corners has an outline of {steps / _COCO_GRID:.3g} pixels, more than the "
+                f"{_LONGEST_OUTLINE / _COCO_GRID:.3g} that can be drawn; draw it more coarsely or in parts"
+            )
         # Truncation goes towards 0, so a negative grid point needs its own offset to come out as itself.
         moved.append((np.where(grid < 0, grid - 0.9, grid) / _COCO_GRID).ravel().tolist())
     rle = coco.merge(coco.frPyObjects(moved, bottom - top, right - left))
     found = Mask.of(coco.decode(rle))
     return None if found is None else Mask(x=found.x + left, y=found.y + top, crop_HW=found.crop_HW)
+
+
+def _near(ring_N2: Ring, height: int, width: int) -> Ring:
+    """A ring without what lies far outside the picture; the pixels inside are the same."""
+    if not np.isfinite(ring_N2).all() or np.abs(ring_N2).max(initial=0) > MOST_COORDINATE:
+        raise ValueError(f"a polygon has corners that are not finite, or beyond {MOST_COORDINATE:.0f} pixels")
+    for axis, side in enumerate((width, height)):
+        if ring_N2[:, axis].min(initial=0) < -_FAR:
+            ring_N2 = _clipped(ring_N2, axis, -1.0, 1)
+        if ring_N2[:, axis].max(initial=0) > side + _FAR:
+            ring_N2 = _clipped(ring_N2, axis, side + 1.0, -1)
+    return ring_N2
+
+
+def _clipped(ring_N2: Ring, axis: int, bound: float, sign: int) -> Ring:
+    """The part of a ring on one side of a line (Sutherland and Hodgman); along the line it may run to and fro."""
+    following = np.roll(ring_N2, -1, axis=0)
+    here, there = sign * (ring_N2[:, axis] - bound), sign * (following[:, axis] - bound)
+    crossing = (here >= 0) != (there >= 0)
+    share = np.divide(here, here - there, out=np.zeros_like(here), where=crossing)
+    cut = ring_N2 + share[:, None] * (following - ring_N2)
+    cut[:, axis] = bound
+    kept: Ring = np.stack([ring_N2, cut], axis=1)[np.stack([here >= 0, crossing], axis=1)]
+    return kept
+
+
+def _check_window(height: int, width: int) -> None:
+    if height * width >= _LONGEST_RUN:
+        raise ValueError(f"a mask of {width} x {height} pixels is more than the {_LONGEST_RUN - 1} that COCO can count")
+    check_memory(3 * height * width, f"a mask of {width} x {height} pixels")
 
 
 def mask_of_outlines(polygons: Sequence[Polygon], height: int, width: int) -> Mask | None:
@@ -216,23 +266,76 @@ def run_lengths(mask: Mask, height: int, width: int) -> list[int]:
     separate = starts[1:] != ends[:-1]
     edges = np.column_stack([starts[np.append(True, separate)], ends[np.append(separate, True)]]).ravel()
     counts: list[int] = np.diff(edges, prepend=0, append=height * width).tolist()
+    if max(counts) >= _LONGEST_RUN:
+        raise ValueError(f"a picture of {width} x {height} is too large for COCO's run lengths, which have 32 bits")
     return counts if counts[-1] else counts[:-1]
 
 
-def mask_of_run_lengths(rle: dict[str, Any]) -> Mask | None:
+def mask_of_run_lengths(rle: Mapping[str, Any]) -> Mask | None:
     """Pixels of a COCO RLE (`size`, `counts` as a list, text or bytes); None where there are none.
 
     Raises
     ------
     ValueError
-        The counts do not add up to the size.
+        The counts are no whole numbers, or do not add up to the size.
     """
-    from pycocotools import mask as coco
-
     height, width = rle["size"]
     counts = rle["counts"]
     if isinstance(counts, list):
-        if sum(counts) != height * width or min(counts, default=0) < 0:
-            raise ValueError(f"RLE counts add up to {sum(counts)}, not to {height} x {width}")
-        rle = coco.frPyObjects(rle, height, width)
-    return Mask.of(coco.decode(rle))
+        most = height * width
+        if not all(isinstance(count, int) and 0 <= count <= most for count in counts):
+            raise ValueError(f"RLE counts must be whole numbers from 0 to {height} x {width}")
+        lengths = np.array(counts, np.int64)
+    else:
+        lengths = counts_of_text(counts if isinstance(counts, bytes) else counts.encode("utf-8"))
+    total = sum(lengths.tolist())
+    if total != height * width:
+        raise ValueError(f"RLE counts add up to {total}, not to {height} x {width}")
+    ends = np.cumsum(lengths)
+    starts, stops = (ends - lengths)[1::2], ends[1::2]
+    filled = stops > starts
+    if not filled.any():
+        return None
+    first, last = int(starts[filled][0]) // height, (int(stops[filled][-1]) - 1) // height
+    _check_window(height, last + 1 - first)
+    # Only the columns from the first to the last pixel are drawn.
+    edges = np.column_stack([starts[filled], stops[filled]]).ravel() - first * height
+    runs = np.diff(edges, prepend=0, append=(last + 1 - first) * height)
+    values = np.arange(len(runs)) % 2 == 1
+    found = Mask.of(np.repeat(values, runs).reshape(-1, height).T)
+    return None if found is None else found.moved(first, 0)
+
+
+def counts_of_text(text: bytes) -> NDArray[np.int64]:
+    """Run lengths of COCO's compressed text: 5 bits a character, lowest first; from the fourth number on what is added
+    to the last but one.
+
+    Raises
+    ------
+    ValueError
+        A character that the format has not, a number that does not end, or one that is too large or below 0.
+    """
+    codes = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    if codes.size == 0:
+        return codes
+    if codes.min() < 0 or codes.max() > 63:
+        raise ValueError("RLE counts hold a character that COCO's text has not")
+    ending = (codes & 32) == 0
+    if not ending[-1]:
+        raise ValueError("RLE counts end within a number")
+    stops = np.flatnonzero(ending)
+    begins = np.append(0, stops[:-1] + 1)
+    digits = stops - begins + 1
+    if digits.max() > _MOST_CHARACTERS:
+        raise ValueError("RLE counts hold a number that is too large")
+    place = np.arange(codes.size) - np.repeat(begins, digits)
+    numbers = np.add.reduceat((codes & 31) << (5 * place), begins)
+    negative = (codes[stops] & 16) != 0
+    numbers[negative] -= 1 << (5 * digits[negative])
+    if len(numbers) > _MOST_RUNS:
+        raise ValueError(f"RLE counts hold {len(numbers)} numbers, more than {_MOST_RUNS}")
+    for first in (1, 2):
+        numbers[first::2] = np.cumsum(numbers[first::2])
+    if numbers.min() < 0:
+        raise ValueError("RLE counts hold a number below 0")
+    return numbers

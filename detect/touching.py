@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.masks import Mask, union
+from distmap.common.detection_settings import LARGEST_SIGMA
 from distmap.common.object_size import ObjectSize
 from distmap.common.shapes import edge_corners, sides
 
@@ -56,9 +57,10 @@ def split_touching(
     inside_HW = np.pad(mask.crop_HW, 1)
     depth_HW = cv2.distanceTransform(inside_HW.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     product_HW = np.pad(depth_HW[1:-1, 1:-1] * values_HW.clip(0), 1)
-    smooth_HW = cv2.GaussianBlur(product_HW, (0, 0), max(0.5, SMOOTHING * size.diameter))
+    smooth_HW = cv2.GaussianBlur(product_HW, (0, 0), min(LARGEST_SIGMA, max(0.5, SMOOTHING * size.diameter)))
     relief_HW = np.where(inside_HW, np.asarray(smooth_HW, np.float32), np.float32(0))
-    labels_HW, count = _basins(relief_HW, inside_HW, max(1, round(TOP_DISTANCE * size.diameter)))
+    apart = min(max(inside_HW.shape), max(1, round(TOP_DISTANCE * size.diameter)))
+    labels_HW, count = _basins(relief_HW, inside_HW, apart)
     if count < 2:
         return [mask]
     owner = _merged(labels_HW, count, relief_HW, size, neck)

@@ -21,6 +21,7 @@ from detect.scores.objects import centre_hits
 from detect.scores.pixels import Overlap
 from detect.settings import parse_settings
 from detect.truth import TruthSet
+from distmap.common.checked_files import checked
 from distmap.common.detection_settings import DetectionSettings
 from distmap.common.files import read_json, write_json
 
@@ -51,6 +52,13 @@ class Tuning:
         write_json(run / TUNED, dataclasses.asdict(self))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _TunedFile:
+    """What of ``RUN/tuned.json`` is read."""
+
+    settings: tuple[str, ...]
+
+
 def read_tuned(run: Path) -> dict[str, Any]:
     """The settings in ``RUN/tuned.json``, by name.
 
@@ -62,14 +70,14 @@ def read_tuned(run: Path) -> dict[str, Any]:
     path = run / TUNED
     if not path.is_file():
         raise ValueError(f"{path}: not there; `detect tune` makes it")
-    content = read_json(path)
-    settings = content.get("settings") if isinstance(content, dict) else None
-    if not isinstance(settings, list) or not all(isinstance(item, str) for item in settings):
-        raise ValueError(f"{path}: holds no list of settings; make it anew with `detect tune`")
+    tuned: _TunedFile = checked(_TunedFile, read_json(path), path)
     try:
-        return parse_settings(settings)
+        settings = parse_settings(tuned.settings)
+        # Whether all are within their ranges; thresholds of the run itself come later.
+        ExtractionConfig(**{"threshold": settings.get("low_threshold") or 1.0, **settings})
     except ValueError as error:
-        raise ValueError(f"{path}: {str(error).removeprefix('--set ')}") from None
+        raise ValueError(f"{path}: {str(error).removeprefix('--set ')}; make it anew with `detect tune`") from None
+    return settings
 
 
 def tune(

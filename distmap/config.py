@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge
+from annotated_types import Ge, Le, Lt
 
+from distmap.common.checked_files import read_yaml_file, shortened
+from distmap.common.errors import naming
 from distmap.common.settings import flatten, merge, split_pair, unknown_setting
 from distmap.data.settings import DataSettings
 from distmap.earlier import EARLIER_NAMES, with_names_of_today
@@ -36,9 +38,9 @@ class Common:
     """What the other settings begin with."""
     method: str = DEFAULT_METHOD
     """How the distinction is learnt."""
-    image_size: Annotated[int, Ge(16)] = 64
+    image_size: Annotated[int, Ge(16), Le(8192)] = 64
     """Side of the square that the network sees, in pixels; even."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     """The same seed gives the same run."""
     data: DataSettings = field(default_factory=DataSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -100,12 +102,17 @@ def resolve(
     """
     from distmap.methods.registry import find_method
 
-    from_file = with_names_of_today(read_yaml(Path(file))) if file is not None else {}
+    from_file: dict[str, Any] = {}
+    if file is not None:
+        with naming(file):
+            from_file = with_names_of_today(read_yaml(Path(file)))
     preset = str(from_file.get("preset", preset))
     if preset not in PRESETS:
-        raise ValueError(f"--preset {preset}: unknown preset; choose one of {', '.join(PRESETS)}")
+        said = f"{file}: preset" if "preset" in from_file else "--preset"
+        raise ValueError(f"{said} {preset}: unknown preset; choose one of {', '.join(PRESETS)}")
     named = method or (overrides or {}).get("method") or from_file.get("method") or DEFAULT_METHOD
-    chosen = find_method(str(named))
+    with naming("--method" if file is None or named != from_file.get("method") else file):
+        chosen = find_method(str(named))
     merged = merge({"preset": preset}, PRESETS[preset][1])
     for layer in (chosen.defaults, chosen.presets.get(preset, {}), from_file):
         merged = merge(merged, layer)
@@ -118,7 +125,16 @@ def resolve(
         if today is None:
             raise ValueError(f"--set {setting}: decides nothing any more; leave it out")
         merged = merge(merged, with_names_of_today({key: _value(value, usual.get(today))}))
-    return validate(merge(merged, with_names_of_today(overrides or {})) | {"method": chosen.name})
+    whole = merge(merged, with_names_of_today(overrides or {})) | {"method": chosen.name}
+    try:
+        return validate(whole)
+    except ValueError as error:
+        # What the file says may be said otherwise by what counts more.
+        flat = flatten(whole)
+        by_file = [key for key, value in flatten(from_file).items() if flat.get(key) is value]
+        if not any(f"setting {key}=" in str(error) or f"setting {key!r}" in str(error) for key in by_file):
+            raise
+        raise ValueError(f"{file}: {error}") from error
 
 
 def _value(text: str, usual: Any) -> Any:
@@ -158,7 +174,7 @@ def _checked(kind: type[Any], settings: Settings, known: Iterable[str]) -> Any:
         where = ".".join(str(part) for part in first["loc"])  # longer than the key where a setting has several kinds
         key = next((key for key in known if where == key or where.startswith(f"{key}.")), where)
         hint = "; or give auto" if key == "student.rounds" else ""
-        raise ValueError(f"setting {key}={first['input']!r}: {first['msg']}{hint}") from error
+        raise ValueError(f"setting {key}={shortened(first['input'])}: {first['msg']}{hint}") from error
 
 
 def _check_together(common: Common) -> None:
@@ -212,12 +228,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    content = read_yaml_file(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold settings as `section: {{key: value}}`")
     return content
@@ -236,7 +247,8 @@ def read_run_config(run: Path) -> Config:
         raise ValueError(f"{run}: not a run folder (no config.yaml); make one with `distmap fit`")
     if "format" not in _read_mapping(path):
         raise ValueError(f"{run}: made by an earlier version, whose runs cannot be used; train again with --overwrite")
-    return validate(read_yaml(path))
+    with naming(path):
+        return validate(read_yaml(path))
 
 
 def parse_duration(text: str) -> float:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from distmap.common.detection_settings import DETECTOR
+from annotated_types import Ge, Lt
+
+from distmap.common.checked_files import checked, parse_json, read_utf8
+from distmap.common.detection_settings import DETECTOR, read_detection_settings
 from distmap.common.files import read_json
 from distmap.common.object_size import ObjectSize, describe_objects
 from distmap.config import read_run_config
-from distmap.run import DATASET, METRICS, WEIGHTS
+from distmap.run import DATASET, METRICS, WEIGHTS, read_dataset
 
 
 def describe_run(run: Path) -> dict[str, Any]:
@@ -30,10 +34,12 @@ def describe_run(run: Path) -> dict[str, Any]:
     }
     if (run / METRICS).is_file():
         # What follows the last line end was cut short by a crash.
-        lines = (run / METRICS).read_text(encoding="utf-8").split("\n")[:-1]
-        description["last_metrics"] = json.loads(lines[-1]) if lines else None
+        lines = read_utf8(run / METRICS).split("\n")[:-1]
+        description["last_metrics"] = _metrics(lines[-1], f"{run / METRICS}: line {len(lines)}") if lines else None
     if (run / DETECTOR).is_file():
-        description["detector"] = read_json(run / DETECTOR)
+        settings = asdict(read_detection_settings(run))
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+        description["detector"] = read_json(run / DETECTOR) | plain
     return description
 
 
@@ -65,6 +71,20 @@ def format_description(description: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """What every line of ``metrics.jsonl`` has, beside what a method says."""
+
+    step: Annotated[int, Ge(0), Lt(2**63)]
+    seconds: Annotated[float, Ge(0), Lt(math.inf)]
+
+
+def _metrics(line: str, place: str) -> dict[str, Any]:
+    content: dict[str, Any] = parse_json(line.encode("utf-8"), place)
+    checked(Metrics, content, place)
+    return content
+
+
 def _counts(path: Path) -> dict[str, dict[str, int]]:
-    split = read_json(path)
+    split = read_dataset(path)
     return {side: {name: len(split[side][name]) for name in ("with", "without")} for side in ("train", "validation")}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distmap.common.checked_files import checked
 from distmap.common.detection_settings import DETECTOR, DetectionSettings, read_detection_settings
+from distmap.common.errors import is_out_of_memory, naming
 from distmap.common.files import read_json, replacing, write_text
 from distmap.config import Config, read_run_config, to_yaml
 from distmap.data.folders import WITH, WITHOUT, Split
@@ -93,9 +96,32 @@ def check_same_pictures(run: Path, dataset: Mapping[str, Any], what: str) -> Non
     """Raise ValueError, of ``what``, where a run was not made of the pictures that ``describe_dataset`` describes."""
     path = run / DATASET
     if path.is_file():
-        before = read_json(path)
+        before = read_dataset(path)
         if any(before[side] != dataset[side] for side in ("train", "validation")):
             raise ValueError(f"{what}: the folders do not hold the pictures that {path} lists; give the same folders")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What ``dataset.json`` holds: names of pictures relative to their folders, ``with`` and ``without``."""
+
+    train: dict[str, list[str]]
+    validation: dict[str, list[str]]
+    statistics: DatasetStats
+
+    def __post_init__(self) -> None:
+        for side, names in (("train", self.train), ("validation", self.validation)):
+            if set(names) != {"with", "without"}:
+                raise ValueError(f"{side}: must have the lists 'with' and 'without'")
+
+
+def read_dataset(path: Path) -> dict[str, Any]:
+    """What ``dataset.json`` holds, checked; raises ValueError that names it where it is not what fit wrote."""
+    if not path.is_file():
+        raise ValueError(f"{path}: not there, and without it the run cannot be used; train again with --overwrite")
+    content: dict[str, Any] = read_json(path)
+    checked(Dataset, content, path)
+    return content
 
 
 def save(run: Path, model: DistinctionModel) -> None:
@@ -135,9 +161,10 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
         raise ValueError(f"{run}: holds no weights yet; finish its training with `distmap fit ... --resume`")
     target = pick_device(device)
     settings = read_detection_settings(run)
+    with naming(run / DATASET):
+        stats = DatasetStats.from_json(read_dataset(run / DATASET)["statistics"])
     try:
         tensors: dict[str, Any] = load_file(run / WEIGHTS)
-        stats = DatasetStats.from_json(read_json(run / DATASET)["statistics"])
         frame = make_frame(config, stats, target)
         predictor = find_method(config.method).new_predictor(config.settings, frame)
         predictor.load_state_dict(_part(tensors, "predictor."))
@@ -147,8 +174,12 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
 
             student = StudentPredictor(config.student, stats.bands, side=student_side(stats, config.student))
             student.load_state_dict(_part(tensors, "student."))
+        if not all(bool(value.isfinite().all()) for value in tensors.values()):
+            raise ValueError("weights that are not finite")
         predictor.choose(_kind(settings, predictor.kinds), follow_edges=settings.follow_edges)
-    except (SafetensorError, OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (SafetensorError, OSError, LookupError, ArithmeticError, TypeError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(
             f"{run / WEIGHTS}: damaged, or not made with this config.yaml or version; train again with --overwrite"
         ) from error

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from distmap.common.kinds import Count, NonNegative, Positive, UpToOne
+from distmap.common.kinds import BatchSize, Channels, Count, NonNegative, Positive, UpToOne
 from distmap.data.pasting import PasteSettings
 from distmap.data.warping import WarpSettings
 from distmap.methods.schedules import OneCycle
@@ -53,7 +53,7 @@ class TrainingSettings:
 class StudentSettings:
     """The segmentation network (a U-Net) that learns what the maps are sure of, and then makes the maps itself."""
 
-    rounds: Annotated[int, Ge(0)] | Literal["auto"] = "auto"
+    rounds: Annotated[int, Ge(0), Le(100)] | Literal["auto"] = "auto"
     """How often one is trained; each after the first learns from the maps of the one before. 0: none; auto: once where
     edge contrast is low, so that maps cannot follow the thing's edges."""
     encoder: str = "resnet18"
@@ -62,9 +62,9 @@ class StudentSettings:
     """imagenet: start from weights that are downloaded; None: from random ones."""
     encoder_depth: Annotated[int, Ge(3), Le(5)] = 4
     """Halvings of the size."""
-    width: Count = 8
+    width: Channels = 8
     """Channels of the decoder's finest level; doubled a level."""
-    max_side: Annotated[int, Ge(32)] = 128
+    max_side: Annotated[int, Ge(32), Le(8192)] = 128
     """It sees pictures at their own size, up to this longer side."""
     positive_ratio: Annotated[float, Ge(1)] = 1.5
     """In pictures WITH, pixels from so many times the threshold on are taken for the thing,"""
@@ -80,7 +80,7 @@ class StudentSettings:
     """How far its pictures are warped and relit."""
     steps: Count = 600
     """Of a round."""
-    batch_size: Annotated[int, Ge(2)] = 8
+    batch_size: BatchSize = 8
     """Pictures a step, half of them of each class."""
     learning_rate: Positive = 1e-3
     """Highest of the one-cycle schedule."""

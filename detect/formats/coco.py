@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.detections import DEFAULT_CATEGORY, Detections, Instance
+from detect.detections import DEFAULT_CATEGORY, MOST_COORDINATE, MOST_PIXELS, Detections, Instance
 from detect.masks import Mask, mask_of_polygons, mask_of_run_lengths, outlines, run_lengths
 from detect.rasters import side_length
+from distmap.common.checked_files import shortened
 from distmap.common.files import read_json, write_json
 
 Sizes = Mapping[str, tuple[int, int]]
@@ -175,6 +176,11 @@ def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
         height, width = side_length(said["height"]), side_length(said["width"])
         if height is None or width is None:
             raise ValueError(f"{path}: image {image_id} ({name}) has width {said['width']} and height {said['height']}")
+        if height * width > MOST_PIXELS:
+            raise ValueError(
+                f"{path}: image {image_id} ({name}) claims {width} x {height}, more than any picture has; "
+                f"at most {MOST_PIXELS} pixels"
+            )
         pictures[image_id] = (image, height, width)
     found: dict[Any, list[Instance]] = {image_id: [] for image_id in pictures}
     for annotation in annotations:
@@ -232,9 +238,11 @@ def _numbers(values: Any) -> dict[str, float]:
 
 def _floats(place: str, name: str, values: Any) -> list[float]:
     if not isinstance(values, list) or not all(isinstance(value, (int, float)) for value in values):
-        raise ValueError(f"{place}: {name} {values!r} is no list of numbers")
+        raise ValueError(f"{place}: {name} {shortened(values)} is no list of numbers")
     if not all(map(math.isfinite, values)):
-        raise ValueError(f"{place}: {name} {values} holds numbers that are not finite")
+        raise ValueError(f"{place}: {name} {shortened(values)} holds numbers that are not finite")
+    if max(map(abs, values), default=0) > MOST_COORDINATE:
+        raise ValueError(f"{place}: {name} reaches beyond {MOST_COORDINATE:.0f} pixels, where no picture has anything")
     return [float(value) for value in values]
 
 
@@ -296,4 +304,7 @@ def _mask(place: str, segmentation: Any, height: int, width: int) -> Mask | None
     for ring in rings:
         if len(ring) < 6 or len(ring) % 2:
             raise ValueError(f"{place}: a polygon has {len(ring)} numbers, expected x y pairs of 3 corners or more")
-    return mask_of_polygons(rings, height, width)
+    try:
+        return mask_of_polygons(rings, height, width)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None

@@ -87,4 +87,7 @@ def _object(place: str, fields: list[str]) -> Instance:
         raise ValueError(f"{place}: {' '.join(fields)!r} is not 8 numbers, a category and 0 or 1") from None
     if not all(map(math.isfinite, numbers)):
         raise ValueError(f"{place}: holds numbers that are not finite")
-    return Instance(corners_42=np.array(numbers).reshape(4, 2), category=fields[8], difficult=difficult != 0)
+    try:
+        return Instance(corners_42=np.array(numbers).reshape(4, 2), category=fields[8], difficult=difficult != 0)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None

@@ -21,6 +21,7 @@ from detect.masks import Mask, Polygon, mask_of_polygons, outlines
 from detect.pairing import match_names
 from detect.rasters import side_length
 from distmap.common.files import read_json, write_json
+from distmap.common.memory import check_memory
 
 _ORIENTED, _DIFFICULT = "oriented box", "difficult"
 _WORD_BITS = 8
@@ -133,6 +134,7 @@ def decode_brush(content: Sequence[int], height: int, width: int) -> Mask | None
         raise ValueError(f"the brush layer has {total // 4} pixels, the picture {width} x {height}")
     word = take(5) + 1
     sizes = [take(4) + 1 for _ in range(4)]
+    check_memory(2 * total, f"a brush layer of {width} x {height} pixels")
     layer, filled = np.zeros(total, np.uint8), 0
     while filled < total:
         repeated, size = take(1), sizes[take(2)]
@@ -184,7 +186,7 @@ def _picture(place: str, task: dict[str, Any], name: str, sizes: Mapping[str, tu
     try:
         answers = task.get("annotations") or task.get("predictions") or []
         answer = answers[-1] if task.get("annotations") else next(iter(answers), {})
-        regions = [item for item in answer.get("result", []) if "value" in item and "original_width" in item]
+        regions = [item for item in answer.get("result", []) if _is_region(item)]
         meta = task.get("meta") or {}
         height, width = sizes.get(name, (meta.get("height"), meta.get("width")))
         if regions:
@@ -203,6 +205,10 @@ def _picture(place: str, task: dict[str, Any], name: str, sizes: Mapping[str, tu
         if instance is not None:
             instances.append(instance)
     return Detections(name=name, height=height, width=width, instances=tuple(instances))
+
+
+def _is_region(item: Any) -> bool:
+    return isinstance(item, dict) and "value" in item and "original_width" in item
 
 
 def _instance(region: dict[str, Any], height: int, width: int) -> Instance | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
 from detect.pairing import beside, pair_files
+from distmap.common.checked_files import read_yaml_file
 from distmap.common.files import files_by_name, filling, read_lines, write_text
 
 # Ten digits place a corner of a 10,000 pixel picture to a millionth of a pixel.
@@ -127,16 +128,14 @@ def _parse(
 
 def read_names(folder: Path) -> dict[int, str] | None:
     """Class names of ``data.yaml`` by number; None where there is no such file."""
-    import yaml
-
     path = folder / "data.yaml"
     if not path.is_file():
         return None
+    content = read_yaml_file(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         names = content["names"]
         return {
             int(index): str(name) for index, name in (names.items() if isinstance(names, dict) else enumerate(names))
         }
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: no class names in it ({' '.join(str(error).split())})") from None

@@ -8,15 +8,16 @@ from typing import Any, NoReturn
 
 import click
 
+from distmap.common.errors import plain
 from distmap.common.signals import handled
 
 
 class CommandGroup(click.Group):
     """A group of commands that never shows a traceback for wrong input.
 
-    ``ValueError``, ``OSError`` and click's own usage errors become one line ``error: ...`` on standard error and exit
-    status 2; Ctrl-C, SIGTERM and SIGHUP end with status 130. Every other exception is a defect of the program and keeps
-    its traceback.
+    ``ValueError``, ``OSError``, click's own usage errors and whatever else a file, the memory or the disk is behind
+    (see ``distmap.common.errors``) become one line ``error: ...`` on standard error and exit status 2; Ctrl-C, SIGTERM
+    and SIGHUP end with status 130. Every other exception is a defect of the program and keeps its traceback.
     """
 
     def main(
@@ -41,10 +42,11 @@ class CommandGroup(click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("stopped", err=True)
             sys.exit(130)
-        except OSError as error:
-            _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
-        except ValueError as error:
-            _fail(str(error))
+        except Exception as error:
+            line = plain(error)
+            if line is None:
+                raise
+            _fail(line)
         sys.exit(status if isinstance(status, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from distmap.common.checked_files import checked
 from distmap.common.files import read_json, write_json
 from distmap.common.object_size import ObjectSize
 
 DETECTOR = "detector.json"
+
+LARGEST_SIGMA = 100.0  # pixels; a Gaussian takes longer with it
+LARGEST_RADIUS = 1000.0  # pixels, of the disks that open and close
+LARGEST_AREA = 2**40
 
 Unit = Literal["pixel", "object"]
 
@@ -66,6 +71,19 @@ class DetectionSettings:
     """What the scores say against the maps."""
 
     def __post_init__(self) -> None:
+        for name, most in (
+            ("smoothing", LARGEST_SIGMA),
+            ("open_radius", LARGEST_RADIUS),
+            ("close_radius", LARGEST_RADIUS),
+        ):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} {getattr(self, name)}: must be from 0 to {most}")
+        if not 0 <= self.min_area <= LARGEST_AREA:
+            raise ValueError(f"min_area {self.min_area}: must be from 0 to {LARGEST_AREA}")
+        if not 0 <= self.false_alarm < math.inf:
+            raise ValueError(f"false_alarm {self.false_alarm}: must be at least 0, and finite")
+        if self.low_threshold is not None and not 0 < self.low_threshold <= self.threshold:
+            raise ValueError(f"low_threshold {self.low_threshold}: must be above 0 and at most threshold")
         if len(self.rates) != len(self.thresholds):
             raise ValueError(f"{len(self.rates)} rates and {len(self.thresholds)} thresholds, they must go together")
         numbers = (self.threshold, *self.thresholds, *self.rates)
@@ -115,16 +133,8 @@ def read_detection_settings(run: str | Path) -> DetectionSettings:
             "was stopped"
         )
     content = _content(path)
-    known = {one.name for one in dataclasses.fields(DetectionSettings)}
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known
-    }
-    try:
-        if values.get("object_size") is not None:
-            values["object_size"] = ObjectSize(**values["object_size"])
-        return DetectionSettings(**values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    settings: DetectionSettings = checked(DetectionSettings, content, path)
+    return settings
 
 
 def write_detection_settings(run: str | Path, settings: DetectionSettings) -> None:

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from distmap.common.checked_files import LARGEST_JSON, parse_json, read_bounded, read_utf8
+from distmap.common.errors import naming
 from distmap.common.locks import locked
 
 LONGEST_PREFIX = 40  # characters of the final name in a temporary one, which must fit where the final one just does
@@ -46,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.stem[:LONGEST_PREFIX]}.{secrets.token_hex(4)}.part{final.suffix}")
     try:
-        with _naming(path, temporary):
+        with naming(path, temporary), _naming(path, temporary):
             yield temporary
             if _unfinished.isdisjoint(final.parents):
                 move_file(temporary, final)
@@ -209,20 +211,14 @@ def write_json(path: Path, content: Any, *, indent: int | None = None) -> None:
 
 def read_json(path: Path) -> Any:
     """What a JSON file holds; raises ValueError that names the file where it is damaged or a folder."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except IsADirectoryError:
-        raise ValueError(f"{path}: is a folder, expected a JSON file") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file ({error})") from error
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, expected a JSON file")
+    return parse_json(read_bounded(path, LARGEST_JSON), path)
 
 
 def read_lines(path: Path) -> list[tuple[str, str]]:
     """Lines of a UTF-8 text file that are not empty, each with its place ("file: line 3")."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: is not UTF-8 text") from None
+    lines = read_utf8(path).splitlines()
     return [(f"{path}: line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
@@ -242,10 +238,22 @@ def files_under(folder: Path, suffixes: Iterable[str] | None = None) -> list[Pat
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
     wanted = None if suffixes is None else frozenset(suffixes)
-    return sorted(
+    found = sorted(
         file
         for file in folder.rglob("*")
         if (wanted is None or file.suffix.lower() in wanted)
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
         and file.is_file()
     )
+    for file in found:
+        check_name(file)
+    return found
+
+
+def check_name(file: Path) -> None:
+    """Raise ValueError where a name is not UTF-8, since no file that lists it could say it."""
+    try:
+        str(file).encode("utf-8")
+    except UnicodeEncodeError:
+        shown = str(file).encode("utf-8", "backslashreplace").decode("utf-8")
+        raise ValueError(f"{shown}: the name is not UTF-8; rename it") from None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from distmap.common.shapes import edge_corners, sides
 
+LONGEST = 100_000  # pixels that an object may be long
 MOST_SPREAD = 6.0  # of objects that are alike, see `ObjectSize.countable`
 SEVERAL = 0.05  # of the pictures, that hold several objects where these come in numbers
 FEWEST_OBJECTS = 8  # fewer say nothing
@@ -44,10 +45,12 @@ class ObjectSize:
     """How many it was found from; 0: somebody said it."""
 
     def __post_init__(self) -> None:
-        if not (0 < self.area < np.inf and 0 < self.width <= self.length < np.inf and 1 <= self.spread < np.inf):
+        sides = 0 < self.width <= self.length <= LONGEST and 0 < self.area <= LONGEST**2
+        if not (sides and 1 <= self.spread < np.inf and self.objects >= 0 and 0 <= self.several <= 1):
             raise ValueError(
-                f"object size: area {self.area}, length {self.length}, width {self.width}, spread {self.spread}; "
-                "all must be finite, the first three above 0, the length at least the width, the spread at least 1"
+                f"object size: area {self.area}, length {self.length}, width {self.width}, spread {self.spread}, "
+                f"several {self.several}, objects {self.objects}; all must be finite, the first three above 0, the "
+                f"length at least the width and at most {LONGEST}, the spread at least 1, several a fraction"
             )
 
     @property

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from distmap.common.picture_files import PictureError
 from distmap.common.pictures import Array
 
+MOST_BANDS = 4096
+FLOAT32 = 3.4e38  # the greatest number that float32 has, about
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
@@ -19,6 +22,14 @@ class Scaling:
     low: tuple[float, ...]
     high: tuple[float, ...]
     dtype: str
+
+    def __post_init__(self) -> None:
+        whole = all(-FLOAT32 <= low < high <= FLOAT32 for low, high in zip(self.low, self.high, strict=False))
+        if not (whole and 1 <= len(self.low) == len(self.high) <= MOST_BANDS):
+            raise ValueError(
+                f"scaling from {self.low} to {self.high}: each of 1 to {MOST_BANDS} bands must have a finite low value "
+                "and a higher one"
+            )
 
     @property
     def bands(self) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
-from distmap.common.kinds import Count
+from distmap.common.kinds import BatchSize, Count
 
 Symmetry = Literal["none", "mirror", "all"]
 
@@ -22,11 +22,11 @@ class DataSettings:
     """Fraction of each folder kept out of training for validation: to choose and score by."""
     symmetry: Symmetry = "mirror"
     """What leaves the label alone: nothing, left-right mirroring, or all flips and right-angle turns."""
-    batch_size: Annotated[int, Ge(2)] = 8
+    batch_size: BatchSize = 8
     """Pictures a step, half of them of each class."""
-    cache_mb: Annotated[int, Ge(0)] = 4096
+    cache_mb: Annotated[int, Ge(0), Le(10**9)] = 4096
     """Memory for decoded pictures; those beyond it are read again each time."""
-    whole_slack: Annotated[float, Ge(1)] = 1.25
+    whole_slack: Annotated[float, Ge(1), Le(1000)] = 1.25
     """Pictures up to so many times as long as the longest one trained on are seen whole; larger ones in windows."""
     tail: Annotated[float, Ge(0), Lt(0.5)] = 0.0005
     """Fraction of values cut at either end when the scaling of 16-bit or float pictures is decided."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.checked_files import checked
 from distmap.common.picture_files import PictureError
 from distmap.common.pictures import read_picture
 from distmap.data.folders import LabelledPicture, Split
@@ -20,6 +21,8 @@ from distmap.data.scaling import Scaling, decide_scaling, number_kind
 from distmap.data.settings import DataSettings
 
 OPEN_PICTURES = 4  # at a time
+LONGEST_SIDE = 2**31 - 1
+LEAST_SIDE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +38,22 @@ class DatasetStats:
     def bands(self) -> int:
         return self.scaling.bands
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.longer_side <= self.longest_side <= LONGEST_SIDE:
+            raise ValueError(
+                f"longer_side {self.longer_side}, longest_side {self.longest_side}: must be from 1 to {LONGEST_SIDE}, "
+                "the first at most the second"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, which ``from_json`` takes."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DatasetStats:
-        """What ``to_json`` gave; raises KeyError or TypeError where it is not that."""
-        scaling = values["scaling"]
-        return cls(
-            scaling=Scaling(low=tuple(scaling["low"]), high=tuple(scaling["high"]), dtype=scaling["dtype"]),
-            longer_side=int(values["longer_side"]),
-            longest_side=int(values["longest_side"]),
-        )
+        """What ``to_json`` gave; raises ValueError where it is not that."""
+        stats: DatasetStats = checked(cls, values, "statistics")
+        return stats
 
 
 def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
@@ -97,6 +103,11 @@ class _Seen:
 def _look(labelled: LabelledPicture, settings: DataSettings) -> _Seen:
     picture_HWC = read_picture(labelled.file.path)
     height, width, bands = picture_HWC.shape
+    if min(height, width) < LEAST_SIDE:
+        raise PictureError(
+            f"{labelled.file.path}: is {width} x {height} pixels, which says nothing of where things are; a side must "
+            f"have {LEAST_SIDE} or more, remove the file"
+        )
     return _Seen(
         longer_side=max(height, width),
         bands=bands,

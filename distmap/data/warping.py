@@ -20,7 +20,7 @@ class WarpSettings:
 
     turn: Annotated[float, Ge(0), Le(180)] = 25.0
     """Degrees either way, where the data are not alike in all directions."""
-    zoom: NonNegative = 0.25
+    zoom: Annotated[float, Ge(0), Le(3)] = 0.25
     """The scale is exp(± this)."""
     shift: Fraction = 0.15
     """Of the side, either way."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from annotated_types import Ge
 from torch import Tensor
 
+from distmap.common.kinds import Sigma
 from distmap.data.folders import WITHOUT
 from distmap.inference.predictor import Predictor
 from distmap.inference.refinement import gaussian, gaussian_reach
@@ -22,7 +22,7 @@ from distmap.methods.registry import register
 class DifferenceMapSettings:
     """From the difference to the map."""
 
-    smoothing: Annotated[float, Ge(0)] = 1.0
+    smoothing: Sigma = 1.0
     """Sigma of the Gaussian that smooths it, in pixels of the network."""
 
 

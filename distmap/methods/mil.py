@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge
 from torch import Tensor
 
-from distmap.common.kinds import Count, Fraction, NonNegative, Positive
+from distmap.common.kinds import Channels, Fraction, NonNegative, Positive, Sigma
 from distmap.data.augment import augment, mix_bands
 from distmap.data.seeding import LOCALIZER, seeded_networks, step_rng
 from distmap.inference.predictor import Predictor
@@ -27,7 +26,7 @@ from distmap.networks.localizer import LocationClassifier
 class ClassifierSettings:
     """The classifier of locations and its training."""
 
-    width: Count = 32
+    width: Channels = 32
     """Channels of the first layer; doubled once."""
     sharpness: Positive = 1.0
     """Of the log-mean-exp over locations: towards 0 their mean counts, towards infinity the strongest alone."""
@@ -49,7 +48,7 @@ class ClassifierSettings:
 class LocationMapSettings:
     """From logits of locations to the map."""
 
-    smoothing: Annotated[float, Ge(0)] = 1.0
+    smoothing: Sigma = 1.0
     """Sigma of the Gaussian that smooths the probability, in pixels of the network."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from distmap.common.kinds import Count, Fraction, Positive
+from distmap.common.kinds import Channels, Fraction, Positive
 
 Stride = Annotated[int, Ge(1), Le(2)]
 
@@ -16,21 +16,21 @@ Stride = Annotated[int, Ge(1), Le(2)]
 class GeneratorSettings:
     """Shape of the branched generator."""
 
-    branches: Count = 3
+    branches: Annotated[int, Ge(1), Le(64)] = 3
     """Sub-generators n; their outputs add up to the picture."""
-    width: Count = 32
+    width: Channels = 32
     """Channels at the finest level; doubled a level."""
-    max_width: Count = 128
+    max_width: Channels = 128
     """Channels at most."""
-    depth: Count = 3
+    depth: Annotated[int, Ge(1), Le(10)] = 3
     """Halvings of the size between the finest and the coarsest level."""
     stride: Stride = 2
     """2 works at half resolution inside: four times cheaper."""
-    slim: Count = 2
+    slim: Channels = 2
     """A sub-generator's channels are the encoder's divided by this."""
-    style_size: Count = 32
+    style_size: Channels = 32
     """Numbers in a style."""
-    mapping_width: Count = 64
+    mapping_width: Channels = 64
     """Channels of the network that makes a style of a class."""
     branch1_gain: Positive = 0.1
     """What the last layer of branch 1 is multiplied by at the start, so that the others take up what classes share."""
@@ -40,9 +40,9 @@ class GeneratorSettings:
 class DiscriminatorSettings:
     """Shape of the discriminator, and how it is kept from learning small folders by heart."""
 
-    width: Count = 32
+    width: Channels = 32
     """Channels at the finest level; doubled a level."""
-    max_width: Count = 128
+    max_width: Channels = 128
     """Channels at most."""
     stride: Stride = 2
     """2 works at half resolution inside."""

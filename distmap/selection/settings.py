@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import Gt, Le
 
-from distmap.common.kinds import Count, NonNegative
+from distmap.common.kinds import Count, NonNegative, Radius
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class SelectionSettings:
     edge_contrast: NonNegative = 4.0
     """How much more pictures must vary where maps have edges than usually, for edges to be followed; the generated set
     ``effect`` has 2.4, cars 9 to 10, tumours 28 to 31."""
-    edge_radius: Count = 2
+    edge_radius: Radius = 2
     """Radius of the squares whose variance is compared, in pixels of the network."""
     edge_saturation: Annotated[float, Gt(0)] = 0.05
     """Map at which half of what is compared is reached."""

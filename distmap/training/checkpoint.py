@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -10,6 +9,7 @@ from typing import Any, BinaryIO, cast
 import torch
 from torch import Tensor
 
+from distmap.common.errors import is_out_of_memory
 from distmap.common.files import replacing
 from distmap.methods.base import Findings, Method
 
@@ -49,7 +49,9 @@ class TrainingState:
             self.candidates = dict(state["candidates"])
             self.findings = None if state["findings"] is None else Findings(**state["findings"])
             self.step, self.seconds = int(state["steps"]), float(state["seconds"])
-        except (RuntimeError, KeyError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        except Exception as error:  # a damaged state may be anything to torch
+            if is_out_of_memory(error):
+                raise
             raise ValueError(
                 f"{path}: damaged, or not made with this config.yaml; start again with --overwrite"
             ) from error

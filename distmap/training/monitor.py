@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from distmap.common.checked_files import parse_json
 from distmap.common.files import write_text
 from distmap.common.pictures import read_picture
 from distmap.common.signals import handled
@@ -31,7 +32,11 @@ class Recorder:
 
         path = self._run / METRICS
         if path.is_file():
-            kept = [line for line in path.read_text().splitlines() if _logged_step(line) <= step]
+            kept = [
+                line
+                for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+                if _logged_step(line) <= step
+            ]
             write_text(path, "".join(line + "\n" for line in kept))
         self._lines = path.open("a", encoding="utf-8")
         self._events = SummaryWriter(str(self._run), purge_step=step + 1 if step else None)
@@ -66,8 +71,8 @@ class Recorder:
 
 def _logged_step(line: str) -> float:
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+        return float(parse_json(line.encode("utf-8"), METRICS)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return float("inf")  # a line cut short by a crash
 
 

@@ -170,12 +170,13 @@ def test_the_file_beside_the_label_free_settings(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("{", "JSON"),
-        ("[]", "holds no list of settings"),
-        ("{}", "holds no list of settings"),
-        ('{"settings": "neck=0.5"}', "holds no list of settings"),
-        ('{"settings": [0.5]}', "holds no list of settings"),
+        (r"[]", r"\[\]: Input should be an object"),
+        ("{}", "settings is missing"),
+        ('{"settings": "neck=0.5"}', "settings 'neck=0.5': Input should be a valid array"),
+        ('{"settings": [0.5]}', "settings.0 0.5: Input should be a valid string"),
         ('{"settings": ["nek=0.5"]}', "unknown setting 'nek'"),
         ('{"settings": ["neck=wide"]}', "neck=wide"),
+        ('{"settings": ["open_radius=5000"]}', "open_radius is 5000.0, it must be from 0 to 1000"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, text: str, message: str) -> None:

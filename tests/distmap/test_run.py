@@ -117,13 +117,35 @@ def test_weights_of_another_configuration(copy_of_run: Path) -> None:
     refuse(copy_of_run)
 
 
-@pytest.mark.parametrize("content", [None, [], {}, {"statistics": {"scaling": {"low": [0]}}}])
-def test_runs_without_the_statistics_of_their_pictures(copy_of_run: Path, content: Any) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "not there"),
+        ([], "Input should be an object"),
+        ({}, "train is missing"),
+        ({"statistics": {"scaling": {"low": [0]}}}, "scaling.high is missing"),
+        ({"statistics": {"scaling": {"low": [1], "high": [0]}}}, "statistics.scaling.*each of 1 to 4096 bands"),
+        ({"statistics": {"longer_side": 0}}, "statistics: longer_side 0, longest_side"),
+        ({"statistics": {"longer_side": "8"}}, "statistics.longer_side '8': Input should be a valid integer"),
+        ({"train": {"with": []}}, "train: must have the lists 'with' and 'without'"),
+    ],
+)
+def test_runs_without_the_statistics_of_their_pictures(copy_of_run: Path, content: Any, message: str) -> None:
     path = copy_of_run / "dataset.json"
+    before = json.loads(path.read_text())
     path.unlink()
-    if content is not None:
+    if content:
+        statistics = content.pop("statistics", {})
+        scaling = before["statistics"]["scaling"]
+        if "scaling" in statistics:
+            scaling = {"dtype": "uint8"} | statistics.pop("scaling")
+        path.write_text(
+            json.dumps(before | content | {"statistics": before["statistics"] | {"scaling": scaling} | statistics})
+        )
+    elif content is not None:
         path.write_text(json.dumps(content))
-    refuse(copy_of_run)
+    with pytest.raises(ValueError, match=rf"dataset\.json: .*{message}"):
+        distmap.load(copy_of_run, device="cpu")
 
 
 def test_missing_tensors(copy_of_run: Path) -> None:

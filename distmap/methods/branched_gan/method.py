@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from distmap.common.memory import GB, check_memory
 from distmap.data.augment import augment, mix_bands
 from distmap.data.seeding import NETWORKS, STEPS, seeded_networks, step_rng
 from distmap.methods.base import Batch, Findings, FitContext, Frame, Method
@@ -33,9 +34,26 @@ from distmap.networks.classifiers import PictureClassifier
 from distmap.networks.devices import pick_precision
 from distmap.networks.discriminators import Discriminator
 from distmap.networks.generators import Generator
+from distmap.networks.settings import GeneratorSettings
 
 WATCHED = ("margin", "change", "flips")
+MOST_OUTPUTS = 200 * GB  # that the branches' outputs at the finest level may take, for one picture
 COUNT = "steps"  # beside their sums
+
+
+def _check_size(shape: GeneratorSettings, image_size: int) -> None:
+    """Refuse a generator that no memory holds, by estimates that are lower than what it takes."""
+    widest = min(shape.max_width, shape.width * 2**shape.depth)
+    own = max(1, widest // shape.slim)
+    weights = 4 * 9 * (widest**2 + shape.branches * own**2)
+    names = "generator.branches, generator.width, generator.max_width and image_size"
+    check_memory(4 * weights, f"settings {names}: the generator's weights")  # with their average and Adam's two means
+    outputs = 4 * shape.branches * image_size**2 * max(1, shape.width // shape.slim) // shape.stride**2
+    if outputs > MOST_OUTPUTS:
+        raise ValueError(
+            f"settings {names}: a picture would take {outputs / GB:,.0f} GB in the generator, at most "
+            f"{MOST_OUTPUTS / GB:,.0f} are possible; give smaller ones"
+        )
 
 
 @register
@@ -100,6 +118,7 @@ class BranchedGan(Method[BranchedGanSettings]):
                 f"setting image_size={image_size}: must be a multiple of {coarsest} "
                 "(generator.stride times 2 to the power generator.depth)"
             )
+        _check_size(settings.generator, image_size)
         if settings.localizer.members == 0 and settings.map.kind == "weighted":
             raise ValueError("setting map.kind='weighted': needs a localizer; give localizer.members of 1 or more")
 

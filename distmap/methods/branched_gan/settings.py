@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
-from distmap.common.kinds import Count, Fraction, NonNegative, Positive, UpToOne
+from distmap.common.kinds import (
+    BatchSize,
+    Channels,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Radius,
+    Sigma,
+    UpToOne,
+)
 from distmap.methods.classifier_training import AdversarialSettings
 from distmap.networks.settings import DiscriminatorSettings, GeneratorSettings
 
@@ -82,18 +92,18 @@ class MapSettings:
     where both do, weighted, or unweighted where edge contrast is low."""
     gate: Positive = 0.01
     """Difference of branch 1 between the classes at which the gate is half open."""
-    smoothing: NonNegative = 1.0
+    smoothing: Sigma = 1.0
     """Sigma of the Gaussian that smooths a map."""
-    localizer_smoothing: NonNegative = 3.0
+    localizer_smoothing: Sigma = 3.0
     """The same for the localizer's probability, which a weighted map is multiplied by."""
     halo_suppression: Fraction = 0.2
     """Set to zero what is less than this fraction of the largest value within"""
-    halo_radius: Annotated[int, Ge(1)] = 3
+    halo_radius: Radius = 3
     """so many pixels."""
-    edge_radius: NonNegative = 2.0
+    edge_radius: Annotated[float, Ge(0), Le(256)] = 2.0
     """Within so far a map's edges move to those of the picture (guided filter), and further where pictures are larger
     than the network's; not where validation pictures show low edge contrast. 0: they stay."""
-    edge_growth: Annotated[float, Ge(1)] = 2.0
+    edge_growth: Annotated[float, Ge(1), Le(16)] = 2.0
     """At most so many times as far, in pixels of the network, where pictures are larger."""
     edge_softness: Positive = 0.004
     """Edges of a picture weaker than the root of this are not followed."""
@@ -102,7 +112,7 @@ class MapSettings:
     normalisation: Fraction = 0.4
     """Each value is divided by the mean of the map around it to this power, so that one threshold serves faint pictures
     and strong ones (local normalisation). 0: not at all."""
-    normalisation_radius: NonNegative = 64.0
+    normalisation_radius: Annotated[float, Ge(0), Le(1024)] = 64.0
     """How far that mean reaches."""
     normalisation_mean: Positive = 0.01
     """Mean at which local normalisation changes nothing."""
@@ -116,11 +126,11 @@ class MapSettings:
 class LocalizerSettings:
     """The per-location classifiers that are trained first, and find what tells the classes apart."""
 
-    members: Annotated[int, Ge(0)] = 3
+    members: Annotated[int, Ge(0), Le(64)] = 3
     """Classifiers, trained apart: the one whose locations point best at what they see guides the generator, the mean of
     those that point well weights the map. Fewer are trained where one separates the classes. 0:
     nothing guides, and maps are unweighted."""
-    width: Count = 32
+    width: Channels = 32
     """Channels of the first layer; doubled once."""
     sharpness: Positive = 1.0
     """Of the log-mean-exp over locations: towards 0 their mean counts, towards infinity the strongest alone."""
@@ -128,7 +138,7 @@ class LocalizerSettings:
     """How far the colours of what it sees are changed; 0 where colour alone tells the classes apart."""
     steps: Count = 1000
     """Of each."""
-    batch_size: Annotated[int, Ge(2)] = 16
+    batch_size: BatchSize = 16
     """Pictures a step, half of them of each class."""
     learning_rate: Positive = 2e-3
     """Highest of the one-cycle schedule."""
@@ -142,15 +152,15 @@ class LocalizerSettings:
     """of which there must be so many of each class, since fewer may be told apart by chance;"""
     validation_pictures: Count = 100
     """at most so many of each class are looked at."""
-    occluded_radius: Positive = 7.0
+    occluded_radius: Annotated[float, Gt(0), Le(256)] = 7.0
     """Occlusion test: pixels of the network around a location that are hidden, to see whether it looks there."""
     occluded_pictures: Count = 64
     """Pictures WITH of that test."""
     occlusion_tie: NonNegative = 0.3
     """Members that fare so much worse in it than the best have no vote."""
-    contrast_smoothing: NonNegative = 3.0
+    contrast_smoothing: Sigma = 3.0
     """Test of edge contrast: sigma that smooths its probability, in pixels of the network,"""
-    contrast_radius: Count = 2
+    contrast_radius: Radius = 2
     """radius of the squares whose variance is compared,"""
     contrast: NonNegative = 3.0
     """and how much more pictures must vary where it points than usually."""
@@ -160,13 +170,13 @@ class LocalizerSettings:
 class PictureGuideSettings:
     """The classifier of whole pictures that guides, too, where classes are separable and edge contrast is not low."""
 
-    width: Count = 32
+    width: Channels = 32
     """Channels at the finest level; doubled a level."""
-    max_width: Count = 128
+    max_width: Channels = 128
     """Channels at most."""
     steps: Count = 300
     """Of its training."""
-    batch_size: Annotated[int, Ge(2)] = 16
+    batch_size: BatchSize = 16
     """Pictures a step, half of them of each class."""
     learning_rate: Positive = 2e-3
     """Highest of the one-cycle schedule."""
@@ -180,19 +190,19 @@ class PictureGuideSettings:
 class JudgeSettings:
     """The classifier, trained apart, that says what class a counterfactual looks like."""
 
-    width: Count = 16
+    width: Channels = 16
     """Channels at the finest level; doubled a level."""
-    max_width: Count = 64
+    max_width: Channels = 64
     """Channels at most."""
     steps: Count = 300
     """Of its training."""
-    batch_size: Annotated[int, Ge(2)] = 32
+    batch_size: BatchSize = 32
     """Pictures a step, half of them of each class."""
     learning_rate: Positive = 2e-3
     """Highest of the one-cycle schedule."""
     weight_decay: NonNegative = 0.01
     """Of AdamW."""
-    blur: NonNegative = 1.0
+    blur: Sigma = 1.0
     """Its pictures are blurred by a sigma of up to so many pixels of the network,"""
     noise: NonNegative = 0.1
     """and get noise of a standard deviation of up to so much, of a range of 2: so that it judges what is shown, not
@@ -207,7 +217,7 @@ class InterventionSettings:
     """Whether anything is changed."""
     first: Count = 200
     """Step before which nothing has had time to form."""
-    tries: Count = 3
+    tries: Annotated[int, Ge(1), Le(1000)] = 3
     """That most interventions are tried."""
     least_flips: UpToOne = 0.5
     """Fraction of counterfactuals that the guides must take for their new class, or guidance is multiplied by"""

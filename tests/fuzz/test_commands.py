@@ -1,0 +1,252 @@
+"""Whatever stands in a file, a command does its work or says in one line what is wrong, and harms nothing.
+
+`make test` tries a few hundred inputs; `make fuzz` many more. A failure names the seed of its input:
+``make fuzz FUZZ_COUNT=1 FUZZ_SEED=123 PYTEST_ARGS='-k coco'`` runs it alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from detect.cli import main as detect_main
+from detect.formats import FOLDER_FORMATS, FORMATS
+from distmap.cli import main as distmap_main
+from tests.fuzz import corpus
+
+COUNT = int(os.environ.get("FUZZ_COUNT", "0"))  # inputs of each kind; 0: as many as each kind has
+SEED = int(os.environ.get("FUZZ_SEED", "0"))
+MOST_SECONDS = 20.0
+
+Mutate = Callable[[bytes, random.Random], bytes]
+RUN_FILES: Mapping[str, Mutate] = {
+    "config.yaml": corpus.yaml_bytes,
+    "detector.json": corpus.json_bytes,
+    "dataset.json": corpus.json_bytes,
+    "metrics.jsonl": corpus.json_lines,
+    "tuned.json": corpus.json_bytes,
+    "weights.safetensors": corpus.damaged,
+    "state/latest.pt": corpus.damaged,
+}
+READ_BY: Mapping[str, tuple[str, ...]] = {
+    "config.yaml": ("info", "map", "extract", "export", "resume", "config"),
+    "detector.json": ("info", "map", "extract", "saved", "calibrate"),
+    "dataset.json": ("info", "map", "extract", "resume"),
+    "metrics.jsonl": ("info",),
+    "tuned.json": ("tuned",),
+    "weights.safetensors": ("map", "extract", "info"),
+    "state/latest.pt": ("resume",),
+}
+ANNOTATIONS: Mapping[str, Mutate] = {
+    "coco": corpus.json_bytes,
+    "coco-results": corpus.json_bytes,
+    "label-studio": corpus.json_bytes,
+    "geojson": corpus.json_bytes,
+    "gpkg": corpus.damaged,
+    "dota": corpus.text_bytes,
+    "dota-task1": corpus.text_bytes,
+    "dota-task2": corpus.text_bytes,
+    "yolo": corpus.text_bytes,
+    "yolo-obb": corpus.text_bytes,
+    "masks": corpus.damaged,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One command in a folder of its own: ``in/`` holds what it reads, ``out/`` is where it may write."""
+
+    place: Path
+    main: click.Group
+    arguments: tuple[object, ...]
+    reads_files: bool = True
+    """Whether what is wrong is in a file, which must be named."""
+    writes_run: bool = False
+    """Whether a failure may leave the run changed, as one in the midst of a training does."""
+
+
+def checked(case: Case) -> str | None:
+    """What is wrong with how a command ended; None where nothing is."""
+    before = contents(case.place)
+    start = time.monotonic()
+    result = CliRunner().invoke(case.main, [str(argument) for argument in case.arguments])
+    seconds = time.monotonic() - start
+    said = f"{' '.join(map(str, case.arguments))}: "
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        import traceback
+
+        return said + "".join(traceback.format_exception(result.exception))[-1500:]
+    if seconds > MOST_SECONDS:
+        return f"{said}took {seconds:.0f} s: {result.stderr[-300:]}"
+    if result.exit_code not in (0, 2):
+        return f"{said}status {result.exit_code}: {result.output[-300:]}"
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    if len(errors) != (1 if result.exit_code else 0) or "Traceback" in result.output:
+        return f"{said}{len(errors)} error lines at status {result.exit_code}: {result.output[-500:]}"
+    if result.exit_code and not result.stderr.splitlines()[-1].startswith("error: "):
+        return f"{said}the last line is no error: {result.stderr[-300:]}"
+    if result.exit_code and case.reads_files and str(case.place) not in errors[0]:
+        return f"{said}names no file and no setting: {errors[0]}"
+    after = contents(case.place)
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    allowed = [] if result.exit_code else ["out/"]
+    if case.writes_run or not result.exit_code:
+        allowed.append("in/run/")
+    wrong = sorted(name for name in changed if not name.startswith(tuple(allowed)))
+    return f"{said}status {result.exit_code} and changed {wrong[:5]}" if wrong else None
+
+
+def contents(place: Path) -> dict[str, str]:
+    """A sum of every file below the folder that holds the case's own, so that what goes astray is seen."""
+    root = place.parent.parent
+    files = [path for path in root.rglob("*") if path.is_file()]
+    inside = place.relative_to(root).as_posix() + "/"
+    return {
+        path.relative_to(root).as_posix().removeprefix(inside): hashlib.sha1(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def tried(count: int, place: Path, make: Callable[[Path, random.Random], Case]) -> list[str]:
+    """What went wrong in so many cases."""
+    faults = []
+    for number in range(COUNT or count):
+        folder = place / "deep" / "case"
+        (folder / "in").mkdir(parents=True)
+        (folder / "out").mkdir()
+        fault = checked(make(folder, random.Random(SEED + number)))
+        if fault is not None:
+            faults.append(f"seed {SEED + number}: {fault}")
+        shutil.rmtree(place / "deep")
+    return faults
+
+
+def mutate_one(folder: Path, mutate: Mutate, rng: random.Random) -> None:
+    """Change one file of a folder, or the file itself."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]
+    file = rng.choice(files)
+    file.write_bytes(mutate(file.read_bytes(), rng))
+
+
+@pytest.mark.parametrize("kind", ANNOTATIONS)
+def test_annotations(kind: str, originals: Path, tmp_path: Path) -> None:
+    name = next(path.name for path in originals.iterdir() if path.name in (kind, f"{kind}.{kind}", f"{kind}.json"))
+
+    def make(folder: Path, rng: random.Random) -> Case:
+        source = folder / "in" / name
+        original = originals / name
+        shutil.copytree(original, source) if original.is_dir() else shutil.copyfile(original, source)
+        mutate_one(source, ANNOTATIONS[kind], rng)
+        pictures: tuple[object, ...] = ("--pictures", originals / "coco.json") if kind == "coco-results" else ()
+        images: tuple[object, ...] = (
+            ("--images", originals / "pictures") if kind in FOLDER_FORMATS or rng.random() < 0.2 else ()
+        )
+        told: tuple[object, ...] = ("--from", kind) if kind in FOLDER_FORMATS or rng.random() < 0.5 else ()
+        if kind in ("coco", "dota", "masks", "yolo", "geojson") and rng.random() < 0.4:
+            sides = [source, originals / "coco.json"]
+            if (kind == "coco" and rng.random() < 0.5) or kind in ("dota", "masks"):
+                sides.reverse()
+            return Case(place=folder, main=detect_main, arguments=("evaluate", *sides, *images, "--bootstrap", 5))
+        target = rng.choice(FORMATS)
+        arguments = ("convert", source, folder / "out" / "result", "--format", target, *told, *pictures, *images)
+        return Case(place=folder, main=detect_main, arguments=arguments)
+
+    assert not (faults := tried(30, tmp_path, make)), "\n\n".join(faults)
+
+
+@pytest.mark.parametrize("name", RUN_FILES)
+def test_files_of_a_run(name: str, originals: Path, tmp_path: Path) -> None:
+    def make(folder: Path, rng: random.Random) -> Case:
+        run, out = shutil.copytree(originals / "run", folder / "in" / "run"), folder / "out"
+        found, maps = out / "found.json", originals / "maps"
+        mutate_one(run / name, RUN_FILES[name], rng)
+        images, halves = originals / "pictures", (originals / "with", originals / "without")
+        command = rng.choice(READ_BY[name])
+        detect: dict[str, tuple[Any, ...]] = {
+            "extract": ("extract", run, images, "--out", found, "--device", "cpu"),
+            "saved": ("extract", run, images, "--from-maps", maps, "--out", found),
+            "tuned": ("extract", run, images, "--tuned", "--from-maps", maps, "--out", found),
+            "calibrate": ("calibrate", run, "--false-alarm", 0.01),
+        }
+        if command in detect:
+            return Case(place=folder, main=detect_main, arguments=detect[command])
+        distmap: dict[str, tuple[Any, ...]] = {
+            "info": ("info", run),
+            "map": ("map", run, images, "--out", out / "maps", "--device", "cpu"),
+            "export": ("export", run, "--format", "onnx", "--size", "0x0"),
+            "resume": ("fit", *halves, "--run", run, "--resume", "--device", "cpu"),
+            "config": ("fit", *halves, "--run", run, "--config", run / "config.yaml"),
+        }
+        return Case(place=folder, main=distmap_main, arguments=distmap[command], writes_run=command == "resume")
+
+    assert not (faults := tried(20, tmp_path, make)), "\n\n".join(faults)
+
+
+@pytest.mark.parametrize("what", ["pictures", "maps", "truth"])
+def test_pictures(what: str, originals: Path, tmp_path: Path) -> None:
+    def make(folder: Path, rng: random.Random) -> Case:
+        out = folder / "out"
+        source = shutil.copytree(originals / ("masks" if what == "truth" else what), folder / "in" / what)
+        mutate_one(source, corpus.damaged, rng)
+        run, images = originals / "run", originals / "pictures"
+        if what == "truth":
+            arguments: tuple[Any, ...] = ("evaluate", originals / "coco.json", source, "--bootstrap", 5)
+        elif what == "maps":
+            arguments = ("extract", run, images, "--from-maps", source, "--out", out / "found.json")
+        elif rng.random() < 0.5:
+            arguments = ("map", run, source, "--out", out / "m", "--device", "cpu")
+            return Case(place=folder, main=distmap_main, arguments=arguments)
+        else:
+            out_options = ("--out", out / "found.json", "--masks", out / "masks")
+            arguments = ("extract", run, source, *out_options, "--device", "cpu")
+        return Case(place=folder, main=detect_main, arguments=arguments)
+
+    assert not (faults := tried(16, tmp_path, make)), "\n\n".join(faults)
+
+
+def test_settings(originals: Path, tmp_path: Path) -> None:
+    """Nothing is trained: one picture of each class is too few, which is said once the settings are found good."""
+    from distmap.config import setting_keys
+
+    keys = setting_keys()
+
+    def make(folder: Path, rng: random.Random) -> Case:
+        for name in ("with", "without"):
+            (folder / "in" / name).mkdir()
+            shutil.copy(originals / name / "0.png", folder / "in" / name)
+        chosen = rng.choice(keys)
+        setting = f"{chosen}={rng.choice((*corpus.WORDS, '1000000', '5000', '100000'))}".replace("\x00", "")
+        halves = (folder / "in" / "with", folder / "in" / "without")
+        arguments = ("fit", *halves, "--run", folder / "out" / "run", "--set", setting)
+        return Case(place=folder, main=distmap_main, arguments=arguments, reads_files=False)
+
+    assert not (faults := tried(60, tmp_path, make)), "\n\n".join(faults)
+
+
+def test_settings_of_the_extraction(originals: Path, tmp_path: Path) -> None:
+    from detect.settings import SETTINGS
+
+    def make(folder: Path, rng: random.Random) -> Case:
+        value = rng.choice((*corpus.WORDS, "5000", "100000", "700", "(1, 2)", "1,2", "1e6x1e6", "3x99999")).replace(
+            "\x00", ""
+        )
+        option = rng.choice(("--set", "--set", "--set", "--threshold", "--object-size", "--false-alarm", "--min-area"))
+        given = f"{rng.choice(SETTINGS)}={value}" if option == "--set" else value
+        arguments = (
+            "extract", originals / "run", originals / "pictures", "--from-maps", originals / "maps",
+            "--out", folder / "out" / "found.json", f"{option}={given}",
+        )  # fmt: skip
+        return Case(place=folder, main=detect_main, arguments=arguments, reads_files=False)
+
+    assert not (faults := tried(60, tmp_path, make)), "\n\n".join(faults)
