@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.nodata import Valid
 from distmap.common.picture_files import PictureError
-from distmap.common.pictures import read_picture
+from distmap.common.pictures import read_picture, read_placed_picture
 from distmap.data.folders import Split
 from distmap.data.scaling import Scaling, decide_scaling, number_kind
 from distmap.data.settings import DataSettings
@@ -48,6 +49,8 @@ class DatasetStats:
 def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
     """Open every picture once: scaling from those that train, and all must agree in bands and kind of number.
 
+    Pixels that hold nothing have no part in the scaling.
+
     Raises
     ------
     PictureError
@@ -58,9 +61,9 @@ def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
     samples: list[NDArray[np.generic]] = []
     sides: list[int] = []
     with ThreadPoolExecutor() as threads:
-        pictures = threads.map(lambda p: read_picture(p.file.path), everything)
-        for index, (labelled, picture) in enumerate(zip(everything, pictures, strict=True)):
-            path = labelled.file.path
+        pictures = threads.map(lambda p: read_placed_picture(p.file.path), everything)
+        for index, (labelled, placed) in enumerate(zip(everything, pictures, strict=True)):
+            path, picture = labelled.file.path, placed.pixels_HWC
             if picture.shape[-1] != first.shape[-1]:
                 raise PictureError(
                     f"{path}: has {picture.shape[-1]} band(s) where {everything[0].file.path} has {first.shape[-1]}; "
@@ -73,7 +76,7 @@ def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
                 )
             if index < len(split.train):
                 sides.append(max(picture.shape[:2]))
-                samples.append(_spread_pixels(picture, settings.sampled_pixels))
+                samples.append(_spread_pixels(picture, placed.valid_HW, settings.sampled_pixels))
     return DatasetStats(
         scaling=decide_scaling(np.concatenate(samples), settings.tail),
         longer_side=int(np.median(sides)),
@@ -81,8 +84,12 @@ def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
     )
 
 
-def _spread_pixels(picture_HWC: NDArray[np.generic], count: int) -> NDArray[np.generic]:
-    """About ``count`` pixels, N x C, from all over the picture: every so many rows and columns."""
+def _spread_pixels(picture_HWC: NDArray[np.generic], valid_HW: Valid | None, count: int) -> NDArray[np.generic]:
+    """About ``count`` pixels, N x C, from all over the picture: every so many rows and columns, or every so many of
+    those that hold something."""
+    if valid_HW is not None:
+        pixels_NC: NDArray[np.generic] = picture_HWC[valid_HW]
+        return pixels_NC[:: max(1, round(len(pixels_NC) / count))]
     height, width, bands = picture_HWC.shape
     step = max(1, round((height * width / count) ** 0.5))
     spread: NDArray[np.generic] = picture_HWC[::step, ::step].reshape(-1, bands)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from distmap.common.nodata import fill_nearest
 from distmap.inference.sliding_window import (
     WINDOWS_AT_ONCE,
     Canvas,
     Network,
-    fill_nearest,
     hann,
     lattice,
     over_symmetries,
