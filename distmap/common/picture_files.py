@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distmap.common.files import files_under, same_form
+from distmap.common.files import files_by_name, same_form
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
@@ -28,7 +28,7 @@ class PictureFile:
 def find_pictures(sources: Iterable[str | Path]) -> list[PictureFile]:
     """Pictures in files and folders (searched recursively), sorted by name within each source.
 
-    Hidden files and folders are passed over, and folders that are links followed, as `distmap.common.files.files_under`
+    Hidden files and folders are passed over, and folders that are links followed, as `distmap.common.files.files_by_name`
     does.
 
     Raises
@@ -39,10 +39,10 @@ def find_pictures(sources: Iterable[str | Path]) -> list[PictureFile]:
     found: list[PictureFile] = []
     for source in map(Path, sources):
         if source.is_dir():
-            inside = [path for path in files_under(source) if path.name.lower() not in CLUTTER]
+            inside = {name: path for name, path in files_by_name(source).items() if path.name.lower() not in CLUTTER}
             if not inside:
                 raise PictureError(f"{source}: the folder holds no pictures; put {_kinds()} files there")
-            found += [PictureFile(path=path, name=same_form(path.relative_to(source).as_posix())) for path in inside]
+            found += [PictureFile(path=path, name=name) for name, path in inside.items()]
         elif source.is_file():
             found.append(PictureFile(path=source, name=same_form(source.name)))
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 
 from distmap.common.picture_files import PictureError
@@ -49,6 +50,19 @@ def test_statistics_name_the_odd_one_out(write_pictures: WritePictures, tmp_path
     tifffile.imwrite(folders[1] / "odd.tif", np.zeros((8, 8), np.uint16))
     with pytest.raises(PictureError, match=r"odd\.tif: has uint16 values where .*a\.png has uint8"):
         dataset_stats(split_of(*folders), DataSettings())
+
+
+def test_pixels_that_hold_nothing_have_no_part_in_the_scaling(tmp_path: Path) -> None:
+    for folder in ("with", "without"):
+        (tmp_path / folder).mkdir()
+        heights = np.linspace(98, 110, 400, dtype=np.float32).reshape(20, 20)
+        heights[:3] = np.nan if folder == "with" else -9999
+        profile = {"driver": "GTiff", "height": 20, "width": 20, "count": 1, "dtype": "float32", "nodata": -9999}
+        with rasterio.open(tmp_path / folder / "a.tif", "w", **profile) as file:
+            file.write(heights, 1)
+    scaling = dataset_stats(split_of(tmp_path / "with", tmp_path / "without"), DataSettings()).scaling
+    assert 99 < scaling.low[0] < 101
+    assert 109 < scaling.high[0] <= 110
 
 
 def test_scaling_sees_all_of_a_large_picture(write_pictures: WritePictures) -> None:
