@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from detect.formats import FOLDER_FORMATS, FORMATS
-from distmap.common.commands import CommandGroup
+from distmap.common.commands import SIZE_LIMIT, CommandGroup
 from distmap.common.extras import need
 
 if TYPE_CHECKING:
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 
 FORMAT = click.Choice(FORMATS)
+IGNORE = click.option(
+    "--ignore",
+    type=click.IntRange(min=1),
+    metavar="VALUE",
+    help="Number in masks of pixels of which nothing is known, such as 255 for the border in Pascal VOC.",
+)
 USUAL_PIXEL_RATE = 0.003  # of false alarms
 
 
@@ -60,6 +66,7 @@ def main() -> None:
 @click.option("--tuned", is_flag=True, help="With the settings that `detect tune` found.")
 @click.option("--set", "pairs", metavar="KEY=VALUE", multiple=True, help="Any setting of the extraction.")
 @click.option("--category", default="object", show_default=True, help="What the objects are called.")
+@SIZE_LIMIT
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 def extract(
@@ -198,6 +205,8 @@ def _threshold(text: str) -> float | ThresholdRule | None:
 @click.option("--category", "categories", multiple=True, help="Score this category only; may be given again.")
 @click.option("--all-categories", is_flag=True, help="Count true objects of categories that were not looked for, too.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, for formats without sizes.")
+@IGNORE
+@SIZE_LIMIT
 @click.option("--curves", type=click.Path(path_type=Path), help="Folder for the curves, as JSON and PNG.")
 @click.option("--bootstrap", type=click.IntRange(min=0), default=1000, show_default=True, help="Draws for intervals.")
 @click.option("--json", "as_json", is_flag=True, help="All scores as one JSON object.")
@@ -209,6 +218,7 @@ def evaluate(
     categories: tuple[str, ...],
     all_categories: bool,
     images: Path | None,
+    ignore: int | None,
     curves: Path | None,
     bootstrap: int,
     as_json: bool,
@@ -226,6 +236,7 @@ def evaluate(
         categories=categories,
         all_categories=all_categories,
         images=images,
+        ignore=ignore,
         bootstrap=bootstrap,
     )
     if curves is not None:
@@ -256,6 +267,8 @@ def evaluate(
 @click.option("--format", "--to", "target_format", type=FORMAT, metavar="NAME", help="Format of OUT; else its suffix.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, for sizes and georeferences.")
 @click.option("--pictures", type=click.Path(path_type=Path), help="COCO JSON that numbers a results list's pictures.")
+@IGNORE
+@SIZE_LIMIT
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 def convert(
     source: Path,
@@ -264,6 +277,7 @@ def convert(
     target_format: str | None,
     images: Path | None,
     pictures: Path | None,
+    ignore: int | None,
     as_json: bool,
 ) -> None:
     """Convert annotations IN to OUT, between any two formats.
@@ -273,7 +287,13 @@ def convert(
     from detect.conversion import convert as convert_annotations
 
     found = convert_annotations(
-        source, target, source_format=source_format, target_format=target_format, images=images, pictures=pictures
+        source,
+        target,
+        source_format=source_format,
+        target_format=target_format,
+        images=images,
+        pictures=pictures,
+        ignore=ignore,
     )
     objects = sum(len(picture.instances) for picture in found)
     if as_json:
@@ -295,6 +315,7 @@ def convert(
 @click.option(
     "--group", metavar="REGEX", help="Pictures whose group agrees (a patient, a scene) are held out together."
 )
+@SIZE_LIMIT
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 def calibrate(
@@ -390,6 +411,7 @@ def _calibrated(
 )
 @click.option("--group", metavar="REGEX", help="Pictures whose group agrees are held out together.")
 @click.option("--category", default="object", show_default=True, help="Objects of the truth to tune for.")
+@SIZE_LIMIT
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 def tune(
     run: Path, maps: Path, truth: Path, score: TunedScore, group: str | None, category: str, as_json: bool

@@ -45,6 +45,7 @@ def convert(
     target_format: str | None = None,
     images: str | Path | None = None,
     pictures: str | Path | None = None,
+    ignore: int | None = None,
 ) -> list[Detections]:
     """Read annotations in one format and write them in another.
 
@@ -56,6 +57,8 @@ def convert(
         Folder of the pictures, for formats that do not say the pictures' sizes, and for georeferences.
     pictures
         COCO JSON that numbers the pictures of a COCO results list.
+    ignore
+        Number in masks that marks pixels of which nothing is known; they belong to no object.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def convert(
     """
     wanted = target_format or format_of_target(Path(target))
     places = {} if images is None else read_georeferences(Path(images))
-    found = read_annotations(source, source_format=source_format, images=images, pictures=pictures)
+    found = read_annotations(source, source_format=source_format, images=images, pictures=pictures, ignore=ignore)
     write_annotations(target, found, target_format=wanted, georeferences=places)
     return found
 
@@ -121,6 +124,7 @@ def read_annotations(
     pictures: str | Path | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
     partial: bool = False,
+    ignore: int | None = None,
 ) -> list[Detections]:
     """Read annotations in any format; see `convert`.
 
@@ -133,7 +137,7 @@ def read_annotations(
     """
     source, images = Path(source), None if images is None else Path(images)
     with naming(source, images, pictures):
-        return _read(source, source_format, images, pictures, sizes, partial)
+        return _read(source, source_format, images, pictures, sizes, partial, ignore)
 
 
 def _read(
@@ -143,6 +147,7 @@ def _read(
     pictures: str | Path | None,
     sizes: Mapping[str, tuple[int, int]] | None,
     partial: bool,
+    ignore: int | None,
 ) -> list[Detections]:
     kind = source_format or format_of_source(source)
     if sizes is None and images is not None:
@@ -150,6 +155,8 @@ def _read(
     if kind in _BY_FOLDER:
         if sizes is None:
             raise ValueError(f"{source}: this format does not say the pictures' sizes; give --images, their folder")
+        if kind == "masks":
+            return masks.read(source, sizes=sizes, partial=partial, ignore=ignore)
         result: list[Detections] = _BY_FOLDER[kind].read(source, sizes=sizes, partial=partial)
         return result
     if kind == "coco":

@@ -110,6 +110,7 @@ def evaluate(
     categories: Sequence[str] = (),
     all_categories: bool = False,
     images: str | Path | None = None,
+    ignore: int | None = None,
     bootstrap: int = 1000,
 ) -> Evaluation:
     """Score what was found against the truth.
@@ -136,6 +137,9 @@ def evaluate(
         Whether categories of the truth that nobody looked for count like those that were.
     images
         Folder of the pictures, for annotations that do not say the pictures' sizes.
+    ignore
+        Number in true masks that marks pixels of which nothing is known; they are no part of objects and have no part
+        in scores of pixels.
     bootstrap
         Draws behind the intervals; 0: no intervals.
 
@@ -146,7 +150,7 @@ def evaluate(
     """
     pictures, listed = _read(annotations, truth, images)
     sizes = {picture.name: (picture.height, picture.width) for picture in pictures}
-    known = read_truth(Path(truth), sizes) if isinstance(truth, (str, Path)) else truth
+    known = read_truth(Path(truth), sizes, ignore=ignore) if isinstance(truth, (str, Path)) else truth
     scored = [picture for picture in pictures if picture.name in known.pictures]
     if not scored:
         raise ValueError("the truth knows none of the annotated pictures")
@@ -371,7 +375,8 @@ class _Pixels:
         regions: list[NDArray[np.float32]] = []
         for index, (picture, truth) in enumerate(zip(scored, truths, strict=True)):
             true_HW = truth.objects.union_mask()
-            self.overlaps.append(Overlap.of(picture.union_mask(), true_HW))
+            known = ... if truth.ignored_HW is None else ~truth.ignored_HW
+            self.overlaps.append(Overlap.of(picture.union_mask()[known], true_HW[known]))
             if readers is None:
                 continue
             map_HW = readers[index]()
@@ -380,12 +385,13 @@ class _Pixels:
                 raise ValueError(f"{picture.name}: its map is {size}, the picture {picture.width} x {picture.height}")
             self.peaks.append(float(map_HW.max()))
             true_values.append(map_HW[true_HW])
-            false_values.append(map_HW[~true_HW])
+            false_values.append(map_HW[known][~true_HW[known]])
             masks = [item.pixels(picture.height, picture.width) for item in truth.objects.instances]
             regions += [mask.window(map_HW)[mask.crop_HW] for mask in masks if mask is not None]
             if true_HW.any():
-                self._locality += Locality.of(map_HW, true_HW)
-                value = ncc(map_HW, true_HW if truth.effect_HW is None else truth.effect_HW)
+                self._locality += Locality.of(map_HW[known], true_HW[known])
+                effect_HW = true_HW if truth.effect_HW is None else truth.effect_HW
+                value = ncc(map_HW[known], effect_HW[known])
                 self._likeness.append(0.0 if value is None else value)
         if readers is not None:
             background = np.concatenate(false_values)

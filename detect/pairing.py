@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from distmap.common.files import same_form
+
 T = TypeVar("T")
 
 
 def match_names(names: Iterable[str], available: Mapping[str, T]) -> dict[str, T]:
     """Pair picture names with entries of `available`: by path without suffix, else by a stem that is there once.
+
+    Names are compared in one Unicode form, see `distmap.common.files.same_form`.
 
     Parameters
     ----------
@@ -31,11 +35,12 @@ def match_names(names: Iterable[str], available: Mapping[str, T]) -> dict[str, T
     by_path: dict[str, list[str]] = {}
     by_stem: dict[str, list[str]] = {}
     for key in available:
-        by_path.setdefault(without_suffix(key), []).append(key)
-        by_stem.setdefault(PurePosixPath(key).stem, []).append(key)
+        by_path.setdefault(without_suffix(same_form(key)), []).append(key)
+        by_stem.setdefault(PurePosixPath(same_form(key)).stem, []).append(key)
     found: dict[str, str] = {}
     for name in names:
-        candidates = by_path.get(without_suffix(name)) or by_stem.get(PurePosixPath(name).stem) or []
+        same = same_form(name)
+        candidates = by_path.get(without_suffix(same)) or by_stem.get(PurePosixPath(same).stem) or []
         if name in candidates:
             candidates = [name]
         if len(candidates) > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from distmap.common.files import files_by_name, replacing
 from distmap.common.picture_files import PICTURE_SUFFIXES
+from distmap.common.pictures import picture_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,32 +21,16 @@ _LONGEST_SIDE = 2**31
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[Any]:
-    """Open a TIFF with GDAL, which reads every compression and layout of bands."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    """Open a picture with GDAL, which reads every compression and layout of bands; rows are those of the file."""
+    from rasterio.errors import RasterioError
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as source:
-                yield source
-        except RasterioError as error:
-            raise ValueError(f"{path}: not a readable TIFF ({error})") from None
+    from distmap.common import rasters
 
-
-def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width in pixels of a picture file, read from its header."""
-    from PIL import Image, UnidentifiedImageError
-
-    if path.suffix.lower() in {".tif", ".tiff"}:
-        with open_raster(path) as source:
-            return int(source.height), int(source.width)
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-    except UnidentifiedImageError:
-        raise ValueError(f"{path}: not a readable picture") from None
-    return height, width
+        with rasters.open_raster(path) as raster:
+            yield raster.source
+    except RasterioError as error:
+        raise ValueError(f"{path}: not a readable picture ({error})") from None
 
 
 def picture_sizes(folder: Path) -> dict[str, tuple[int, int]]:
@@ -86,9 +70,12 @@ def read_map(path: Path) -> NDArray[np.float32]:
     """
     import numpy as np
 
-    from distmap.common.pictures import read_picture
+    from distmap.common.pictures import read_placed_picture
 
-    picture_HWC = read_picture(path)
+    picture = read_placed_picture(path)
+    picture_HWC = picture.pixels_HWC
+    if not picture.finite:
+        raise ValueError(f"{path}: holds values that are not finite; a map has one for every pixel")
     if picture_HWC.shape[2] != 1:
         raise ValueError(f"{path}: a map has one band, this has {picture_HWC.shape[2]}")
     return picture_HWC[..., 0].astype(np.float32)

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.pairing import match_names
-from detect.rasters import picture_size, read_map
+from detect.rasters import read_map
 from distmap.common.files import files_by_name
 from distmap.common.picture_files import PICTURE_SUFFIXES, find_pictures
+from distmap.common.pictures import picture_size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from detect.detections import Detections
 from detect.formats import coco, dota, masks
 from detect.pairing import match_names
 from distmap.common.files import files_under
+from distmap.common.mask_files import read_masks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,6 +23,8 @@ class Truth:
     objects: Detections
     effect_HW: NDArray[np.float32] | None = None
     """The effect itself where the file holds floating-point values, not merely where it is."""
+    ignored_HW: NDArray[np.bool_] | None = None
+    """Pixels of which nothing is known, so that they count neither way."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +43,7 @@ class TruthSet:
         return self.source == "masks" or (bool(objects) and all(item.mask is not None for item in objects))
 
 
-def read_truth(path: str | Path, sizes: Mapping[str, tuple[int, int]]) -> TruthSet:
+def read_truth(path: str | Path, sizes: Mapping[str, tuple[int, int]], *, ignore: int | None = None) -> TruthSet:
     """Read the truth for pictures of known size.
 
     Pictures are matched by path without suffix, then by stem; truth for further pictures is left out, and so are
@@ -52,6 +54,8 @@ def read_truth(path: str | Path, sizes: Mapping[str, tuple[int, int]]) -> TruthS
     ----------
     sizes
         Height and width of the pictures, by name.
+    ignore
+        Number in masks that marks pixels of which nothing is known, such as the border of 255 in Pascal VOC.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def read_truth(path: str | Path, sizes: Mapping[str, tuple[int, int]]) -> TruthS
     """
     path = Path(path)
     if path.is_dir():
-        pictures, source = _read_folder(path, sizes)
+        pictures, source = _read_folder(path, sizes, ignore)
     elif path.is_file():
         pictures, source = _read_coco(path, sizes), "coco"
     else:
@@ -71,18 +75,19 @@ def read_truth(path: str | Path, sizes: Mapping[str, tuple[int, int]]) -> TruthS
     return TruthSet(pictures=pictures, source=source)
 
 
-def _read_folder(path: Path, sizes: Mapping[str, tuple[int, int]]) -> tuple[dict[str, Truth], str]:
+def _read_folder(path: Path, sizes: Mapping[str, tuple[int, int]], ignore: int | None) -> tuple[dict[str, Truth], str]:
     files = masks.mask_files(path)
     if not files and files_under(path, {".txt"}):
         return {item.name: Truth(objects=item) for item in dota.read(path, sizes=sizes, partial=True)}, "dota"
     if not files:
         raise ValueError(f"{path}: holds neither masks nor labelTxt files")
     pictures = {}
-    for name, file in match_names(sizes, files).items():
-        mask_HW: NDArray[Any] = masks.read_mask(file)
+    found = match_names(sizes, files)
+    for name, mask in read_masks(found, ignore=ignore):
+        mask_HW = mask.values_HW
         effect_HW = mask_HW.astype(np.float32) if np.issubdtype(mask_HW.dtype, np.floating) else None
-        objects = masks.objects(name, sizes[name], file, mask_HW)
-        pictures[name] = Truth(objects=objects, effect_HW=effect_HW)
+        objects = masks.objects(name, sizes[name], found[name], mask_HW)
+        pictures[name] = Truth(objects=objects, effect_HW=effect_HW, ignored_HW=mask.ignored_HW)
     return pictures, "masks"
 
 

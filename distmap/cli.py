@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from distmap.common.commands import CommandGroup
+from distmap.common.commands import SIZE_LIMIT, CommandGroup
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -47,6 +47,7 @@ def _duration(_context: click.Context, _option: click.Parameter, value: str | No
 @click.option("--seed", type=int, help="The same seed gives the same run.")
 @DEVICE
 @click.option("--group", metavar="REGEX", help="Files whose REGEX group agrees (a patient, a scene) stay together.")
+@SIZE_LIMIT
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing run.")
 def fit(
@@ -115,6 +116,7 @@ def _size(_context: click.Context, _option: click.Parameter, value: str | None) 
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the maps.")
 @click.option("--preview", is_flag=True, help="Also a PNG of picture and map beside each map.")
+@SIZE_LIMIT
 @DEVICE
 def map_command(run: Path, images: tuple[Path, ...], out: Path, preview: bool, device: str) -> None:
     """Write one float32 TIFF a picture, same height and width; + is what only pictures WITH hold."""

@@ -52,6 +52,7 @@ def areas(
     test: float = 0.2,
     bands: Sequence[int] | None = None,
     seed: int = 0,
+    trust_vrt: bool = False,
 ) -> Patches:
     """Cut patches from scenes where a layer says that the thing is present or absent.
 
@@ -71,6 +72,8 @@ def areas(
         Fraction of the areas that go into the test split.
     bands
         Numbers of the bands to keep, from 1; None: all but alpha.
+    trust_vrt
+        Whether VRTs may name files that are not below their own folders, and addresses.
 
     Raises
     ------
@@ -86,7 +89,10 @@ def areas(
         raise ValueError(f"--test {test}: must lie between 0 and 1")
     check_new(folder)
     listed, crs = read_areas(layer, field)
-    opened = {name: open_scene(path.absolute(), bands, None) for name, path in find_scenes(scenes).items()}
+    opened = {
+        name: open_scene(path.absolute(), bands, None, trust_vrt=trust_vrt)
+        for name, path in find_scenes(scenes).items()
+    }
     for scene in opened.values():
         if scene.crs is None:
             raise ValueError(f"{scene.path}: has no reference system, so the areas cannot be found in it")

@@ -12,6 +12,9 @@ from distmap.common.commands import CommandGroup
 if TYPE_CHECKING:
     from pipelines.synthetic_sets import Split
 
+TRUST_VRT = click.option(
+    "--trust-vrt", is_flag=True, help="Let VRTs name files that are not below their own folders, and addresses."
+)
 LEVEL_AUROC = 0.8  # AUROC of a slice's level from which on it is worth a hint
 
 
@@ -73,6 +76,7 @@ def synthetic(folder: Path, split: Split, count: int, image_size: int | None, se
 )
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to work on, such as tcp://host:8786.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@TRUST_VRT
 @click.option("--resume", is_flag=True, help="Pass over scenes that are done with this run and these settings.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are there; with --resume, those of others only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
@@ -133,6 +137,7 @@ def geotiff(
 @click.option("--test", type=float, default=0.2, show_default=True, help="Fraction of the areas for the test split.")
 @click.option("--bands", metavar="N,N,...", help="Bands to keep, from 1.  [default: all but alpha]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which areas are for the test split.")
+@TRUST_VRT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bool, **options: Any) -> None:
     """Cut scenes into the two folders of patches, where a layer says that the thing is present or absent.

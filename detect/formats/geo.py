@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from detect.detections import Detections, Instance
 from detect.masks import Polygon, mask_of_outlines, outlines
 from detect.rasters import open_raster, side_length
-from distmap.common.files import files_under
+from distmap.common.files import files_under, same_form
 from distmap.common.picture_files import PICTURE_SUFFIXES
 
 Points: TypeAlias = NDArray[np.float64]
@@ -57,7 +57,7 @@ def read_georeferences(source: Path) -> dict[str, Georeference]:
     for file in [source] if source.is_file() else files_under(source, PICTURE_SUFFIXES):
         found = read_georeference(file)
         if found is not None:
-            result[file.relative_to(folder).as_posix()] = found
+            result[same_form(file.relative_to(folder).as_posix())] = found
     return result
 
 

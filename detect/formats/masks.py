@@ -13,8 +13,8 @@ from detect.extraction import components
 from detect.pairing import beside, pair_files
 from detect.rasters import write_mask
 from distmap.common.files import files_by_name, filling
+from distmap.common.mask_files import read_masks
 from distmap.common.picture_files import PICTURE_SUFFIXES
-from distmap.common.pictures import read_picture
 
 
 def write(folder: Path, pictures: Iterable[Detections]) -> None:
@@ -24,7 +24,9 @@ def write(folder: Path, pictures: Iterable[Detections]) -> None:
             write_mask(beside(temporary, picture.name, ".png"), picture.union_mask())
 
 
-def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:
+def read(
+    folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False, ignore: int | None = None
+) -> list[Detections]:
     """Read a folder of masks; objects are the 8-connected components.
 
     Parameters
@@ -33,24 +35,23 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
         Height and width of the pictures, by name. Masks are matched by path without suffix, then by stem.
     partial
         Whether masks without a picture are left out; otherwise they are an error.
+    ignore
+        Number in the masks that marks pixels of which nothing is known; here they belong to no object.
 
     Returns
     -------
     The pictures that have a mask, in the order of `sizes`.
     """
     found = pair_files(sizes, mask_files(folder), partial=partial)
-    return [objects(name, sizes[name], found[name], read_mask(found[name])) for name in sizes if name in found]
+    ordered = {name: found[name] for name in sizes if name in found}
+    return [
+        objects(name, sizes[name], ordered[name], mask.values_HW) for name, mask in read_masks(ordered, ignore=ignore)
+    ]
 
 
 def mask_files(folder: Path) -> dict[str, Path]:
     """Mask pictures below a folder, by posix path relative to it."""
     return files_by_name(folder, PICTURE_SUFFIXES)
-
-
-def read_mask(file: Path) -> NDArray[Any]:
-    """Read a mask picture of any depth, H x W; of several bands the greatest counts, alpha does not."""
-    mask_HW: NDArray[Any] = read_picture(file).max(axis=2)
-    return mask_HW
 
 
 def objects(name: str, size: tuple[int, int], file: Path, mask_HW: NDArray[Any]) -> Detections:

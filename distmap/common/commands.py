@@ -9,7 +9,25 @@ from typing import Any, NoReturn
 import click
 
 from distmap.common.errors import plain
+from distmap.common.notices import shown_notices
 from distmap.common.signals import handled
+
+
+def _limit_size(context: click.Context, _option: click.Parameter, value: float | None) -> None:
+    if value is None:
+        return
+    from distmap.common.pictures import size_limit
+
+    context.with_resource(size_limit(value))
+
+
+SIZE_LIMIT = click.option(
+    "--max-megapixels",
+    type=click.FloatRange(min=0, min_open=True),
+    expose_value=False,
+    callback=_limit_size,
+    help="Refuse larger pictures, which take much memory as a whole.  [default: 200]",
+)
 
 
 class CommandGroup(click.Group):
@@ -32,7 +50,7 @@ class CommandGroup(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
-            with handled():
+            with handled(), shown_notices():
                 status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)

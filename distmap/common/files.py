@@ -11,6 +11,8 @@ import shutil
 import stat
 import sys
 import tempfile
+import unicodedata
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -223,12 +225,32 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
 
 
 def files_by_name(folder: Path, suffixes: Iterable[str] | None = None) -> dict[str, Path]:
-    """What `files_under` finds, by posix path relative to the folder."""
-    return {file.relative_to(folder).as_posix(): file for file in files_under(folder, suffixes)}
+    """What `files_under` finds, by posix path relative to the folder, in the form of `same_form`.
+
+    Raises
+    ------
+    ValueError
+        There is no such folder, or two names are the same but for the form of their letters.
+    """
+    found: dict[str, Path] = {}
+    for file in files_under(folder, suffixes):
+        name = same_form(file.relative_to(folder).as_posix())
+        if name in found:
+            raise ValueError(f"{file}: has the same name as another file, in another Unicode form; rename one")
+        found[name] = file
+    return found
+
+
+def same_form(name: str) -> str:
+    """A name in the one Unicode form (NFC) in which names are compared: some systems store accents apart."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def files_under(folder: Path, suffixes: Iterable[str] | None = None) -> list[Path]:
     """Files below a folder (recursively, sorted, hidden ones left out), of these suffixes where some are given.
+
+    Folders that are links are followed, each folder once: its own place counts before links to it, and links to what
+    the folder lies in are left out.
 
     Raises
     ------
@@ -238,16 +260,10 @@ def files_under(folder: Path, suffixes: Iterable[str] | None = None) -> list[Pat
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
     wanted = None if suffixes is None else frozenset(suffixes)
-    found = sorted(
-        file
-        for file in folder.rglob("*")
-        if (wanted is None or file.suffix.lower() in wanted)
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and file.is_file()
-    )
+    found = [file for file in _walk(folder) if (wanted is None or file.suffix.lower() in wanted) and file.is_file()]
     for file in found:
         check_name(file)
-    return found
+    return sorted(found, key=lambda file: tuple(map(same_form, file.relative_to(folder).parts)))
 
 
 def check_name(file: Path) -> None:
@@ -257,3 +273,30 @@ def check_name(file: Path) -> None:
     except UnicodeEncodeError:
         shown = str(file).encode("utf-8", "backslashreplace").decode("utf-8")
         raise ValueError(f"{shown}: the name is not UTF-8; rename it") from None
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All that is no folder, below a folder."""
+    start = folder.resolve()
+    seen = {start, *start.parents}
+    own, links = deque([folder]), deque[Path]()
+    while own or links:
+        if own:
+            place = own.popleft()
+        else:
+            place = links.popleft()
+            target = place.resolve()
+            if target in seen:
+                continue
+            seen.add(target)
+        with os.scandir(place) as entries:
+            inside = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        for name in inside:
+            path = place / name
+            if not path.is_dir():
+                yield path
+            elif path.is_symlink():
+                links.append(path)
+            elif (target := path.resolve()) not in seen:
+                seen.add(target)
+                own.append(path)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distmap.common.files import files_under
+from distmap.common.files import files_by_name, same_form
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
@@ -18,7 +18,8 @@ class PictureError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class PictureFile:
-    """A picture on disk. ``name`` is relative to the folder it was found in, with forward slashes."""
+    """A picture on disk. ``name`` is relative to the folder it was found in, with forward slashes, in
+    one Unicode form (`distmap.common.files.same_form`)."""
 
     path: Path
     name: str
@@ -27,7 +28,8 @@ class PictureFile:
 def find_pictures(sources: Iterable[str | Path]) -> list[PictureFile]:
     """Pictures in files and folders (searched recursively), sorted by name within each source.
 
-    Hidden files and folders are passed over.
+    Hidden files and folders are passed over, and folders that are links followed, as `distmap.common.files.files_by_name`
+    does.
 
     Raises
     ------
@@ -37,12 +39,12 @@ def find_pictures(sources: Iterable[str | Path]) -> list[PictureFile]:
     found: list[PictureFile] = []
     for source in map(Path, sources):
         if source.is_dir():
-            inside = [path for path in files_under(source) if path.name.lower() not in CLUTTER]
+            inside = {name: path for name, path in files_by_name(source).items() if path.name.lower() not in CLUTTER}
             if not inside:
                 raise PictureError(f"{source}: the folder holds no pictures; put {_kinds()} files there")
-            found += [PictureFile(path=path, name=path.relative_to(source).as_posix()) for path in inside]
+            found += [PictureFile(path=path, name=name) for name, path in inside.items()]
         elif source.is_file():
-            found.append(PictureFile(path=source, name=source.name))
+            found.append(PictureFile(path=source, name=same_form(source.name)))
         else:
             raise PictureError(f"{source}: no such file or folder")
     for picture in found:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from distmap.common.pictures import Array, read_picture
+from distmap.common.pictures import Array, read_filled_picture
 from distmap.data.folders import WITH, WITHOUT, LabelledPicture, stratified_subsample
 from distmap.data.resizing import fit_square
 from distmap.data.scaling import Scaling
@@ -56,7 +56,7 @@ class PictureStore:
         if cached is not None:
             return cached
         self.check_unchanged([self.pictures[index]])
-        picture = read_picture(self.pictures[index].file.path)
+        picture = read_filled_picture(self.pictures[index].file.path)
         ready = np.ascontiguousarray(np.moveaxis(fit_square(self._scaling.apply(picture), self._size), -1, 0))
         if self._room >= ready.nbytes:
             self._room -= ready.nbytes

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distmap.common.checked_files import checked
+from distmap.common.nodata import Valid
 from distmap.common.picture_files import PictureError
-from distmap.common.pictures import read_picture
+from distmap.common.pictures import read_placed_picture
 from distmap.data.folders import LabelledPicture, Split
 from distmap.data.scaling import Scaling, decide_scaling, number_kind
 from distmap.data.settings import DataSettings
@@ -59,6 +60,8 @@ class DatasetStats:
 def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
     """Open every picture once: scaling from those that train, and all must agree in bands and kind of number.
 
+    Pixels that hold nothing have no part in the scaling.
+
     Raises
     ------
     PictureError
@@ -101,7 +104,8 @@ class _Seen:
 
 
 def _look(labelled: LabelledPicture, settings: DataSettings) -> _Seen:
-    picture_HWC = read_picture(labelled.file.path)
+    placed = read_placed_picture(labelled.file.path)
+    picture_HWC = placed.pixels_HWC
     height, width, bands = picture_HWC.shape
     if min(height, width) < LEAST_SIDE:
         raise PictureError(
@@ -112,7 +116,7 @@ def _look(labelled: LabelledPicture, settings: DataSettings) -> _Seen:
         longer_side=max(height, width),
         bands=bands,
         dtype=picture_HWC.dtype,
-        pixels_NC=_spread_pixels(picture_HWC, settings.sampled_pixels),
+        pixels_NC=_spread_pixels(picture_HWC, placed.valid_HW, settings.sampled_pixels),
     )
 
 
@@ -127,8 +131,12 @@ def _looks(pictures: Sequence[LabelledPicture], settings: DataSettings) -> Gener
             yield seen
 
 
-def _spread_pixels(picture_HWC: NDArray[np.generic], count: int) -> NDArray[np.generic]:
-    """About ``count`` pixels, N x C, from all over the picture: every so many rows and columns."""
+def _spread_pixels(picture_HWC: NDArray[np.generic], valid_HW: Valid | None, count: int) -> NDArray[np.generic]:
+    """About ``count`` pixels, N x C, from all over the picture: every so many rows and columns, or every so many of
+    those that hold something."""
+    if valid_HW is not None:
+        pixels_NC: NDArray[np.generic] = picture_HWC[valid_HW]
+        return pixels_NC[:: max(1, round(len(pixels_NC) / count))]
     height, width, bands = picture_HWC.shape
     step = max(1, round((height * width / count) ** 0.5))
     # A copy, so that the picture itself can go.

@@ -10,7 +10,7 @@ import tifffile
 
 from distmap.common.files import filling, replacing
 from distmap.common.picture_files import PictureError, find_pictures
-from distmap.common.pictures import read_picture
+from distmap.common.pictures import read_filled_picture
 from distmap.common.progress import Progress, Silent
 from distmap.inference.model import DistinctionModel
 
@@ -56,7 +56,7 @@ def write_maps(
             with replacing(target) as unfinished:
                 tifffile.imwrite(unfinished, result.map_HW)
             if preview:
-                scaled = model.scaling.apply(read_picture(file.path))
+                scaled = model.scaling.apply(read_filled_picture(file.path))
                 peak = float(np.abs(result.map_HW).max())
                 write_grid(target.with_suffix(".png"), [[show_picture(scaled), show_map(result.map_HW, peak)]], zoom=1)
     return [out / name for name in names]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.nodata import Valid, fill_nearest
 from distmap.common.picture_files import PictureFile, find_pictures
 from distmap.common.pictures import Array, read_placed_picture
 from distmap.data.folders import WITHOUT
@@ -18,7 +19,7 @@ from distmap.data.resizing import resize
 from distmap.data.scaling import Scaling
 from distmap.data.settings import DataSettings
 from distmap.data.statistics import DatasetStats
-from distmap.inference.sliding_window import Canvas, Network, Valid, fill_nearest, see_all, whole_canvas
+from distmap.inference.sliding_window import Canvas, Network, see_all, whole_canvas
 
 if TYPE_CHECKING:
     import torch

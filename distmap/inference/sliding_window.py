@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.nodata import Valid, fill_nearest
 from distmap.common.pictures import Array
 from distmap.data.resizing import resize
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Valid = NDArray[np.bool_]
 WINDOWS_AT_ONCE = 16  # through the networks
 
 
@@ -207,23 +206,3 @@ def hann(side: int) -> Array:
     """Hann weight of a window, S x S, positive everywhere; windows that overlap by half add up to 1."""
     line = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
     return np.outer(line, line).astype(np.float32)
-
-
-def fill_nearest(values_HWC: NDArray[np.generic], valid_HW: Valid) -> NDArray[np.generic]:
-    """Give pixels that hold nothing the value of the nearest one that does: no edge is left for the network to see."""
-    if valid_HW.all() or not valid_HW.any():
-        return values_HWC
-    rows, columns = np.flatnonzero(valid_HW.any(axis=1)), np.flatnonzero(valid_HW.any(axis=0))
-    block_HW = valid_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    if block_HW.all():  # as at the border of a picture
-        height, width = valid_HW.shape
-        clamped: NDArray[np.generic] = values_HWC[
-            np.clip(np.arange(height), rows[0], rows[-1])[:, None], np.clip(np.arange(width), columns[0], columns[-1])
-        ]
-        return clamped
-    empty_HW = np.logical_not(valid_HW).astype(np.uint8)
-    _, nearest_HW = cv2.distanceTransformWithLabels(empty_HW, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    values = np.zeros((int(nearest_HW.max()) + 1, values_HWC.shape[-1]), values_HWC.dtype)
-    values[nearest_HW[valid_HW]] = values_HWC[valid_HW]
-    filled: NDArray[np.generic] = values[nearest_HW]
-    return filled

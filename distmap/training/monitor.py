@@ -11,7 +11,7 @@ from types import FrameType
 
 from distmap.common.checked_files import parse_json
 from distmap.common.files import write_text
-from distmap.common.pictures import read_picture
+from distmap.common.pictures import read_filled_picture
 from distmap.common.signals import handled
 from distmap.data.folders import LabelledPicture
 from distmap.inference.image_grid import sample_row, write_grid
@@ -78,7 +78,7 @@ def _logged_step(line: str) -> float:
 
 def write_sample(run: Path, model: DistinctionModel, shown: Sequence[LabelledPicture], step: int) -> None:
     """Write ``samples/STEP.png``: a row for each picture, with what the predictor shows of it and its map."""
-    rows = [sample_row(model, read_picture(picture.file.path), picture.label) for picture in shown]
+    rows = [sample_row(model, read_filled_picture(picture.file.path), picture.label) for picture in shown]
     write_grid(run / SAMPLES / f"{step:07d}.png", rows)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.evaluation import Evaluation
-from detect.formats.masks import read_mask
 from detect.pairing import match_names
 from detect.rasters import read_map
 from distmap.common.files import files_by_name, files_under
+from distmap.common.mask_files import read_mask
 from distmap.common.picture_files import PICTURE_SUFFIXES
 
 RIM = 3  # pixels around a shape that count as on it
@@ -76,7 +76,7 @@ def on_shape(maps: Path, shapes: Path) -> float | None:
         if name not in known:
             raise ValueError(f"{file}: has no shape in {shapes}")
         strength_HW = np.abs(read_map(file))
-        on += float(strength_HW[widened(read_mask(known[name]) > 0, RIM)].sum(dtype=float))
+        on += float(strength_HW[widened(read_mask(known[name]).values_HW > 0, RIM)].sum(dtype=float))
         total += float(strength_HW.sum(dtype=float))
     return on / total if total > 0 else None
 

@@ -70,6 +70,7 @@ def geotiff(
     workers: int | None = None,
     scheduler: str | None = None,
     device: str = "auto",
+    trust_vrt: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -105,6 +106,8 @@ def geotiff(
         Tiles are done by a Dask cluster: by that at the address ``scheduler``, or else by a local one of so many
         processes; None: see `pipelines.scenes.cluster.default_workers`, where they are faster than this process. One
         worker is this process itself, as it is where there is but one tile to do.
+    trust_vrt
+        Whether VRTs may name files that are not below their own folders, and addresses.
     resume
         Pass over scenes whose outputs are there and were made with the same run and settings.
 
@@ -135,7 +138,7 @@ def geotiff(
         category=category,
         overrides=settings,
     )
-    opened = _open(find_scenes(scenes, out), bands, model)
+    opened = _open(find_scenes(scenes, out), bands, model, trust_vrt)
     if config.object_size is not None or "object_size" not in settings:
         progress.say(_size_note(config.object_size, run))
     return map_scenes(
@@ -152,9 +155,13 @@ def geotiff(
     )
 
 
-def _open(found: Mapping[str, Path], bands: Sequence[int] | None, model: ModelMapper) -> dict[str, Scene]:
+def _open(
+    found: Mapping[str, Path], bands: Sequence[int] | None, model: ModelMapper, trust_vrt: bool
+) -> dict[str, Scene]:
     """Scenes that the model can map."""
-    opened = {name: open_scene(path.absolute(), bands, model.bands) for name, path in found.items()}
+    opened = {
+        name: open_scene(path.absolute(), bands, model.bands, trust_vrt=trust_vrt) for name, path in found.items()
+    }
     for scene in opened.values():
         model.check(scene)
     return opened

@@ -13,7 +13,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.headers import SCENE_DRIVERS
 from distmap.common.pictures import grid_anchor
+from distmap.common.rasters import Raster, open_raster
 
 Pixels: TypeAlias = NDArray[np.generic]
 Valid: TypeAlias = NDArray[np.bool_]
@@ -29,6 +31,7 @@ class Scene:
 
     ``bands``: numbers of the bands in use, from 1. ``transform``: a, b, c, d, e, f of x = a column + b row + c,
     y = d column + e row + f. ``crs``: "EPSG:..." or WKT, None for plain pixels. ``block_HW``: the file's own blocks.
+    ``trust_vrt``: whether a VRT may name files anywhere. Rows and columns are those that viewers show.
     """
 
     path: Path
@@ -41,6 +44,7 @@ class Scene:
     crs: str | None
     block_HW: tuple[int, int]
     all_valid: bool
+    trust_vrt: bool = False
 
     @property
     def name(self) -> str:
@@ -62,7 +66,7 @@ class Scene:
         return np.asarray((points_N2 - [c, f]) @ np.linalg.inv(np.array([[a, d], [b, e]])))
 
 
-def open_scene(path: Path, bands: Sequence[int] | None, needed: int | None) -> Scene:
+def open_scene(path: Path, bands: Sequence[int] | None, needed: int | None, *, trust_vrt: bool = False) -> Scene:
     """Look at a scene's header.
 
     Parameters
@@ -72,18 +76,19 @@ def open_scene(path: Path, bands: Sequence[int] | None, needed: int | None) -> S
         else the first ones; alpha is never one of them.
     needed
         How many bands the run was trained on; None: any number.
+    trust_vrt
+        Whether a VRT may name files that are not below its own folder, and addresses.
 
     Raises
     ------
     ValueError
-        Not a scene, bands that it does not have or too few of them, a palette, complex numbers, or a reference system
-        that PROJ does not know.
+        Not a scene, several pages, bands that it does not have or too few of them, a palette, complex numbers, a VRT
+        that names what it may not, or a reference system that PROJ does not know.
     """
     from rasterio.enums import ColorInterp, MaskFlags
 
-    with _dataset(path) as source:
-        if source.driver == "PNG" and not _is_whole_png(path):
-            raise ValueError(f"{path}: damaged or cut short; replace or remove it")
+    with _opened(path, trust_vrt) as raster:
+        source = raster.source
         kinds = source.colorinterp
         colours = [index for index, kind in enumerate(kinds, start=1) if kind != ColorInterp.alpha]
         if bands is not None:
@@ -100,15 +105,15 @@ def open_scene(path: Path, bands: Sequence[int] | None, needed: int | None) -> S
             raise ValueError(f"{path}: gives {len(chosen)} band(s) where the run was trained on {needed}")
         if not chosen:
             raise ValueError(f"{path}: has no band but alpha")
-        if any(kinds[band - 1] == ColorInterp.palette for band in chosen):
+        if raster.palette:
             raise ValueError(f"{path}: is a palette picture; expand it first with gdal_translate -expand rgb")
         types = {source.dtypes[band - 1] for band in chosen}
         if len(types) > 1 or np.dtype(min(types)).kind not in "uif":
             raise ValueError(f"{path}: bands of type {', '.join(sorted(types))} cannot be used; convert them to one")
         return Scene(
             path=path,
-            height=source.height,
-            width=source.width,
+            height=raster.height,
+            width=raster.width,
             bands=chosen,
             band_count=source.count,
             dtype=types.pop(),
@@ -116,14 +121,8 @@ def open_scene(path: Path, bands: Sequence[int] | None, needed: int | None) -> S
             crs=_reference_system(path, source),
             block_HW=source.block_shapes[0],
             all_valid=all(MaskFlags.all_valid in source.mask_flag_enums[band - 1] for band in chosen),
+            trust_vrt=trust_vrt,
         )
-
-
-def _is_whole_png(path: Path) -> bool:
-    """GDAL gives one that is cut short zeros for the rest and says nothing; a whole one ends with its IEND chunk."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 1024))
-        return b"IEND" in file.read()
 
 
 def _transform(path: Path, source: Any) -> Affine6:
@@ -152,14 +151,15 @@ def _reference_system(path: Path, source: Any) -> str | None:
 
 
 @contextmanager
-def _dataset(path: Path) -> Iterator[Any]:
-    import rasterio
+def _opened(path: Path, trust_vrt: bool, *, checked: bool = False) -> Iterator[Raster]:
     from rasterio.errors import RasterioError
 
-    options = {"GDAL_CACHEMAX": CACHE_MB, "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES"}
+    options = {"GDAL_CACHEMAX": CACHE_MB}
     try:
-        with rasterio.Env(**options), quiet_open(path) as source:
-            yield source
+        with open_raster(
+            path, drivers=SCENE_DRIVERS, options=options, trust_vrt=trust_vrt, vrt_checked=checked
+        ) as raster:
+            yield raster
     except RasterioError as error:
         raise ValueError(f"{path}: not a whole scene (damaged or cut short?): {error}") from None
 
@@ -179,8 +179,8 @@ class SceneReader:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self._opened = _dataset(scene.path)
-        self._source = self._opened.__enter__()
+        self._opened = _opened(scene.path, scene.trust_vrt, checked=True)
+        self._raster = self._opened.__enter__()
 
     def __enter__(self) -> SceneReader:
         return self
@@ -200,7 +200,6 @@ class SceneReader:
             The file is damaged there.
         """
         from rasterio.errors import RasterioError
-        from rasterio.windows import Window
 
         scene = self.scene
         first_row, first_column = max(0, top), max(0, left)
@@ -209,17 +208,17 @@ class SceneReader:
         valid = np.zeros((height, width), bool)
         if rows <= 0 or columns <= 0:
             return pixels, valid
-        window = Window(first_column, first_row, columns, rows)
+        window = (first_row, first_column, rows, columns)
         inside = (
             slice(first_row - top, first_row - top + rows),
             slice(first_column - left, first_column - left + columns),
         )
         try:
-            pixels[inside] = np.moveaxis(self._source.read(scene.bands, window=window), 0, -1)
+            pixels[inside] = self._raster.read(scene.bands, window)
             if scene.all_valid:
                 valid[inside] = True
             else:
-                valid[inside] = self._source.read_masks(scene.bands, window=window).any(axis=0)
+                valid[inside] = self._raster.read_valid(scene.bands, window)
         except RasterioError as error:
             raise ValueError(f"{scene.path}: damaged or cut short near row {first_row} ({error})") from None
         if pixels.dtype.kind == "f":

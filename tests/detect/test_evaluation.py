@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -110,6 +111,23 @@ def test_object_scores_equal_pycocotools_on_the_written_files(tmp_path: Path, rn
 
 def evaluate_truth(folder: Path, pictures: list[Detections]) -> list[Detections]:
     return masks.read(folder, sizes={picture.name: (picture.height, picture.width) for picture in pictures})
+
+
+def test_ignored_pixels_count_neither_way(tmp_path: Path) -> None:
+    labels = np.zeros((20, 20), np.uint8)
+    labels[4:12, 4:12], labels[5:11, 5:11] = 255, 3
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(labels).save(tmp_path / "masks" / "a.png")
+    found = [Detections(name="a.png", height=20, width=20, instances=(block(4, 4, 8, 8, 0.9),))]
+    maps = {"a.png": np.where(labels > 0, 1, 0.1).astype(np.float32)}
+    scores = evaluate(found, tmp_path / "masks", maps=maps, ignore=255, bootstrap=0)
+    assert (scores.dice, scores.pixel_ap, scores.pixel_auroc) == (1, 1, 1)
+    assert scores.ncc == pytest.approx(1)
+    assert scores.locality == pytest.approx(0.1)
+    true_HW = labels == 3
+    assert evaluate(found, tmp_path / "masks", maps=maps, bootstrap=0).dice == 1  # all that is not 0 is an object
+    Image.fromarray((true_HW * 3).astype(np.uint8)).save(tmp_path / "masks" / "a.png")
+    assert evaluate(found, tmp_path / "masks", maps=maps, bootstrap=0).dice == pytest.approx(2 * 36 / (36 + 64))
 
 
 def test_a_perfect_result_scores_one(tmp_path: Path) -> None:

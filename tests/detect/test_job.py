@@ -11,10 +11,10 @@ import pytest
 
 from detect.conversion import read_annotations, write_annotations
 from detect.extraction import ExtractionConfig
-from detect.formats.masks import read_mask
 from detect.job import extract_and_write
 from detect.rasters import read_map
 from detect.saved_maps import SavedMap
+from distmap.common.mask_files import read_mask
 
 CONFIG = ExtractionConfig(threshold=0.5, category="car")
 
@@ -35,7 +35,7 @@ def test_annotations_maps_and_masks(tmp_path: Path) -> None:
     ]
     assert [picture.instances[0].category for picture in read_annotations(out)] == ["car", "car"]
     np.testing.assert_array_equal(read_map(maps / "sub" / "b.tiff"), block("").map_HW)
-    np.testing.assert_array_equal(read_mask(masks / "a.png"), (block("").map_HW > 0) * 255)
+    np.testing.assert_array_equal(read_mask(masks / "a.png").values_HW, (block("").map_HW > 0) * 255)
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:

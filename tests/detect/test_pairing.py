@@ -18,6 +18,12 @@ def test_names_match_by_path_then_by_stem() -> None:
         match_names(["with/a.jpg", "without/a.jpg"], {"a.png": 1})
 
 
+def test_names_match_in_any_unicode_form() -> None:
+    apart, together = "u\u0308ber", "\u00fcber"
+    assert match_names([f"{apart}.png"], {f"{together}.txt": 1}) == {f"{apart}.png": 1}
+    assert match_names([f"x/{together}.png"], {f"y/{apart}.txt": 1}) == {f"x/{together}.png": 1}
+
+
 def test_two_pictures_do_not_share_a_file(tmp_path: Path) -> None:
     path = beside(tmp_path, "sub/a.png", ".tiff")
     assert path == tmp_path / "sub" / "a.tiff"

@@ -148,3 +148,15 @@ def test_masks_and_labels_come_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(boxed.instances[0].obb, written.instances[0].obb)
     with pytest.raises(ValueError, match="no picture has this name"):
         dota.read(tmp_path / "labels", sizes={"other.jpg": (10, 12)})
+
+
+def test_pixels_of_which_nothing_is_known(tmp_path: Path) -> None:
+    labels = two_blocks(10, 12, 7)
+    labels[0] = 255
+    save(tmp_path / "a.png", labels)
+    truth = read_truth(tmp_path, SIZES, ignore=255).pictures["a.jpg"]
+    assert truth.objects.union_mask().sum() == 10
+    assert truth.ignored_HW is not None
+    np.testing.assert_array_equal(truth.ignored_HW, labels == 255)
+    [kept] = masks.read(tmp_path, sizes={"a.jpg": (10, 12)}, ignore=255)
+    assert kept.union_mask().sum() == 10

@@ -316,3 +316,31 @@ def test_files_and_names_are_on_the_disk_in_this_order(tmp_path: Path, monkeypat
     folder.mkdir()
     write_text(folder / "a.txt", "a")
     assert done == [".txt", "moved", ".folder"]
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    for name in ("real/day1/a.png", "real/day1/deep/b.png", "with/c.png", "with/own/d.png", "outside.png"):
+        write_text(tmp_path / name, "")
+    given = tmp_path / "with"
+    (given / "day1").symlink_to(tmp_path / "real" / "day1")
+    (given / "day1 again").symlink_to(tmp_path / "real" / "day1")
+    (given / "another own").symlink_to(given / "own")
+    (given / "loop").symlink_to(given)
+    (given / "above").symlink_to(tmp_path)
+    (given / "own" / "self").symlink_to("self")
+    (tmp_path / "real" / "day1" / "back").symlink_to(given)
+    (given / "nowhere").symlink_to(tmp_path / "missing")
+    assert list(files_by_name(given)) == ["c.png", "day1/a.png", "day1/deep/b.png", "own/d.png"]
+    only_links = tmp_path / "links"
+    only_links.mkdir()
+    (only_links / "x").symlink_to(tmp_path / "real" / "day1" / "deep")
+    assert list(files_by_name(only_links)) == ["x/b.png"]
+
+
+def test_names_have_one_unicode_form(tmp_path: Path) -> None:
+    apart, together = "u\u0308ber.png", "\u00fcber.png"
+    write_text(tmp_path / "a" / apart, "")
+    assert files_by_name(tmp_path) == {f"a/{together}": tmp_path / "a" / apart}
+    write_text(tmp_path / "a" / together, "")
+    with pytest.raises(ValueError, match="the same name as another file, in another Unicode form"):
+        files_by_name(tmp_path)

@@ -34,6 +34,15 @@ def test_a_folder_below_a_hidden_one_can_be_given(tmp_path: Path) -> None:
     assert len(find_pictures([folder])) == 1
 
 
+def test_names_have_one_unicode_form_and_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "e\u0301.png").touch()
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "link").symlink_to(tmp_path / "real")
+    assert [file.name for file in find_pictures([tmp_path / "given"])] == ["link/\u00e9.png"]
+    assert [file.name for file in find_pictures([tmp_path / "real" / "e\u0301.png"])] == ["\u00e9.png"]
+
+
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="nowhere: no such"):
         find_pictures([tmp_path / "nowhere"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from distmap.common.picture_files import PictureError
-from distmap.common.pictures import grid_anchor, read_picture, read_placed_picture
+from distmap.common.pictures import grid_anchor, read_filled_picture, read_picture, read_placed_picture
 
 HEIGHT, WIDTH = 40, 30
 
@@ -135,15 +135,6 @@ def test_text_under_a_picture_name_is_refused(tmp_path: Path, suffix: str) -> No
         read_picture(tmp_path / f"a.{suffix}")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
-    picture = np.zeros((4, 4), np.float32)
-    picture[1, 2] = value
-    tifffile.imwrite(tmp_path / "a.tif", picture)
-    with pytest.raises(PictureError, match=r"a\.tif: .*not finite"):
-        read_picture(tmp_path / "a.tif")
-
-
 def test_complex_values_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 4), np.complex64))
     with pytest.raises(PictureError, match=r"a\.tif: .*complex64"):
@@ -193,6 +184,15 @@ def test_pixels_with_alpha_0_hold_nothing(tmp_path: Path) -> None:
     assert placed.valid_HW is not None
     assert placed.valid_HW.tolist() == [[True, False, True], [True, True, True]]
     assert placed.pixels_HWC.shape == (2, 3, 3)
+
+
+def test_pixels_that_hold_nothing_are_filled_for_training(tmp_path: Path) -> None:
+    bands_CHW = np.array([[[0, 5, 6], [0, 7, 0]]], np.uint8)
+    write_geotiff(tmp_path / "a.tif", bands_CHW, nodata=0)
+    filled = read_filled_picture(tmp_path / "a.tif")[..., 0]
+    assert filled[:, :2].tolist() == [[5, 5], [7, 7]]
+    assert filled[1, 2] in (6, 7)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif")[..., 0], bands_CHW[0])
 
 
 @pytest.mark.parametrize("value", [0, 9])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from distmap.common.picture_files import PictureFile
 from distmap.data.batches import PictureStore, batches, symmetries
@@ -30,6 +31,15 @@ def test_store_lays_mixed_sizes_on_the_square(write_pictures: WritePictures) -> 
     for index, value in ((0, -1), (1, 1)):
         assert store[index].dtype == np.float32
         np.testing.assert_allclose(store[index], np.full((1, 32, 32), value), atol=1e-6)
+
+
+def test_pixels_that_hold_nothing_are_filled(tmp_path: Path) -> None:
+    values = np.full((8, 8), 100, np.float32)
+    values[:2] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    file = LabelledPicture(file=PictureFile(path=tmp_path / "a.tif", name="a.tif"), label=WITH, group="a")
+    store = PictureStore([file], Scaling(low=(0.0,), high=(200.0,), dtype="float"), 8, cache_mb=1)
+    np.testing.assert_allclose(store[0], 0, atol=1e-6)
 
 
 def test_pictures_are_kept_within_the_limit(two_folders: Folders) -> None:

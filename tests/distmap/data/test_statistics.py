@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from numpy.typing import NDArray
 
@@ -83,6 +84,19 @@ def test_a_few_pictures_are_open_at_a_time_and_an_odd_one_ends_it_at_once(
     with pytest.raises(PictureError, match=r"010\.png"):
         dataset_stats(split_of(write_pictures("odd", odd), write_pictures("without", pictures)), DataSettings())
     assert len(opened) <= 10 + 2 * statistics.OPEN_PICTURES
+
+
+def test_pixels_that_hold_nothing_have_no_part_in_the_scaling(tmp_path: Path) -> None:
+    for folder in ("with", "without"):
+        (tmp_path / folder).mkdir()
+        heights = np.linspace(98, 110, 400, dtype=np.float32).reshape(20, 20)
+        heights[:3] = np.nan if folder == "with" else -9999
+        profile = {"driver": "GTiff", "height": 20, "width": 20, "count": 1, "dtype": "float32", "nodata": -9999}
+        with rasterio.open(tmp_path / folder / "a.tif", "w", **profile) as file:
+            file.write(heights, 1)
+    scaling = dataset_stats(split_of(tmp_path / "with", tmp_path / "without"), DataSettings()).scaling
+    assert 99 < scaling.low[0] < 101
+    assert 109 < scaling.high[0] <= 110
 
 
 def test_scaling_sees_all_of_a_large_picture(write_pictures: WritePictures) -> None:

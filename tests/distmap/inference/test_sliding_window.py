@@ -17,7 +17,6 @@ from distmap.inference.sliding_window import (
     WINDOWS_AT_ONCE,
     Canvas,
     Network,
-    fill_nearest,
     hann,
     lattice,
     over_symmetries,
@@ -210,18 +209,3 @@ def test_large_pictures_are_seen_one_by_one() -> None:
 
     read_when_given = [read for _ in see_all(pictures(), network_of(column_number))]
     assert read_when_given == [3, 3, 3, 4, 5]
-
-
-def test_nothing_is_filled_by_the_nearest() -> None:
-    values = np.arange(20).reshape(4, 5, 1)
-    valid = np.zeros((4, 5), bool)
-    valid[1:3, 1:3] = True
-    np.testing.assert_array_equal(
-        fill_nearest(values, valid)[..., 0],
-        [[6, 6, 7, 7, 7], [6, 6, 7, 7, 7], [11, 11, 12, 12, 12]] * 1 + [[11, 11, 12, 12, 12]],
-    )
-    valid[1, 1] = False  # no rectangle any more
-    filled = fill_nearest(values, valid)[..., 0]
-    np.testing.assert_array_equal(filled[valid], values[..., 0][valid])
-    assert (filled[0, 3], filled[3, 0], filled[3, 4]) == (7, 11, 12)
-    np.testing.assert_array_equal(fill_nearest(values, np.ones((4, 5), bool)), values)

@@ -11,9 +11,11 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from rasterio.transform import Affine
 from torch import Tensor
 
+from distmap.common.pictures import read_picture
 from distmap.inference.sliding_window import window_starts
 from pipelines.scenes.source import SceneReader, open_scene
 from pipelines.scenes.windows import Region, map_canvas, read_canvas, rounded, touching
@@ -159,3 +161,43 @@ def test_however_it_is_stored(
     assert found.dtype == dtype
     assert valid.all()
     np.testing.assert_array_equal(found, pixels[20:80, 30:120])
+
+
+# --- the way up, formats ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_turned_as_viewers_do(tmp_path: Path, rng: np.random.Generator, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8)).save(tmp_path / "a.png", exif=exif)
+    whole = read_picture(tmp_path / "a.png")
+    scene = open_scene(tmp_path / "a.png", None, 3)
+    assert (scene.height, scene.width) == whole.shape[:2]
+    with SceneReader(scene) as reader:
+        pixels, valid = reader.read(-3, 7, 20, 50)
+    height, width = min(17, whole.shape[0]), min(50, whole.shape[1] - 7)
+    np.testing.assert_array_equal(pixels[3 : 3 + height, :width], whole[:height, 7 : 7 + width])
+    assert valid.sum() == height * width
+
+
+def test_vrts_of_scenes_below_their_folder(write_scene: WriteScene, tmp_path: Path, rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 256, (30, 40), np.uint8)
+    write_scene("scenes/a.tif", pixels)
+    text = (
+        '<VRTDataset rasterXSize="40" rasterYSize="30"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        '<SourceFilename relativeToVRT="1">{}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>'
+    )
+    (tmp_path / "a.vrt").write_text(text.format("scenes/a.tif"))
+    with SceneReader(open_scene(tmp_path / "a.vrt", None, None)) as reader:
+        np.testing.assert_array_equal(reader.read(0, 0, 30, 40)[0][..., 0], pixels)
+    outside = tmp_path / "scenes" / "b.vrt"
+    (tmp_path / "b.tif").write_bytes((tmp_path / "scenes" / "a.tif").read_bytes())
+    outside.write_text(text.format("../b.tif"))
+    with pytest.raises(ValueError, match=r"b\.vrt: names '../b\.tif'.*--trust-vrt"):
+        open_scene(outside, None, None)
+    with SceneReader(open_scene(outside, None, None, trust_vrt=True)) as reader:
+        np.testing.assert_array_equal(reader.read(0, 0, 30, 40)[0][..., 0], pixels)
+    outside.rename(tmp_path / "scenes" / "b.tif")
+    with pytest.raises(ValueError, match=r"b\.tif: is text that describes a picture"):
+        open_scene(tmp_path / "scenes" / "b.tif", None, None)
