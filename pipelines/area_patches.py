@@ -205,7 +205,7 @@ def _write_scene(
                 tally.drop(area, NODATA)
                 continue
             if empty:
-                from distmap.inference.sliding_window import fill_nearest
+                from distmap.common.nodata import fill_nearest
 
                 pixels = fill_nearest(pixels, valid)
                 tally.filled += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,8 @@ def test_pictures_are_turned_as_viewers_do(tmp_path: Path, suffix: str, orientat
     else:
         exif = Image.Exif()
         exif[ORIENTATION] = orientation
-        stored.save(path, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+        options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
+        stored.save(path, exif=exif, **options)
     with Image.open(path) as picture:
         shown = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     read = read_picture(path)
@@ -174,7 +176,7 @@ def test_descriptions_under_the_name_of_a_picture_are_refused(tmp_path: Path, co
     Image.fromarray(wedge()).save(tmp_path / "b.png")
     (tmp_path / f"a.{suffix}").write_text(content)
     for drivers in (None, SCENE_DRIVERS):
-        allowed = {} if drivers is None else {"drivers": drivers}
+        allowed: dict[str, Any] = {} if drivers is None else {"drivers": drivers}
         with (
             pytest.raises(PictureError, match=rf"a\.{suffix}: is text that describes a picture"),
             open_raster(tmp_path / f"a.{suffix}", **allowed),
@@ -211,7 +213,11 @@ def test_a_vrt_reads_pictures_below_its_folder(tmp_path: Path) -> None:
         vrt("inner.vrt"),
         vrt("in.png", band='subClass="VRTRawRasterBand"'),
         vrt("in.png", band='subclass="VRTRawRasterBand"'),
-        vrt("in.png", band='subClass="VRTDerivedRasterBand"', extra="<PixelFunctionLanguage>Python</PixelFunctionLanguage>"),
+        vrt(
+            "in.png",
+            band='subClass="VRTDerivedRasterBand"',
+            extra="<PixelFunctionLanguage>Python</PixelFunctionLanguage>",
+        ),
         vrt("in.png").replace("SourceFilename", "sourcefilename").replace("in.png", "../b.png"),
         vrt("in.png").replace("<VRTDataset", '<VRTDataset xmlns="a"').replace("in.png", "../b.png"),
         vrt("../b.png<!-- -->/../in.png"),
