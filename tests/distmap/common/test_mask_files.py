@@ -21,7 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 def ellipse() -> NDArray[np.bool_]:
     mask_HW = np.zeros((48, 64), np.uint8)
     cv2.ellipse(mask_HW, (30, 20), (17, 11), 20, 0, 360, 1, -1)
-    return np.asarray(mask_HW > 0, bool)
+    shape_HW: NDArray[np.bool_] = mask_HW > 0
+    return shape_HW
 
 
 def found(path: Path) -> NDArray[np.bool_]:
