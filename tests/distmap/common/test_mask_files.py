@@ -26,7 +26,8 @@ def ellipse() -> NDArray[np.bool_]:
 
 
 def found(path: Path) -> NDArray[np.bool_]:
-    return read_mask(path).values_HW != 0
+    taken_HW: NDArray[np.bool_] = read_mask(path).values_HW != 0
+    return taken_HW
 
 
 @pytest.mark.parametrize("colours", [[(68, 1, 84), (253, 231, 37)], [(255,) * 3, (0,) * 3], [(0,) * 3, (0,) * 3]])
