@@ -25,7 +25,7 @@ def ellipse() -> NDArray[np.bool_]:
 
 
 def found(path: Path) -> NDArray[np.bool_]:
-    return read_mask(path).values_HW != 0
+    return np.asarray(read_mask(path).values_HW != 0)
 
 
 @pytest.mark.parametrize("colours", [[(68, 1, 84), (253, 231, 37)], [(255,) * 3, (0,) * 3], [(0,) * 3, (0,) * 3]])
