@@ -28,8 +28,7 @@ class PictureFile:
 def find_pictures(sources: Iterable[str | Path]) -> list[PictureFile]:
     """Pictures in files and folders (searched recursively), sorted by name within each source.
 
-    Hidden files and folders are passed over, and folders that are links followed, as
-    `distmap.common.files.files_by_name` does.
+    Hidden files and folders are passed over, and linked folders followed, as `distmap.common.files.files_under` does.
 
     Raises
     ------

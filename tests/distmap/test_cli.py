@@ -334,6 +334,16 @@ def test_a_run_cannot_be_a_file(folders: Folders, config: Path, tmp_path: Path) 
     refused(result, "tiny.yaml")
 
 
+def test_pictures_larger_than_the_limit(fitted: Path, folders: Folders, tmp_path: Path) -> None:
+    limit = ("--max-megapixels", "0.0001")
+    mapped = distmap("map", fitted, folders[0], "--out", tmp_path / "maps", *limit)
+    refused(mapped, "GB of memory", "pipelines geotiff", "--max-megapixels 1")
+    assert not (tmp_path / "maps").exists()
+    refused(distmap("fit", *folders, "--run", tmp_path / "run", *limit), "--max-megapixels 1")
+    assert not (tmp_path / "run").exists()
+    assert distmap("map", fitted, folders[0], "--out", tmp_path / "maps").exit_code == 0
+
+
 def test_wrong_pictures_to_map(fitted: Path, tmp_path: Path) -> None:
     def check(source: Path, *words: str) -> None:
         refused(distmap("map", fitted, source, "--out", tmp_path / "maps", "--device", "cpu"), *words)

@@ -21,13 +21,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 def ellipse() -> NDArray[np.bool_]:
     mask_HW = np.zeros((48, 64), np.uint8)
     cv2.ellipse(mask_HW, (30, 20), (17, 11), 20, 0, 360, 1, -1)
-    shape_HW: NDArray[np.bool_] = mask_HW > 0
-    return shape_HW
+    return mask_HW > 0
 
 
 def found(path: Path) -> NDArray[np.bool_]:
-    taken_HW: NDArray[np.bool_] = read_mask(path).values_HW != 0
-    return taken_HW
+    return np.asarray(read_mask(path).values_HW != 0)
 
 
 @pytest.mark.parametrize("colours", [[(68, 1, 84), (253, 231, 37)], [(255,) * 3, (0,) * 3], [(0,) * 3, (0,) * 3]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from distmap.common.headers import SCENE_DRIVERS
+from distmap.common.headers import PICTURE_DRIVERS, SCENE_DRIVERS
 from distmap.common.picture_files import PictureError
 from distmap.common.pictures import picture_size, read_picture, read_placed_picture, size_limit
 from distmap.common.rasters import open_raster
@@ -36,8 +35,7 @@ def test_pictures_are_turned_as_viewers_do(tmp_path: Path, suffix: str, orientat
     else:
         exif = Image.Exif()
         exif[ORIENTATION] = orientation
-        options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
-        stored.save(path, exif=exif, **options)
+        stored.save(path, exif=exif, lossless=True)
     with Image.open(path) as picture:
         shown = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     read = read_picture(path)
@@ -162,6 +160,9 @@ def test_large_pictures_are_refused_with_the_memory_that_they_would_take(tmp_pat
 WMS = "<GDAL_WMS><Service name='TMS'><ServerUrl>http://127.0.0.1:9/${z}/${x}/${y}.png</ServerUrl></Service></GDAL_WMS>"
 
 
+PYTHON = "<PixelFunctionLanguage>Python</PixelFunctionLanguage>"
+
+
 def vrt(source: str, *, relative: int = 1, band: str = "", extra: str = "") -> str:
     return (
         f'<VRTDataset rasterXSize="40" rasterYSize="24">{extra}<VRTRasterBand dataType="Byte" band="1" {band}>'
@@ -175,11 +176,10 @@ def vrt(source: str, *, relative: int = 1, band: str = "", extra: str = "") -> s
 def test_descriptions_under_the_name_of_a_picture_are_refused(tmp_path: Path, content: str, suffix: str) -> None:
     Image.fromarray(wedge()).save(tmp_path / "b.png")
     (tmp_path / f"a.{suffix}").write_text(content)
-    for drivers in (None, SCENE_DRIVERS):
-        allowed: dict[str, Any] = {} if drivers is None else {"drivers": drivers}
+    for drivers in (PICTURE_DRIVERS, SCENE_DRIVERS):
         with (
             pytest.raises(PictureError, match=rf"a\.{suffix}: is text that describes a picture"),
-            open_raster(tmp_path / f"a.{suffix}", **allowed),
+            open_raster(tmp_path / f"a.{suffix}", drivers=drivers),
         ):
             pass
 
@@ -213,11 +213,7 @@ def test_a_vrt_reads_pictures_below_its_folder(tmp_path: Path) -> None:
         vrt("inner.vrt"),
         vrt("in.png", band='subClass="VRTRawRasterBand"'),
         vrt("in.png", band='subclass="VRTRawRasterBand"'),
-        vrt(
-            "in.png",
-            band='subClass="VRTDerivedRasterBand"',
-            extra="<PixelFunctionLanguage>Python</PixelFunctionLanguage>",
-        ),
+        vrt("in.png", band='subClass="VRTDerivedRasterBand"', extra=PYTHON),
         vrt("in.png").replace("SourceFilename", "sourcefilename").replace("in.png", "../b.png"),
         vrt("in.png").replace("<VRTDataset", '<VRTDataset xmlns="a"').replace("in.png", "../b.png"),
         vrt("../b.png<!-- -->/../in.png"),
