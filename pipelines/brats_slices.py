@@ -28,7 +28,12 @@ MODALITIES = {"flair": ("flair", "t2f"), "t1": ("t1", "t1n"), "t1ce": ("t1ce", "
 """Modalities and what the releases call them: up to 2021, then from 2023 on."""
 SEGMENTATIONS = ("seg", "segm")  # one case of BraTS 2020 says Segm
 PERCENTILES = (0.5, 99.5)  # of the brain: they become the darkest and the brightest grey
-SAME_SPACING = 0.01  # relative; less is rounding in headers
+SAME_PLACE = 0.25  # of a voxel, at the corners of the volume; less is rounding in headers
+SAME_SPACING = 0.01  # relative
+SAME_GREY = 1e-4  # of the range of a scan; less is rounding where it was scaled
+LEAST_LABEL = 0.5  # of a segmentation in floating-point numbers
+NO_LABEL = 1e-3  # up to here a label is 0 with rounding
+CORNERS_ALIKE = 5  # of eight, that make a background
 ROUNDING = 1e-9  # of a level
 LEVELS = 10  # bins of the level when its AUROC is measured
 
@@ -100,6 +105,7 @@ class SliceSettings:
     min_brain: float
     level_margin: float
     hemispheres: bool
+    trust_grid: bool = False
 
     def __post_init__(self) -> None:
         if self.min_tumour < 1:
@@ -132,6 +138,7 @@ def brats(
     min_brain: float = 0.25,
     level_margin: float = 0.2,
     hemispheres: bool = False,
+    trust_grid: bool = False,
     test: float = 0.2,
     test_cases: Sequence[str] = (),
     seed: int = 0,
@@ -141,9 +148,10 @@ def brats(
 
     ``folder`` gets ``{train,test}/{with,without}/<case>_<slice>.png`` (uint8 grey, 0 outside the brain) and
     ``test/masks/<case>_<slice>.png`` (0 or 255, the whole tumour) for every slice of the test split. Visits of one
-    patient are in one split. Grey runs from the 0.5th to the 99.5th percentile of each volume's brain; what lies
-    between fills 255 steps, finer than the noise of the scanner. Pixels that are not square are made square, as large
-    as their shorter side. Cases that lack the segmentation or the modality are passed over.
+    patient are in one split. Grey runs from the 0.5th to the 99.5th percentile of each volume's brain, which is all
+    but the one value at the volume's corners; what lies between fills 255 steps, finer than the noise of the scanner.
+    Pixels that are not square are made square, as large as their shorter side. Cases that lack the segmentation or the
+    modality are passed over.
 
     Parameters
     ----------
@@ -162,6 +170,9 @@ def brats(
     hemispheres
         Write both hemispheres of each slice, ``<case>_<slice>_{left,right}.png``, in place of the whole, each with its
         own label; see `halved`. The areas that ``min_tumour`` and ``min_brain`` speak of are a hemisphere's then.
+    trust_grid
+        Where one file of a case says where it lies and the other does not (the identity for an affine, or no code),
+        take the voxels of both for those of one grid; without it such a case is refused.
     test, test_cases
         Fraction of the patients for the test split, at least one; or the cases themselves.
 
@@ -174,7 +185,11 @@ def brats(
     """
     source, folder = Path(source), Path(folder)
     settings = SliceSettings(
-        min_tumour=min_tumour, min_brain=min_brain, level_margin=level_margin, hemispheres=hemispheres
+        min_tumour=min_tumour,
+        min_brain=min_brain,
+        level_margin=level_margin,
+        hemispheres=hemispheres,
+        trust_grid=trust_grid,
     )
     check_fraction("--test", test)
     check_new(folder)
@@ -212,7 +227,7 @@ def _choose(
     chosen: list[Slice] = []
     for index, case in enumerate(cases):
         progress.update("looking at cases", index / len(cases), {})
-        for part, volume in _parts(read_volume(case), hemispheres=settings.hemispheres).items():
+        for part, volume in _parts(case, settings).items():
             slices = choose_slices(case.name, volume, min_tumour=settings.min_tumour, min_brain=settings.min_brain)
             chosen += [replace(piece, part=part) for piece in slices]
     levels = [piece.level for piece in chosen if piece.tumour and splits[piece.case] == "train"]
@@ -233,7 +248,7 @@ def _write_set(
         progress.update("writing slices", index / len(cases), {})
         pieces = [piece for piece in chosen if piece.case == case.name]
         split = splits[case.name]
-        parts = _parts(read_volume(case), hemispheres=settings.hemispheres)
+        parts = _parts(case, settings)
         _write(folder / split, pieces, parts, truth=split == "test")
         for piece in pieces:
             counts[split]["with" if piece.tumour else "without"] += 1
@@ -301,33 +316,157 @@ def _none_complete(folder: Path, kinds: Sequence[str], pictures: dict[str, Path]
     return f"{folder}: holds no {name}{hint}"
 
 
-def read_volume(case: Case) -> Volume:
+def read_volume(case: Case, *, trust_grid: bool = False) -> Volume:
     """Read both files of a case, bring them to one orientation, scale the grey and make pixels square.
+
+    Parameters
+    ----------
+    trust_grid
+        See `brats`.
 
     Raises
     ------
     ValueError
         A file is damaged, is no volume or holds no brain, or the two do not lie on one grid.
     """
-    values_ZHW, grid = _read(case.picture)
-    labels_ZHW, label_grid = _read(case.segmentation)
-    if values_ZHW.shape != labels_ZHW.shape or not np.allclose(grid, label_grid, rtol=SAME_SPACING, atol=SAME_SPACING):
-        raise ValueError(f"{case.segmentation}: does not lie on the grid of {case.picture.name}; resample one of them")
-    brain_ZHW = values_ZHW != 0
-    if not brain_ZHW.any():
-        raise ValueError(f"{case.picture}: holds nothing but 0; leave the case out")
+    scan, segmentation = _read(case.picture), _read(case.segmentation)
+    if scan.shape == segmentation.shape and scan.placed != segmentation.placed and trust_grid:
+        grid = scan.grid if scan.placed else segmentation.grid
+        scan, segmentation = replace(scan, grid=grid), replace(segmentation, grid=grid)
+    else:
+        _check_one_grid(scan, segmentation)
+    values_ZHW, axes = scan.seen()
+    labels_ZHW, _ = segmentation.seen()
+    brain_ZHW = _find_brain(case.picture, values_ZHW)
+    tumour_ZHW = _find_tumour(case.segmentation, labels_ZHW)
     low, high = np.percentile(values_ZHW[brain_ZHW], PERCENTILES)
     scaled_ZHW = np.clip((values_ZHW - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
     grey_ZHW = np.where(brain_ZHW, 1 + 254 * scaled_ZHW, 0).astype(np.float32)
-    size_HW = _square_size(values_ZHW.shape[1:], spacing_HW=np.linalg.norm(grid, axis=0)[[1, 0]])
+    size_HW = _square_size(values_ZHW.shape[1:], spacing_HW=np.linalg.norm(axes, axis=0)[[1, 0]])
     # Linear, so that the outline of the tumour lies where it did: half-way between its last pixel and the next.
     grey_ZHW = np.stack([resize(layer_HW, *size_HW) for layer_HW in grey_ZHW])
-    tumour_ZHW = np.stack([resize(layer_HW, *size_HW) for layer_HW in (labels_ZHW > 0).astype(np.float32)]) >= 0.5
+    tumour_ZHW = np.stack([resize(layer_HW, *size_HW) for layer_HW in tumour_ZHW.astype(np.float32)]) >= 0.5
     return Volume(picture_ZHW=np.rint(grey_ZHW).astype(np.uint8), tumour_ZHW=tumour_ZHW)
 
 
-def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Values as Z x H x W (lowest, anterior and the patient's right come first) and the grid's 3 x 3 axes in mm."""
+def _find_brain(path: Path, values_ZHW: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """All that is not background: the one value that most corners of the volume have."""
+    corners = np.sort(values_ZHW[np.ix_(*([0, -1],) * 3)].ravel())
+    zeros = np.count_nonzero(corners == 0)
+    background = float(0 if 2 * zeros >= len(corners) else corners[len(corners) // 2])
+    # What is stored as 0 is exact; another value may come from a scale, or from resampling.
+    most = 0.0 if background == 0 else SAME_GREY * float(np.ptp(values_ZHW))
+    if background != 0 and np.count_nonzero(np.abs(corners - background) <= most) < CORNERS_ALIKE:
+        shown = ", ".join(f"{value:g}" for value in np.unique(corners))
+        raise ValueError(
+            f"{path}: its background is not one value, the corners are {shown}; strip the skull and set what is "
+            "outside of the brain to 0, or leave the case out"
+        )
+    # As much rounding as the faces of the volume show.
+    faces = np.concatenate([np.abs(np.take(values_ZHW, (0, -1), axis) - background).ravel() for axis in range(3)])
+    rounding = min(most, 2 * float(faces[faces <= most].max(initial=0)))
+    brain_ZHW: NDArray[np.bool_] = np.abs(values_ZHW - background) > rounding
+    if not brain_ZHW.any():
+        raise ValueError(f"{path}: holds nothing but {background:g}; leave the case out")
+    return brain_ZHW
+
+
+def _find_tumour(path: Path, labels_ZHW: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The whole tumour: all labels but 0, and what is near 0 in floating-point numbers is 0."""
+    largest = float(labels_ZHW.max())
+    if NO_LABEL < largest < LEAST_LABEL:
+        raise ValueError(f"{path}: its largest label is {largest:g}, and labels are 1 and more; scale them back")
+    return np.asarray(labels_ZHW > LEAST_LABEL)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Stored:
+    """A volume as its file stores it, X x Y x Z in the file's own order.
+
+    ``grid``: the affine, 4 x 4, from voxels to mm. ``codes``: qform_code and sform_code, 0 for an affine that says
+    nothing.
+    """
+
+    path: Path
+    values_XYZ: NDArray[np.float32]
+    grid: NDArray[np.float64]
+    codes: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values_XYZ.shape
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        return np.asarray(np.linalg.norm(self.grid[:3, :3], axis=0))
+
+    @property
+    def placed(self) -> bool:
+        """Whether the file says where it lies: it has a code, and its affine is not the identity of new arrays."""
+        return any(self.codes) and not np.array_equal(self.grid, np.diag([*self.spacing, 1]))
+
+    def seen(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Values as Z x H x W (lowest, anterior and the patient's right come first) and the 3 x 3 axes in mm."""
+        values, grid = self.canonical()
+        # The canonical axes run to the right, to the front and up.
+        return values[::-1, ::-1].transpose(2, 1, 0), grid[:3, :3]
+
+    def canonical(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Values along right, front and up, and their affine."""
+        import nibabel.orientations as turns
+
+        turn = turns.io_orientation(self.grid)  # type: ignore[no-untyped-call]
+        values = turns.apply_orientation(self.values_XYZ, turn)  # type: ignore[no-untyped-call]
+        back = turns.inv_ornt_aff(turn, self.shape)  # type: ignore[no-untyped-call]
+        return values, np.asarray(self.grid @ back, float)
+
+
+def _check_one_grid(scan: _Stored, segmentation: _Stored) -> None:
+    """Raise ValueError unless every voxel of one lies where a voxel of the other does, however they are stored."""
+    where = f"{segmentation.path}: does not lie on the grid of {scan.path.name}"
+    (values, one), (labels, other) = scan.canonical(), segmentation.canonical()
+    if values.shape == labels.shape and scan.placed == segmentation.placed and _same_place(one, other, values.shape):
+        return
+    differences = ", ".join(_differences(segmentation, scan)) or "the orders of their axes differ"
+    if scan.placed != segmentation.placed:
+        lost = segmentation if scan.placed else scan
+        raise ValueError(
+            f"{where} ({differences}); resample one of them. {lost.path.name} does not say where it lies: give "
+            "--trust-grid where its voxels are those of the other, in the same order"
+        )
+    raise ValueError(f"{where} ({differences}); resample one of them")
+
+
+def _same_place(one: NDArray[np.float64], other: NDArray[np.float64], shape: Sequence[int]) -> bool:
+    """Whether the voxels of two affines lie at one place, at each corner of the volume."""
+    spacing = np.linalg.norm(one[:3, :3], axis=0)
+    if not np.allclose(spacing, np.linalg.norm(other[:3, :3], axis=0), rtol=SAME_SPACING, atol=0):
+        return False
+    corners = np.array(np.meshgrid(*[(0, length - 1) for length in shape], [1])).reshape(4, -1)
+    return float(np.abs((one - other) @ corners).max()) <= SAME_PLACE * float(spacing.min())
+
+
+def _differences(one: _Stored, other: _Stored) -> Iterator[str]:
+    """What the headers of two files say differently, in words."""
+    if one.shape != other.shape:
+        yield f"shape {_numbers(one.shape, ' x ')}, not {_numbers(other.shape, ' x ')}"
+    if not np.allclose(one.spacing, other.spacing, rtol=SAME_SPACING, atol=0):
+        yield f"spacing {_numbers(one.spacing)} mm, not {_numbers(other.spacing)} mm"
+    axes, others = (np.round(item.grid[:3, :3] / item.spacing, 3).ravel() for item in (one, other))
+    if not np.allclose(axes, others, atol=SAME_SPACING):
+        yield f"axes {_numbers(axes)}, not {_numbers(others)}"
+    if not np.allclose(one.grid[:3, 3], other.grid[:3, 3], atol=SAME_SPACING):
+        yield f"origin {_numbers(one.grid[:3, 3])} mm, not {_numbers(other.grid[:3, 3])} mm"
+    if one.codes != other.codes:
+        yield f"qform and sform codes {_numbers(one.codes)}, not {_numbers(other.codes)}"
+
+
+def _numbers(values: Any, between: str = " ") -> str:
+    return between.join(f"{value + 0:g}" for value in values)
+
+
+def _read(path: Path) -> _Stored:
+    """A volume as it is stored, with the values that its scale (scl_slope, scl_inter) makes of the numbers."""
     need("nibabel", extra="medical")
     import nibabel
     from nibabel.filebasedimages import ImageFileError
@@ -335,9 +474,10 @@ def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 
     try:
         image: Any = nibabel.load(path)
-        canonical = nibabel.as_closest_canonical(image)  # type: ignore[no-untyped-call]
-        values = np.asarray(canonical.dataobj, np.float32)
-    except (ImageFileError, HeaderDataError, EOFError, OSError, ValueError, zlib.error) as error:
+        values = np.asarray(image.dataobj, np.float32)
+        grid = np.asarray(image.affine, float)
+        codes = int(image.header["qform_code"]), int(image.header["sform_code"])
+    except (ImageFileError, HeaderDataError, EOFError, OSError, ValueError, KeyError, zlib.error) as error:
         raise ValueError(f"{path}: not a whole NIfTI file ({error}); fetch it again or leave the case out") from None
     if values.ndim == 4 and values.shape[3] == 1:
         values = values[..., 0]
@@ -345,9 +485,9 @@ def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         raise ValueError(f"{path}: is {' x '.join(map(str, values.shape))}, not a volume; leave the case out")
     if not np.isfinite(values).all():
         raise ValueError(f"{path}: holds values that are not finite; leave the case out")
-    # nibabel's canonical axes run to the right, to the front and up.
-    seen_ZHW = values[::-1, ::-1].transpose(2, 1, 0)
-    return seen_ZHW, np.asarray(canonical.affine, float)[:3, :3]
+    if not np.isfinite(grid).all() or np.linalg.matrix_rank(grid[:3, :3]) < 3:
+        raise ValueError(f"{path}: its affine gives the voxels no volume; leave the case out")
+    return _Stored(path=path, values_XYZ=values, grid=grid, codes=codes)
 
 
 def _square_size(shape: Sequence[int], spacing_HW: NDArray[np.float64]) -> tuple[int, int]:
@@ -361,8 +501,9 @@ def _square_size(shape: Sequence[int], spacing_HW: NDArray[np.float64]) -> tuple
     return height, width
 
 
-def _parts(volume: Volume, *, hemispheres: bool) -> dict[str, Volume]:
-    return halved(volume) if hemispheres else {"": volume}
+def _parts(case: Case, settings: SliceSettings) -> dict[str, Volume]:
+    volume = read_volume(case, trust_grid=settings.trust_grid)
+    return halved(volume) if settings.hemispheres else {"": volume}
 
 
 def halved(volume: Volume) -> dict[str, Volume]:

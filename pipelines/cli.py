@@ -169,6 +169,11 @@ def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bo
     help="How far slices WITHOUT may be from levels where tumours occur, of the way from the lowest to the highest.",
 )
 @click.option("--hemispheres", is_flag=True, help="Cut slices in the middle; each hemisphere has its own label.")
+@click.option(
+    "--trust-grid",
+    is_flag=True,
+    help="Scan and segmentation have the same voxels, even where one of them does not say where it lies.",
+)
 @click.option("--test", type=float, default=0.2, show_default=True, help="Fraction of the patients for the test split.")
 @click.option("--test-cases", metavar="A,B,...", default="", help="Instead: the cases for the test split.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which patients are for the test split.")

@@ -72,6 +72,7 @@ def write_cases(folder: Path, names: list[str], codes: str = "RAS") -> Path:
 class TestOrientation:
     def test_right_is_left_and_front_is_up(self, tmp_path: Path) -> None:
         values = np.full((4, 6, 3), 100, np.int16)
+        values[::3, ::5, ::2] = 0
         values[3, 5, 1] = 900  # the patient's right, in front
         labels = np.zeros((4, 6, 3), np.int16)
         labels[0, 5, 1] = 1  # the patient's left, in front
@@ -109,13 +110,14 @@ class TestOrientation:
 
     def test_pixels_become_square(self, tmp_path: Path) -> None:
         values = np.full((4, 3, 2), 100, np.int16)
+        values[::3, ::2] = 0
         labels = np.zeros_like(values)
         labels[:, 1] = 4  # the middle of three rows
         spacing = (1.0, 2.0, 5.0)
         volume = read_volume(
             Case(
                 name="a",
-                picture=save(tmp_path / "a.nii", values, spacing=spacing),
+                picture=save(tmp_path / "a.nii", values, "LPS", spacing),
                 segmentation=save(tmp_path / "b.nii", labels, "PIR", spacing),
             )
         )
@@ -164,6 +166,153 @@ class TestHemispheres:
             if path.stem.endswith("_left"):
                 expected[9:21, 2:8] = True
             np.testing.assert_array_equal(read(path) > 0, expected)
+
+
+def write_volume(path: Path, values: NDArray[Any], affine: NDArray[Any], slope: float = 1, inter: float = 0) -> Path:
+    """Write voxels as they are given; what is read is slope x values + inter."""
+    image = nibabel.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]
+    image.header.set_slope_inter(slope, inter)  # type: ignore[no-untyped-call]
+    nibabel.save(image, path)
+    # nibabel scales what it writes, so the numbers are put back as they were.
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([slope, inter], "<f4").tobytes()
+    content[352:] = values.tobytes(order="F")
+    path.write_bytes(content)
+    return path
+
+
+class TestOneGrid:
+    def case(self, folder: Path, scan: NDArray[Any], segmentation: NDArray[Any]) -> Case:
+        return Case(
+            name="a",
+            picture=write_volume(folder / "a_flair.nii", brain(), scan),
+            segmentation=write_volume(folder / "a_seg.nii", tumour(8, 11), segmentation),
+        )
+
+    @pytest.mark.parametrize(
+        ("origin", "segmentation", "difference"),
+        [
+            ((0, DEPTH - 1, 0), np.eye(4), "origin 0 0 0 mm, not 0 29 0 mm"),
+            ((WIDTH - 1, DEPTH - 1, 0), np.eye(4), "axes 1 0 0 0 1 0 0 0 1, not -1 0 0 0 -1 0 0 0 1"),
+            ((0, 29, 0), [[-1, 0, 0, 0], [0, -1, 0, 29], [0, 0, 1, 1], [0, 0, 0, 1]], "origin 0 29 1 mm"),
+            ((0, 29, 0), [[-1, 0, 0, 0], [0, -1, 0, 29], [0, 0, 1.05, 0], [0, 0, 0, 1]], "spacing 1 1 1.05 mm"),
+            ((0, 29, 0), [[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0.5], [0, 0, 0, 1]], "axes -1 0 0 0 1 0 0 0 1"),
+        ],
+    )
+    def test_differences_are_named(
+        self, tmp_path: Path, origin: tuple[float, ...], segmentation: Any, difference: str
+    ) -> None:
+        scan = np.diag([-1.0, -1, 1, 1])
+        scan[:3, 3] = origin
+        case = self.case(tmp_path, scan, np.array(segmentation, float))
+        with pytest.raises(ValueError, match=r"a_seg\.nii: does not lie on the grid of a_flair\.nii") as caught:
+            read_volume(case)
+        assert difference in str(caught.value)
+
+    def test_an_identity_is_taken_on_trust_alone(self, tmp_path: Path) -> None:
+        scan = np.diag([-1.0, -1, 1, 1])
+        scan[1, 3] = DEPTH - 1
+        expected = read_volume(self.case(tmp_path, scan, scan))
+        for affines in ((scan, np.eye(4)), (np.eye(4), scan)):
+            case = self.case(tmp_path, *affines)
+            with pytest.raises(ValueError, match=r"does not say where it lies: .*--trust-grid"):
+                read_volume(case)
+            found = read_volume(case, trust_grid=True)
+            np.testing.assert_array_equal(found.picture_ZHW, expected.picture_ZHW)
+            np.testing.assert_array_equal(found.tumour_ZHW, expected.tumour_ZHW)
+
+    def test_trust_does_not_reach_other_shapes_or_places(self, tmp_path: Path) -> None:
+        scan, moved = np.diag([-1.0, -1, 1, 1]), np.diag([-1.0, -1, 1, 1])
+        moved[2, 3] = 3
+        with pytest.raises(ValueError, match="resample"):
+            read_volume(self.case(tmp_path, scan, moved), trust_grid=True)
+        case = self.case(tmp_path, scan, np.eye(4))
+        write_volume(case.segmentation, tumour(8, 11)[1:], np.eye(4))
+        with pytest.raises(ValueError, match="shape 23 x 30 x 20, not 24 x 30 x 20"):
+            read_volume(case, trust_grid=True)
+
+    def test_a_code_of_0_beside_another(self, tmp_path: Path) -> None:
+        scan = np.diag([-1.0, -1, 1, 1])
+        scan[:3, 3] = 11.5, 14.5, -9.5  # where files without a code are put, but for its turn
+        case = self.case(tmp_path, scan, scan)
+        content = bytearray(case.segmentation.read_bytes())
+        content[252:256] = bytes(4)
+        case.segmentation.write_bytes(content)
+        with pytest.raises(ValueError, match="qform and sform codes 0 0, not 0 2"):
+            read_volume(case)
+
+    def test_the_command_has_the_option(self, tmp_path: Path) -> None:
+        scan = np.diag([-1.0, -1, 1, 1])
+        scan[1, 3] = DEPTH - 1
+        for name in ("a", "b"):
+            write_volume(tmp_path / f"{name}_flair.nii", brain(), scan)
+            write_volume(tmp_path / f"{name}_seg.nii", tumour(8, 11), np.eye(4))
+        result = invoke(tmp_path, tmp_path / "set")
+        assert result.exit_code == 2
+        assert "--trust-grid" in result.stderr
+        assert invoke(tmp_path, tmp_path / "set", "--trust-grid").exit_code == 0
+
+
+class TestBackground:
+    def read(self, folder: Path, scan: NDArray[Any], slope: float = 1, inter: float = 0) -> Volume:
+        affine = np.diag([-1.0, -1, 1, 1])
+        return read_volume(
+            Case(
+                name="a",
+                picture=write_volume(folder / "a_flair.nii", scan, affine, slope, inter),
+                segmentation=write_volume(folder / "a_seg.nii", tumour(8, 11), affine),
+            )
+        )
+
+    @pytest.mark.parametrize(("slope", "inter"), [(0.5, -10), (0.1, 7), (-1, 0), (1, -1000)])
+    def test_of_another_value_than_0(self, tmp_path: Path, slope: float, inter: float) -> None:
+        expected = self.read(tmp_path, brain(), abs(slope))
+        found = self.read(tmp_path, brain(), slope, inter)
+        np.testing.assert_array_equal(found.picture_ZHW == 0, expected.picture_ZHW == 0)
+        if slope > 0:
+            np.testing.assert_allclose(
+                found.picture_ZHW.astype(int), expected.picture_ZHW, atol=1
+            )  # a half may go up or down
+
+    def test_scores_have_brain_on_both_sides(self, tmp_path: Path) -> None:
+        values = brain().astype(np.float32)
+        outside = values == 0
+        values = (values - values[~outside].mean()) / values[~outside].std()
+        values[outside] = -0.25  # in the midst of the brain's own
+        np.testing.assert_array_equal(self.read(tmp_path, values).picture_ZHW == 0, outside.T)
+
+    def test_rounding_is_background(self, tmp_path: Path) -> None:
+        values = brain().astype(np.float32) - 10
+        outside = values == -10
+        values[outside] += np.random.default_rng(0).uniform(-1e-3, 1e-3, outside.sum()).astype(np.float32)
+        np.testing.assert_array_equal(self.read(tmp_path, values).picture_ZHW == 0, outside.T)
+
+    def test_noise_is_none(self, tmp_path: Path) -> None:
+        values = np.random.default_rng(0).integers(1, 1000, (WIDTH, DEPTH, HEIGHT)).astype(np.int16)
+        with pytest.raises(ValueError, match=r"a_flair\.nii: its background is not one value, the corners are"):
+            self.read(tmp_path, values)
+
+
+class TestLabels:
+    def read(self, folder: Path, labels: NDArray[Any]) -> Volume:
+        affine = np.diag([-1.0, -1, 1, 1])
+        return read_volume(
+            Case(
+                name="a",
+                picture=write_volume(folder / "a_flair.nii", brain(), affine),
+                segmentation=write_volume(folder / "a_seg.nii", labels, affine),
+            )
+        )
+
+    def test_near_0_are_0(self, tmp_path: Path) -> None:
+        labels = tumour(8, 11).astype(np.float32)
+        rounding = np.random.default_rng(0).uniform(-1e-4, 1e-4, labels.shape).astype(np.float32)
+        found = self.read(tmp_path, labels + rounding)
+        np.testing.assert_array_equal(found.tumour_ZHW, labels.T > 0)
+
+    def test_scaled_down_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"a_seg\.nii: its largest label is 0\.0078"):
+            self.read(tmp_path, tumour(8, 11).astype(np.float32) / 255)
 
 
 def test_grey_runs_between_percentiles_of_the_brain(tmp_path: Path) -> None:
