@@ -269,6 +269,7 @@ def convert(
     """Convert annotations IN to OUT, between any two formats.
 
     Formats: coco, coco-results, dota, dota-task1, dota-task2, yolo, yolo-obb, label-studio, masks, geojson, gpkg.
+    IN may be FILE.gpkg:LAYER where a GeoPackage has several.
     """
     from detect.conversion import convert as convert_annotations
 

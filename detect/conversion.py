@@ -21,6 +21,7 @@ from detect.formats import (
     yolo_obb,
 )
 from detect.formats.geo import Georeferences, read_georeferences
+from detect.formats.layers import split_layer
 from detect.rasters import picture_sizes
 from distmap.common.files import files_under, read_json, read_lines
 from distmap.common.picture_files import PICTURE_SUFFIXES
@@ -49,6 +50,8 @@ def convert(
 
     Parameters
     ----------
+    source
+        A file or folder; FILE:LAYER for one of several layers of a GeoPackage.
     source_format, target_format
         One of `FORMATS`; None: told from the content of `source`, and from the suffix of `target`.
     images
@@ -83,6 +86,9 @@ def format_of_source(source: Path) -> str:
     """The format of a file or folder, told from what is in it."""
     if source.is_dir():
         return _format_of_folder(source)
+    source, layer = split_layer(source)
+    if layer is not None and source.suffix.lower() != ".gpkg":
+        raise ValueError(f"{source}: has no layers, so leave out {layer!r}")
     if not source.is_file():
         raise ValueError(f"{source}: no such file or folder")
     if source.suffix.lower() == ".gpkg":

@@ -9,8 +9,11 @@ formats.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,6 +28,15 @@ from distmap.common.picture_files import PICTURE_SUFFIXES
 
 Points: TypeAlias = NDArray[np.float64]
 
+WGS_84 = "OGC:CRS84"
+"""Longitude and latitude, in this order."""
+_NAMED = re.compile(
+    r"(?:urn:(?:x-)?ogc:def:crs:|https?://www\.opengis\.net/def/crs/)?(EPSG|OGC|ESRI)[:/].*?([A-Z]*\d+)", re.I
+)
+_WRITTEN_OUT = re.compile(r"\s*(GEOGCRS|GEODCRS|PROJCRS|BOUNDCRS|COMPOUNDCRS|GEOGCS|PROJCS|COMPD_CS)\s*\[", re.I)
+_FIRST_AND_LAST = 2  # letters of a suffix that a world file's begins with
+_NUMBERS = 6  # in a world file
+
 
 @dataclass(frozen=True, kw_only=True)
 class Georeference:
@@ -33,7 +45,7 @@ class Georeference:
     transform: tuple[float, float, float, float, float, float] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
     """a, b, c, d, e, f; as it stands: pixels, y down."""
     crs: str | None = None
-    """Coordinate reference system, such as "EPSG:32632"; None: plain pixels."""
+    """Coordinate reference system, such as "EPSG:32632"; None: not known, as with world files, or plain pixels."""
 
     def to_world(self, points_N2: Points) -> Points:
         """World coordinates of pixel-edge coordinates."""
@@ -62,16 +74,104 @@ def read_georeferences(source: Path) -> dict[str, Georeference]:
 
 
 def read_georeference(path: Path) -> Georeference | None:
-    """Georeference of a GeoTIFF; None for a picture without one."""
-    if path.suffix.lower() not in {".tif", ".tiff"}:
+    """Georeference of a GeoTIFF, or of a picture beside which its world file lies; None for a picture without one.
+
+    Raises
+    ------
+    ValueError
+        The world file is damaged.
+    """
+    if path.suffix.lower() in {".tif", ".tiff"}:
+        with open_raster(path) as source:
+            if source.crs is not None:
+                epsg = source.crs.to_epsg()
+                crs = f"EPSG:{epsg}" if epsg else source.crs.to_wkt()
+                a, b, c, d, e, f = tuple(source.transform)[:6]
+                return Georeference(transform=(a, b, c, d, e, f), crs=crs)
+    world = _world_file(path)
+    return None if world is None else Georeference(transform=_read_world_file(world))
+
+
+def _world_file(path: Path) -> Path | None:
+    """The file of a picture's place: `a.pgw`, `a.pngw` or `a.wld` for `a.png`."""
+    suffix = path.suffix
+    if len(suffix) < _FIRST_AND_LAST + 1:
         return None
-    with open_raster(path) as source:
-        if source.crs is None:
-            return None
-        epsg = source.crs.to_epsg()
-        crs = f"EPSG:{epsg}" if epsg else source.crs.to_wkt()
-        a, b, c, d, e, f = tuple(source.transform)[:6]
-        return Georeference(transform=(a, b, c, d, e, f), crs=crs)
+    for end in (f".{suffix[1]}{suffix[-1]}w", f"{suffix}w", ".wld"):
+        for candidate in (path.with_suffix(end), path.with_suffix(end.lower()), path.with_suffix(end.upper())):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _read_world_file(path: Path) -> tuple[float, float, float, float, float, float]:
+    """The transform of pixel edges; the file has that of pixel centres, column by column."""
+    try:
+        numbers = [float(word.replace(",", ".")) for word in path.read_text(encoding="ascii").split()]
+        a, d, b, e, c, f = numbers[:_NUMBERS]
+    except (ValueError, OSError):
+        raise ValueError(f"{path}: not a world file of six numbers; correct or remove it") from None
+    if not all(map(math.isfinite, (a, b, c, d, e, f))) or a * e == b * d:
+        raise ValueError(f"{path}: its numbers give the pixels no area; correct or remove it")
+    return a, b, c - (a + b) / 2, d, e, f - (d + e) / 2
+
+
+def named_crs(name: str) -> str:
+    """The reference system of a name as GeoJSON and GeoPackage write it: "EPSG:32632", "OGC:CRS84", or WKT.
+
+    Raises
+    ------
+    ValueError
+        Not the name of a system. Addresses on a network and names of files are none.
+    """
+    found = _NAMED.fullmatch(name.strip())
+    if found is not None:
+        return f"{found[1].upper()}:{found[2].upper()}"
+    if name.strip().upper() in ("CRS84", "WGS84"):
+        return WGS_84
+    if _WRITTEN_OUT.match(name) is None:
+        raise ValueError(f"reference system {name!r} is not known; write it as EPSG:NUMBER")
+    return name
+
+
+@cache
+def _same_system(one: str, other: str) -> bool:
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    if one == other:
+        return True
+    try:
+        return bool(CRS.from_user_input(one) == CRS.from_user_input(other))
+    except CRSError as error:
+        raise ValueError(f"reference system {one[:60]!r} or {other[:60]!r} cannot be used ({error})") from None
+
+
+@cache
+def is_geographic(crs: str) -> bool:
+    """Whether a system's coordinates are degrees."""
+    from rasterio.crs import CRS
+
+    return bool(CRS.from_user_input(crs).is_geographic)
+
+
+def _brought(points_N2: Points, crs: str, place: Georeference, height: int, width: int) -> Points:
+    """Coordinates of a system in that of a picture; longitudes on the picture's side of the antimeridian."""
+    from rasterio.warp import transform
+
+    assert place.crs is not None
+    if not _same_system(crs, place.crs):
+        try:
+            points_N2 = np.column_stack(transform(crs, place.crs, points_N2[:, 0], points_N2[:, 1]))
+        except Exception as error:  # GDAL's own errors have no public base
+            raise ValueError(f"cannot be brought from {crs[:60]} to {place.crs[:60]} ({error})") from None
+        if not np.isfinite(points_N2).all():
+            raise ValueError(f"has corners outside of {place.crs[:60]}, the system of its picture")
+    if is_geographic(place.crs):
+        centre = place.to_world(np.array([[width / 2, height / 2]]))[0, 0]
+        middle = (points_N2[:, 0].min() + points_N2[:, 0].max()) / 2
+        return points_N2 + np.array([360.0 * round((centre - middle) / 360), 0])
+    return points_N2
 
 
 def common_crs(pictures: Sequence[Detections], georeferences: Georeferences) -> str | None:
@@ -124,6 +224,9 @@ def pictures_of(
     items: Iterable[tuple[list[Polygon], Mapping[str, Any]]],
     sizes: Mapping[str, tuple[int, int]] | None,
     georeferences: Georeferences,
+    *,
+    crs: str | None = None,
+    stated: bool = False,
 ) -> list[Detections]:
     """Pictures of features; the inverse of `features`, which also takes features of other programs.
 
@@ -131,6 +234,9 @@ def pictures_of(
     ----------
     items
         Polygons in world coordinates and properties.
+    crs, stated
+        The reference system of the coordinates, None for that of the pictures; and whether the file says so itself.
+        Pictures without a georeference have pixels as coordinates, where the file does not state a system.
     sizes
         Height and width of pictures, for features that do not say them; those without objects come back empty.
     """
@@ -148,18 +254,41 @@ def pictures_of(
             known[name] = height, width
             found[name] = []
         place = georeferences.get(name, PIXELS)
-        moved = [[place.to_pixels(ring) for ring in polygon] for polygon in polygons]
         try:
+            moved = _in_pixels(polygons, properties, crs, stated, name, place, known[name])
             instance = _instance(moved, properties, *known[name])
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from None
         if instance is None:
-            raise ValueError(f"{where}: has no pixel inside {name}; is the georeference the right one?")
+            systems = f" (coordinates in {crs[:60]}, the picture in {place.crs[:60]})" if crs and place.crs else ""
+            raise ValueError(f"{where}: has no pixel inside {name}{systems}; is the georeference the right one?")
         found[name].append(instance)
     return [
         Detections(name=name, height=height, width=width, instances=tuple(found[name]))
         for name, (height, width) in known.items()
     ]
+
+
+def _in_pixels(
+    polygons: list[Polygon],
+    properties: Mapping[str, Any],
+    crs: str | None,
+    stated: bool,
+    name: str,
+    place: Georeference,
+    size: tuple[int, int],
+) -> list[Polygon]:
+    """Polygons as the picture has them."""
+    if properties.get("shape") in ("box", "oriented box"):
+        return polygons  # their corners are in the properties
+    if place == PIXELS and stated:
+        raise ValueError(
+            f"is in {str(crs)[:60]}, and where {name} lies is not known; give --images, "
+            "a folder where it is a GeoTIFF or has its world file"
+        )
+    if crs is None or place.crs is None:
+        return [[place.to_pixels(ring) for ring in polygon] for polygon in polygons]
+    return [[place.to_pixels(_brought(ring, crs, place, *size)) for ring in polygon] for polygon in polygons]
 
 
 def _instance(polygons: list[Polygon], properties: Mapping[str, Any], height: int, width: int) -> Instance | None:

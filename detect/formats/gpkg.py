@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detect.detections import Detections
-from detect.formats.geo import Georeferences, common_crs, features, pictures_of
+from detect.formats.geo import Georeferences, common_crs, features, named_crs, pictures_of
+from detect.formats.layers import read_layer, replacing_layers, split_layer
 from detect.masks import Polygon
 from distmap.common.extras import need
-from distmap.common.files import replacing
 
 LAYER = "objects"
 _TEXT = ("picture", "category", "shape", "obb")
@@ -44,7 +44,7 @@ def write(path: Path, pictures: Iterable[Detections], *, georeferences: Georefer
     columns |= {name: np.array([row[name] for _, row in items], np.int32) for name in _WHOLE}
     scores = [row["score"] for _, row in items]
     columns["score"] = np.array([np.nan if score is None else score for score in scores], float)
-    with replacing(path) as temporary, warnings.catch_warnings():
+    with replacing_layers(path) as temporary, warnings.catch_warnings():
         # Plain pixels have no reference system, and that is meant.
         warnings.filterwarnings("ignore", message="'crs' was not provided")
         pyogrio.raw.write(
@@ -71,27 +71,43 @@ def read(
     sizes: Mapping[str, tuple[int, int]] | None = None,
     georeferences: Georeferences | None = None,
 ) -> list[Detections]:
-    """Read the layer `objects`, else the first one; see `detect.formats.geojson.read`."""
-    need("pyogrio", extra="scenes")
-    import pyogrio
-    from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-untyped]
+    """Read a layer; see `detect.formats.geojson.read`.
 
+    Parameters
+    ----------
+    path
+        The file, or FILE:LAYER. Where no layer is named it is `objects`, or the only one.
+
+    Raises
+    ------
+    ValueError
+        See `detect.formats.geojson.read`; or there are several layers, and none is named.
+    """
+    file, name = split_layer(path)
+    layer = read_layer(file, name, choose=_own, kind="GeoPackage")
+    crs = _read_crs(file, layer.crs)
+    items = _items(file, layer.geometry, layer.fields)
+    return pictures_of(file, items, sizes, georeferences or {}, crs=crs, stated=crs is not None)
+
+
+def _read_crs(path: Path, name: str | None) -> str | None:
+    """The reference system of a layer; None also for those that say of themselves that they are none."""
+    if name is None or name.startswith(("LOCAL_CS", "ENGCRS")) or "Undefined" in name:
+        return None
     try:
-        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
-        if not layers:
-            raise ValueError(f"{path}: has no layer")
-        layer = LAYER if LAYER in layers else layers[0]
-        meta, _, geometry, columns = pyogrio.raw.read(path, layer=layer)
-    except (DataSourceError, DataLayerError) as error:
-        raise ValueError(f"{path}: not a readable GeoPackage ({error})") from None
-    rows = dict(zip(meta["fields"].tolist(), columns, strict=True))
-    return pictures_of(path, _items(path, geometry, rows), sizes, georeferences or {})
+        return named_crs(name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _own(names: Sequence[str]) -> Sequence[str]:
+    return [LAYER] if LAYER in names else names
 
 
 def _items(path: Path, geometry: Any, rows: Mapping[str, Any]) -> Iterator[tuple[list[Polygon], dict[str, Any]]]:
     import shapely
 
-    for index, shape in enumerate(shapely.from_wkb(geometry)):
+    for index, shape in enumerate(geometry):
         if shape is None or shape.geom_type not in ("Polygon", "MultiPolygon") or shape.is_empty:
             raise ValueError(f"{path}: feature {index + 1} is no polygon or multipolygon")
         polygons = [

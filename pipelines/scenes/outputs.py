@@ -13,7 +13,9 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.masks import Mask, run_lengths
+from detect.formats import degrees
+from detect.formats.layers import replacing_layers
+from detect.masks import Mask, Polygon, run_lengths
 from distmap.common.extras import need
 from distmap.common.files import read_json, write_json
 from pipelines.scenes.geodesy import Measures, oriented, to_degrees
@@ -153,11 +155,11 @@ def write_gpkg(path: Path, objects: SceneObjects, measures: Measures, scene: Sce
     table = columns(objects, measures, scene, category)
     outlines = shapely.transform(objects.geometry, scene.to_world) if len(objects) else objects.geometry
     boxes = np.array([shapely.Polygon(scene.to_world(corners)) for corners in measures.box], object)
-    with warnings.catch_warnings():
+    with replacing_layers(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided")  # it has been said already
         for layer, geometry, kind in ((LAYER, outlines, "MultiPolygon"), (BOX_LAYER, boxes, "Polygon")):
             pyogrio.raw.write(
-                path,
+                temporary,
                 geometry=shapely.to_wkb(geometry) if len(objects) else np.empty(0, object),
                 field_data=list(table.values()),
                 fields=list(table),
@@ -170,43 +172,36 @@ def write_gpkg(path: Path, objects: SceneObjects, measures: Measures, scene: Sce
 
 
 def write_geojson(path: Path, objects: SceneObjects, measures: Measures, scene: Scene, category: str) -> None:
-    """Write GeoJSON as RFC 7946 wants it: WGS 84, longitude first, outer rings counter-clockwise, no ``crs``.
+    """Write GeoJSON as RFC 7946 wants it: WGS 84, longitude first, outer rings counter-clockwise, no ``crs``; what
+    lies across the antimeridian is cut there, what is around a pole reaches it.
 
     ``box`` of a feature: the corners of its oriented box, longitude and latitude.
     """
-    import shapely
-
     table = {name: values.tolist() for name, values in columns(objects, measures, scene, category).items()}
     boxes = to_degrees(measures.box.reshape(-1, 2), scene).reshape(-1, 4, 2).round(DECIMALS).tolist()
-    shapes: Any = shapely.transform(objects.geometry, partial(to_degrees, scene=scene)) if len(objects) else []
     features = [
         {
             "type": "Feature",
             "properties": {name: values[index] for name, values in table.items()} | {"box": boxes[index]},
-            "geometry": _geometry(shape),
+            "geometry": degrees.to_json(_to_map(_polygons(shape), scene), DECIMALS),
         }
-        for index, shape in enumerate(shapes)
+        for index, shape in enumerate(objects.geometry)
     ]
     write_json(path, {"type": "FeatureCollection", "features": features})
 
 
-def _geometry(shape: Any) -> dict[str, Any]:
+def _polygons(shape: Any) -> list[Polygon]:
     import shapely
 
-    polygons = []
-    for polygon in shapely.get_parts(shape):
-        rings = [(polygon.exterior, True), *((ring, False) for ring in polygon.interiors)]
-        polygons.append(
-            [
-                shapely.get_coordinates(ring if shapely.is_ccw(ring) == outer else shapely.reverse(ring))
-                .round(DECIMALS)
-                .tolist()
-                for ring, outer in rings
-            ]
-        )
-    if len(polygons) == 1:
-        return {"type": "Polygon", "coordinates": polygons[0]}
-    return {"type": "MultiPolygon", "coordinates": polygons}
+    return [
+        [shapely.get_coordinates(ring)[:-1] for ring in (part.exterior, *part.interiors)]
+        for part in shapely.get_parts(shape)
+    ]
+
+
+def _to_map(polygons: list[Polygon], scene: Scene) -> Any:
+    """Polygons of a scene's pixel edges in WGS 84."""
+    return degrees.to_geometry(polygons, partial(to_degrees, scene=scene))
 
 
 def origin(path: Path) -> tuple[str | None, int]:
@@ -293,10 +288,9 @@ def _run_lengths(shape: Any, scene: Scene) -> list[int]:
 
 def write_stac(path: Path, scene: Scene, names: Names) -> None:
     """Write a STAC 1.0 item whose assets are the files beside it."""
-    corners = [(0, 0), (0, scene.height), (scene.width, scene.height), (scene.width, 0), (0, 0)]
-    ring = to_degrees(np.array(corners, float), scene).round(DECIMALS)
-    west, south = ring.min(axis=0).tolist()
-    east, north = ring.max(axis=0).tolist()
+    corners = [(0, 0), (0, scene.height), (scene.width, scene.height), (scene.width, 0)]
+    footprint = _to_map([[np.array(corners, float)]], scene)
+    box = [round(value, DECIMALS) for value in degrees.bounding_box([footprint])]
     written = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert scene.crs is not None
     code = {"proj:code": scene.crs} if scene.crs.startswith("EPSG:") else {"proj:code": None, "proj:wkt2": scene.crs}
@@ -311,8 +305,8 @@ def write_stac(path: Path, scene: Scene, names: Names) -> None:
         "stac_version": "1.0.0",
         "stac_extensions": ["https://stac-extensions.github.io/projection/v2.0.0/schema.json"],
         "id": scene.path.stem,
-        "bbox": [west, south, east, north],
-        "geometry": {"type": "Polygon", "coordinates": [ring.tolist()]},
+        "bbox": box,
+        "geometry": degrees.to_json(footprint, DECIMALS),
         "properties": {
             "datetime": written,
             "proj:shape": [scene.height, scene.width],
