@@ -127,11 +127,24 @@ def geotiff(
 @main.command()
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--layer", metavar="FILE", type=click.Path(path_type=Path), required=True, help="Points or polygons.")
+@click.option(
+    "--layer",
+    metavar="FILE[:LAYER]",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Points or polygons; which layer, where several have the field.",
+)
 @click.option("--field", default="present", show_default=True, help="Says 1 (present) or 0 (absent) of each area.")
 @click.option("--patch", type=int, default=64, show_default=True, metavar="PX", help="Side of a patch.")
 @click.option("--test", type=float, default=0.2, show_default=True, help="Fraction of the areas for the test split.")
 @click.option("--bands", metavar="N,N,...", help="Bands to keep, from 1.  [default: all but alpha]")
+@click.option(
+    "--max-nodata",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Fraction of a patch that may hold nothing; it is filled from the nearest pixels.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which areas are for the test split.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bool, **options: Any) -> None:
@@ -143,14 +156,20 @@ def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bo
     import json
 
     import pipelines
+    from pipelines.area_patches import describe
 
     written = pipelines.areas(scenes, folder, bands=None if bands is None else _band_numbers(bands), **options)
     for split, counts in written.counts.items():
         click.echo(f"{folder / split}: {_folders(counts, 'patches')}", err=True)
-    if written.areas_without_patch:
-        click.echo(f"{written.areas_without_patch} areas gave no patch: too small, or not wholly on a scene", err=True)
+    for what, counted in (("patches dropped", written.dropped), ("areas without a patch", written.without_patch)):
+        for line in describe(counted, what, options["patch"], options["max_nodata"]):
+            click.echo(line, err=True)
+    if written.filled:
+        click.echo(f"{written.filled} patches have pixels that hold nothing, filled from the nearest ones", err=True)
     if as_json:
-        click.echo(json.dumps({"patches": written.counts, "areas_without_patch": written.areas_without_patch}))
+        report = {"patches": written.counts, "areas_without_patch": written.areas_without_patch}
+        reasons = {"dropped": written.dropped, "without_patch": written.without_patch, "filled": written.filled}
+        click.echo(json.dumps({**report, **reasons}))
 
 
 @main.command()

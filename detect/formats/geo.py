@@ -160,6 +160,7 @@ def _brought(points_N2: Points, crs: str, place: Georeference, height: int, widt
     from rasterio.warp import transform
 
     assert place.crs is not None
+    points_N2 = points_N2.copy()
     if not _same_system(crs, place.crs):
         try:
             points_N2 = np.column_stack(transform(crs, place.crs, points_N2[:, 0], points_N2[:, 1]))
@@ -170,7 +171,7 @@ def _brought(points_N2: Points, crs: str, place: Georeference, height: int, widt
     if is_geographic(place.crs):
         centre = place.to_world(np.array([[width / 2, height / 2]]))[0, 0]
         middle = (points_N2[:, 0].min() + points_N2[:, 0].max()) / 2
-        return points_N2 + np.array([360.0 * round((centre - middle) / 360), 0])
+        points_N2[:, 0] += 360 * round((centre - middle) / 360)
     return points_N2
 
 
