@@ -55,18 +55,29 @@ def measure(objects: SceneObjects, scene: Scene) -> Measures:
 
 
 def pixel_metres(points_N2: Floats, scene: Scene) -> Floats:
-    """Metres east and north (rows) that a step of one column and of one row (columns) makes, N x 2 x 2."""
+    """Metres east and north (rows) that a step of one column and of one row (columns) makes, N x 2 x 2.
+
+    Steps are taken in space, so they have their length at the poles, too, where east is that of the point's longitude.
+    """
     steps_42 = np.array([[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])
     around_N42 = points_N2[:, None] + steps_42
-    degrees_N42 = to_degrees(around_N42.reshape(-1, 2), scene).reshape(-1, 4, 2)
-    difference_N22 = degrees_N42[:, 0::2] - degrees_N42[:, 1::2]
-    difference_N22[..., 0] = (difference_N22[..., 0] + 180) % 360 - 180
-    latitude = np.radians(degrees_N42[..., 1].mean(axis=1))
-    flattening = 1 - ECCENTRICITY_2 * np.sin(latitude) ** 2
-    east = SEMI_MAJOR / np.sqrt(flattening) * np.cos(latitude)
-    north = SEMI_MAJOR * (1 - ECCENTRICITY_2) / flattening**1.5
-    metres_N22 = np.radians(difference_N22) * np.stack([east, north], axis=-1)[:, None]
-    return np.asarray(np.swapaxes(metres_N22, 1, 2))
+    places_N43 = _in_space(to_degrees(around_N42.reshape(-1, 2), scene)).reshape(-1, 4, 3)
+    steps_N23 = places_N43[:, 0::2] - places_N43[:, 1::2]
+    longitude, latitude = np.radians(to_degrees(points_N2, scene)).T
+    zero = np.zeros_like(longitude)
+    east_N3 = np.stack([-np.sin(longitude), np.cos(longitude), zero], axis=-1)
+    up = np.sin(latitude)
+    north_N3 = np.stack([-up * np.cos(longitude), -up * np.sin(longitude), np.cos(latitude)], axis=-1)
+    return np.asarray(np.einsum("nki,nsi->nks", np.stack([east_N3, north_N3], axis=1), steps_N23))
+
+
+def _in_space(degrees_N2: Floats) -> Floats:
+    """Metres from the centre of the Earth, of points on the ellipsoid, N x 3."""
+    longitude, latitude = np.radians(degrees_N2).T
+    radius = SEMI_MAJOR / np.sqrt(1 - ECCENTRICITY_2 * np.sin(latitude) ** 2)
+    around = radius * np.cos(latitude)
+    up = radius * (1 - ECCENTRICITY_2) * np.sin(latitude)
+    return np.stack([around * np.cos(longitude), around * np.sin(longitude), up], axis=-1)
 
 
 def to_degrees(points_N2: Floats, scene: Scene) -> Floats:

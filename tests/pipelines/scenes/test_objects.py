@@ -262,6 +262,61 @@ def rectangle(top: int, left: int, height: int, width: int, shape: tuple[int, in
     return pixels
 
 
+def on_the_map(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Geometry of the only feature of a scene's GeoJSON, and its STAC item."""
+    (feature,) = json.loads(path.with_suffix(".geojson").read_text())["features"]
+    geometry = shapely.geometry.shape(feature["geometry"])
+    assert geometry.is_valid
+    item = json.loads(path.with_name(f"{path.stem}_stac.json").read_text())
+    assert shapely.geometry.shape(item["geometry"]).is_valid
+    assert shapely.geometry.shape(item["geometry"]).buffer(1e-9).covers(geometry)
+    return geometry, item
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32760", "EPSG:4326"])
+def test_across_the_antimeridian(tmp_path: Path, write_scene: WriteScene, crs: str) -> None:
+    """Fiji: 180 degrees runs through the object and the scene."""
+    place = (
+        Affine(10, 0, 818_700, 0, -10, 8_118_500) if crs == "EPSG:32760" else Affine(1e-4, 0, 179.991, 0, -1e-4, -17)
+    )
+    run(write_scene("a.tif", rectangle(50, 70, 12, 40), transform=place, crs=crs), tmp_path / "out")
+    geometry, item = on_the_map(tmp_path / "out" / "a.tif")
+    assert geometry.geom_type == "MultiPolygon"
+    west, east = sorted(geometry.geoms, key=lambda part: -part.bounds[0])
+    assert 179.99 < west.bounds[0] < west.bounds[2] == 180
+    assert -180 == east.bounds[0] < east.bounds[2] < -179.99
+    assert item["bbox"][0] > 179.98
+    assert item["bbox"][2] < -179.98
+    assert item["geometry"]["type"] == "MultiPolygon"
+
+
+def test_around_a_pole(tmp_path: Path, write_scene: WriteScene) -> None:
+    place = Affine(1000, 0, -90_000, 0, -1000, 56_000)  # the south pole is at column 90, row 56
+    run(write_scene("a.tif", rectangle(50, 70, 12, 40), transform=place, crs="EPSG:3031"), tmp_path / "out")
+    geometry, item = on_the_map(tmp_path / "out" / "a.tif")
+    assert geometry.bounds[0::2] == (-180, 180)
+    assert geometry.bounds[1] == -90
+    assert geometry.contains(shapely.Point(179.9, -89.97))
+    assert not geometry.contains(shapely.Point(0, -89.9))  # 6 km are 0.05 degrees
+    assert item["bbox"][:3] == [-180, -90, 180]
+
+
+@pytest.mark.parametrize("name", ["!flights/a.tif", "a!b.tif", "x#y?%41.tif"])
+def test_names_of_any_kind(tmp_path: Path, write_scene: WriteScene, name: str) -> None:
+    path = write_scene(name, rectangle(50, 70, 12, 40))
+    out = tmp_path / "out" / Path(name).parent.name
+    (done,) = run(path, out)
+    assert sorted(path.name for path in out.iterdir()) == sorted(file.name for file in done.files)
+    for file in done.files:
+        assert file.name.startswith(path.stem)
+    from detect.formats import gpkg
+    from detect.formats.geo import read_georeferences
+
+    (picture,) = gpkg.read(done.files[1], georeferences=read_georeferences(path))
+    assert [item.bbox for item in picture.instances] == [(70, 50, 40, 12)]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".gpkg"] == []
+
+
 TRANSFORMS = {
     "north-up": (UTM, "EPSG:32633", 90.0),
     "south-up": (Affine(0.5, 0, 500_000, 0, 0.5, 5_000_000), "EPSG:32633", 90.0),
