@@ -24,6 +24,7 @@ from distmap.common.progress import Progress, Silent
 from pipelines.scenes import outputs
 from pipelines.scenes.geodesy import measure
 from pipelines.scenes.job import Job, MapperSource, TileMemory, started_tile, tile_shape
+from pipelines.scenes.locks import locked
 from pipelines.scenes.mapper import ModelMapper, RunMapper, run_digest
 from pipelines.scenes.outputs import Names
 from pipelines.scenes.parts import threshold as fixed_threshold
@@ -218,10 +219,34 @@ def map_scenes(
     """`geotiff` for whatever maps windows.
 
     ``identity``: what, beside scenes and settings, decides the result.
+
+    Raises
+    ------
+    ValueError, FileExistsError
+        See `geotiff`; or another command is writing to ``out``.
     """
-    progress = progress or Silent()
     need("pyogrio", extra="scenes")  # before the first tile, not after the last
     fixed_threshold(config)  # refuses rules
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file: choose another folder")
+    with locked(out, "--out"):
+        return _map_scenes(
+            scenes, mapper, config, out, identity, options, resources, resume, overwrite, progress or Silent()
+        )
+
+
+def _map_scenes(
+    scenes: Mapping[str, Scene],
+    mapper: MapperSource,
+    config: ExtractionConfig,
+    out: Path,
+    identity: Mapping[str, Any],
+    options: OutputOptions,
+    resources: Resources,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+) -> list[SceneResult]:
     identities = {name: _identity(scene, config, identity) for name, scene in scenes.items()}
     results, todo = _sort(scenes, identities, options, out, resume, overwrite)
     _say_what_lacks(todo.values(), progress)
@@ -232,6 +257,9 @@ def map_scenes(
         for name, job in jobs.items():
             if job.start(identities[name]):
                 progress.say(f"{job.scene.name}: what had been done of it with other settings is done anew")
+            damaged = job.drop_damaged()
+            if damaged:
+                progress.say(f"{job.scene.name}: {damaged} of its finished tiles are damaged, and done again")
         if resources.automatic and not should_parallelise(jobs.values(), workers):
             workers = 1
         with closing(do_jobs(jobs, client, workers, resources.gpus, progress)) as ended:
@@ -285,8 +313,6 @@ def _sort(
     """Scenes that are done, and those to do."""
     results: list[SceneResult] = []
     todo: dict[str, Scene] = {}
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} is a file: choose another folder")
     paths = {scene.path.resolve() for scene in scenes.values()}
     for name, scene in scenes.items():
         names = Names.of(out, name)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ import numpy as np
 
 from detect.extraction import ExtractionConfig
 from distmap.common.files import read_json, replacing, write_json
-from pipelines.scenes.parts import Parts, SceneObjects, find_parts, join, margin
+from pipelines.scenes.parts import NO_MAP, Parts, SceneObjects, find_parts, join, margin
 from pipelines.scenes.source import Scene, SceneReader, quiet_open
 from pipelines.scenes.windows import Floats, Region, SceneCanvas, WindowMapper, map_canvas, read_canvas
 
@@ -88,6 +89,25 @@ class Job:
         write_json(self.folder / SETTINGS, settings)
         return lost
 
+    def drop_damaged(self) -> int:
+        """Remove what is left of tiles whose files are damaged, so that they are done again; and say how many."""
+        damaged = [
+            tile for row in self.grid() for tile in row if self.parts_file(tile).exists() and not self._is_whole(tile)
+        ]
+        for file in (file for tile in damaged for file in (self.parts_file(tile), self.map_file(tile))):
+            if file.is_dir():
+                shutil.rmtree(file)
+            file.unlink(missing_ok=True)
+        return len(damaged)
+
+    def _is_whole(self, tile: Region) -> bool:
+        """Whether both files of a tile are as `keep_tile` wrote them."""
+        try:
+            parts = Parts.load(self.parts_file(tile))
+            return parts.belongs_to(tile) and _checksum(self.map_file(tile)) == parts.checksum
+        except (OSError, ValueError):
+            return False
+
     def give_up(self) -> None:
         """Tell whoever does tiles of this scene that they are of no use any more."""
         (self.folder / GIVEN_UP).touch()
@@ -134,8 +154,18 @@ def started_tile(folder: Path, identity: str) -> tuple[int, int] | None:
     settings = _settings(folder)
     if not isinstance(settings, dict) or settings.get("identity") != identity:
         return None
-    height, width = settings["tile"]
-    return int(height), int(width)
+    match settings.get("tile"):
+        case [int(height), int(width)] if height > 0 and width > 0:
+            return height, width
+    return None
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32 of a file; `NO_MAP` where there is none."""
+    try:
+        return zlib.crc32(path.read_bytes())
+    except FileNotFoundError:
+        return NO_MAP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,12 +250,14 @@ def keep_tile(job: Job, mapped: MappedTile) -> None:
     inner = mapped.tile.within(mapped.region)
     if parts.valid:
         with replacing(job.map_file(mapped.tile)) as temporary:
-            _write_map(temporary, np.where(mapped.valid_HW[inner], mapped.map_HW[inner], np.float32(np.nan)))
+            checksum = _write_map(temporary, np.where(mapped.valid_HW[inner], mapped.map_HW[inner], np.float32(np.nan)))
+        parts = replace(parts, checksum=checksum)
     with replacing(job.parts_file(mapped.tile)) as temporary:
         parts.save(temporary)
 
 
-def _write_map(path: Path, map_HW: Floats) -> None:
+def _write_map(path: Path, map_HW: Floats) -> int:
+    """Write a tile's map, and give the file's checksum."""
     # Encoded in memory: Python's own writing says so when the disk is full, GDAL's does not always.
     from rasterio.io import MemoryFile
     from rasterio.transform import Affine
@@ -237,7 +269,9 @@ def _write_map(path: Path, map_HW: Floats) -> None:
         # Any transform but the identity will do: rasterio warns of files that have none.
         with memory.open(driver="GTiff", transform=Affine.scale(2), **options) as target:
             target.write(map_HW, 1)
-        path.write_bytes(memory.getbuffer())
+        content = memory.getbuffer()
+        path.write_bytes(content)
+        return zlib.crc32(content)
 
 
 def do_tile(job: Job, tile: Region) -> None:

@@ -7,10 +7,12 @@ torn ones joined. What comes out is what `detect.extraction.find_objects` would 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,7 @@ from pipelines.scenes.windows import Floats, Region
 Labels: TypeAlias = NDArray[np.int32]
 Geometries: TypeAlias = NDArray[np.object_]
 NO_PART = -1
+NO_MAP = -1
 LARGEST_SPLIT = 2048 * 2048  # pixels of the bounding box of an object that is split, joined or loses its halo
 READ_AT_ONCE = 1024  # side of the blocks for whose objects the map is read together, pixels
 
@@ -43,7 +46,8 @@ class Parts:
 
     ``geometry``: N multipolygons along pixel edges, in (column, row) of the scene. ``area``: N, pixels. ``peak`` and
     ``total``: N, the highest value and the sum of the smoothed map. ``top``, ``bottom``, ``left``, ``right``: the part
-    at each pixel of the tile's border, -1 for none. ``valid``: pixels of the tile that hold something.
+    at each pixel of the tile's border, -1 for none. ``valid``: pixels of the tile that hold something. ``checksum``:
+    CRC-32 of the file of the tile's map, `NO_MAP` where it has none.
     """
 
     geometry: Geometries
@@ -55,6 +59,7 @@ class Parts:
     left: Labels
     right: Labels
     valid: int
+    checksum: int = NO_MAP
 
     def save(self, path: Path) -> None:
         """Write an ``.npz`` file."""
@@ -68,23 +73,47 @@ class Parts:
                 bytes=np.frombuffer(b"".join(packed), np.uint8),
                 **{name: getattr(self, name) for name in _ARRAYS},
                 valid=self.valid,
+                checksum=self.checksum,
             )
 
     @classmethod
     def load(cls, path: Path) -> Parts:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged.
+        """
         import shapely
+        from shapely.errors import ShapelyError
 
-        with np.load(path) as file:
-            content, ends = file["bytes"].tobytes(), np.cumsum(file["lengths"])
-            packed = [content[end - length : end] for end, length in zip(ends, file["lengths"], strict=True)]
-            return cls(
-                geometry=np.asarray(shapely.from_wkb(np.array(packed, object)), object).reshape(-1),
-                valid=int(file["valid"]),
-                **{name: file[name] for name in _ARRAYS},
-            )
+        try:
+            with np.load(path) as file:
+                content, ends = file["bytes"].tobytes(), np.cumsum(file["lengths"])
+                packed = [content[end - length : end] for end, length in zip(ends, file["lengths"], strict=True)]
+                return cls(
+                    geometry=np.asarray(shapely.from_wkb(np.array(packed, object)), object).reshape(-1),
+                    valid=int(file["valid"]),
+                    checksum=int(file["checksum"]),
+                    **{name: file[name] for name in _ARRAYS},
+                )
+        except (*_DAMAGED, ShapelyError) as error:
+            raise ValueError(f"{path}: damaged ({error}); remove it") from None
+
+    def belongs_to(self, tile: Region) -> bool:
+        """Whether the arrays are those of a tile of this shape."""
+        height, width = tile.shape
+        borders = {"top": width, "bottom": width, "left": height, "right": height}
+        count = len(self.geometry)
+        return (
+            all(getattr(self, name).shape == (count,) for name in ("area", "peak", "total"))
+            and all(getattr(self, name).shape == (length,) for name, length in borders.items())
+            and all(getattr(self, name).max(initial=NO_PART) < count for name in borders)
+        )
 
 
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, OverflowError, MemoryError, BadZipFile, zlib.error)
 _ARRAYS = ("area", "peak", "total", "top", "bottom", "left", "right")
 
 
