@@ -205,8 +205,6 @@ def _write_scene(
                 tally.drop(area, NODATA)
                 continue
             if empty:
-                from distmap.common.nodata import fill_nearest
-
                 pixels = fill_nearest(pixels, valid)
                 tally.filled += 1
             label = "with" if area.present else "without"

@@ -18,6 +18,7 @@ LONGEST_STEP = 45.0  # degrees of longitude along an edge
 TOLERANCE = 1e-4  # of the ring's extent: how far an edge straight on the scene may be from one straight on the map
 HALVINGS = 16  # of an edge; one that runs through a pole stays as it is then
 NEAR_POLE = 89.0
+PRECISION = 1e-9  # degrees, of what is cut: a tenth of a millimetre
 WORLD = 180.0, 90.0
 
 
@@ -41,7 +42,8 @@ def to_geometry(polygons: Sequence[Polygon], to_degrees: ToDegrees) -> Any:
             parts.append(shapely.Polygon(rings[0], rings[1:]))
             continue
         outer, *holes = (_on_the_map(_walk(ring, to_degrees)) for ring in polygon)
-        parts += _polygons_of(shapely.difference(outer, shapely.union_all(holes)) if holes else outer)
+        cut = shapely.difference(outer, shapely.union_all(holes)) if holes else outer
+        parts += _polygons_of(shapely.set_precision(cut, PRECISION))
     parts = [orient(part) for part in parts]
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
@@ -116,7 +118,8 @@ def _on_the_map(ring: Points) -> Any:
         line = np.concatenate([ring[:-1] - once, ring[:-1], ring + once])
         ring = np.concatenate([line, [[line[-1, 0], pole], [line[0, 0], pole]]])
         return shapely.intersection(shapely.make_valid(shapely.Polygon(ring)), shapely.box(-180, -90, 180, 90))
-    inside = shapely.make_valid(shapely.Polygon(ring))
+    # Closed to the last bit, which a sum of steps is not.
+    inside = shapely.make_valid(shapely.Polygon(ring[:-1]))
     west, east = ring[:, 0].min(), ring[:, 0].max()
     first, last = int(np.floor((west + 180) / 360)), int(np.floor((east + 180) / 360))
     cut = []

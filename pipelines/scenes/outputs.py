@@ -178,7 +178,10 @@ def write_geojson(path: Path, objects: SceneObjects, measures: Measures, scene: 
     ``box`` of a feature: the corners of its oriented box, longitude and latitude.
     """
     table = {name: values.tolist() for name, values in columns(objects, measures, scene, category).items()}
-    boxes = to_degrees(measures.box.reshape(-1, 2), scene).reshape(-1, 4, 2).round(DECIMALS).tolist()
+    corners = to_degrees(measures.box.reshape(-1, 2), scene)
+    beyond = np.abs(corners[:, 0]) > degrees.WORLD[0]
+    corners[beyond, 0] = (corners[beyond, 0] + 180) % 360 - 180
+    boxes = corners.reshape(-1, 4, 2).round(DECIMALS).tolist()
     features = [
         {
             "type": "Feature",

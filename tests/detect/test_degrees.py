@@ -35,6 +35,9 @@ def as_it_is(points_N2: Points) -> Points:
 def check(geometry: Any) -> None:
     assert geometry.is_valid, shapely.is_valid_reason(geometry)
     assert np.abs(shapely.get_coordinates(geometry)).max(axis=0).tolist() <= [180, 90]
+    again = shapely.geometry.shape(to_json(geometry, 9))
+    assert again.is_valid, shapely.is_valid_reason(again)
+    assert shapely.count_coordinates(shapely.remove_repeated_points(again)) == shapely.count_coordinates(again)
     for part in shapely.get_parts(geometry):
         assert part.exterior.is_ccw
         assert not any(ring.is_ccw for ring in part.interiors)

@@ -282,6 +282,9 @@ def test_across_the_antimeridian(tmp_path: Path, write_scene: WriteScene, crs: s
     run(write_scene("a.tif", rectangle(50, 70, 12, 40), transform=place, crs=crs), tmp_path / "out")
     geometry, item = on_the_map(tmp_path / "out" / "a.tif")
     assert geometry.geom_type == "MultiPolygon"
+    (feature,) = json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]
+    assert {corner[0] > 0 for corner in feature["properties"]["box"]} == {True, False}
+    assert all(abs(corner[0]) <= 180 for corner in feature["properties"]["box"])
     west, east = sorted(geometry.geoms, key=lambda part: -part.bounds[0])
     assert 179.99 < west.bounds[0] < west.bounds[2] == 180
     assert -180 == east.bounds[0] < east.bounds[2] < -179.99
