@@ -17,6 +17,7 @@ import numpy as np
 
 from detect.formats.geo import is_geographic
 from detect.formats.layers import layer_fields, read_layer, split_layer
+from distmap.common.nodata import fill_nearest
 from pipelines.scenes.geotiffs import find_scenes
 from pipelines.scenes.source import Pixels, Scene, SceneReader, open_scene
 from pipelines.sets import Counts, check_new, new_set, no_counts
