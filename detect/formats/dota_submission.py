@@ -16,6 +16,7 @@ import numpy as np
 from detect.detections import Detections, Instance
 from detect.formats.dota import category_text, corner_text
 from distmap.common.files import files_under, filling, read_lines
+from distmap.common.output_names import output_path
 
 Task = Literal[1, 2]
 
@@ -31,7 +32,7 @@ def write(folder: Path, pictures: Iterable[Detections], *, categories: Sequence[
     Raises
     ------
     ValueError
-        A picture's name holds a space, which the format cannot say.
+        A picture's name holds a space, which the format cannot say; or no file can have a category's name.
     """
     lines: dict[str, list[str]] = {category_text(name): [] for name in categories}
     for picture in pictures:
@@ -46,7 +47,10 @@ def write(folder: Path, pictures: Iterable[Detections], *, categories: Sequence[
             lines.setdefault(category_text(item.category), []).append(line)
     with filling(folder) as temporary:
         for category, content in lines.items():
-            (temporary / f"Task{task}_{category}.txt").write_text("".join(content), encoding="utf-8")
+            path = output_path(temporary, f"Task{task}_{category}.", "txt")
+            if path.parent != temporary:
+                raise ValueError(f"category {category!r}: no file can have this name; rename the category")
+            path.write_text("".join(content), encoding="utf-8")
 
 
 def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:

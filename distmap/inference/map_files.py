@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from distmap.common.files import filling
+from distmap.common.output_names import output_path
 from distmap.common.picture_files import PictureError, find_pictures
 from distmap.common.pictures import read_picture
 from distmap.common.progress import Progress, Silent
@@ -38,7 +39,7 @@ def write_maps(
     progress = progress or Silent()
     out = Path(out)
     files = find_pictures(sources)
-    names = [Path(file.name).with_suffix(".tiff") for file in files]
+    names = [output_path(Path(), file.name, ".tiff") for file in files]
     seen: dict[Path, Path] = {}
     pictures = {file.path.resolve() for file in files}
     for file, name in zip(files, names, strict=True):
