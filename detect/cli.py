@@ -268,7 +268,8 @@ def convert(
 ) -> None:
     """Convert annotations IN to OUT, between any two formats.
 
-    Formats: coco, coco-results, dota, dota-task1, dota-task2, yolo, yolo-obb, label-studio, masks, geojson, gpkg.
+    Formats: coco, coco-results, dota, dota-task1, dota-task2, yolo, yolo-obb, yolo-seg, label-studio, masks, geojson,
+    gpkg.
     """
     from detect.conversion import convert as convert_annotations
 

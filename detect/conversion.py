@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detect.detections import Detections
+from detect.detections import Detections, DetectionSet
 from detect.formats import (
     FOLDER_FORMATS,
     FORMATS,
@@ -18,11 +18,13 @@ from detect.formats import (
     label_studio,
     masks,
     yolo,
+    yolo_folder,
     yolo_obb,
+    yolo_seg,
 )
 from detect.formats.geo import Georeferences, read_georeferences
 from detect.rasters import picture_sizes
-from distmap.common.files import files_under, read_json, read_lines
+from distmap.common.files import files_under, read_json
 from distmap.common.picture_files import PICTURE_SUFFIXES
 
 _BY_FOLDER: dict[str, Any] = {
@@ -31,6 +33,7 @@ _BY_FOLDER: dict[str, Any] = {
     "dota-task2": dota_submission,
     "yolo": yolo,
     "yolo-obb": yolo_obb,
+    "yolo-seg": yolo_seg,
     "masks": masks,
 }
 _BY_SUFFIX = {".json": "coco", ".geojson": "geojson", ".gpkg": "gpkg"}
@@ -44,7 +47,7 @@ def convert(
     target_format: str | None = None,
     images: str | Path | None = None,
     pictures: str | Path | None = None,
-) -> list[Detections]:
+) -> DetectionSet:
     """Read annotations in one format and write them in another.
 
     Parameters
@@ -104,12 +107,12 @@ def _format_of_folder(source: Path) -> str:
     for task in ("Task1_", "Task2_"):
         if any(file.name.startswith(task) for file in texts):
             return f"dota-{task[:-1].lower()}"
-    if not (source / "data.yaml").is_file() and not (source / "labels").is_dir():
-        return "dota"
-    for file in texts:
-        for _, line in read_lines(file):
-            return "yolo-obb" if len(line.split()) >= 9 else "yolo"
-    return "yolo"
+    kind = yolo_folder.variant(yolo_folder.label_files(source).values())
+    if kind is not None:
+        return kind
+    if yolo_folder.class_names(source) is not None or (source / "labels").is_dir():
+        return "yolo"
+    return "dota"
 
 
 def read_annotations(
@@ -120,7 +123,7 @@ def read_annotations(
     pictures: str | Path | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
     partial: bool = False,
-) -> list[Detections]:
+) -> DetectionSet:
     """Read annotations in any format; see `convert`.
 
     Parameters
@@ -130,14 +133,33 @@ def read_annotations(
     partial
         Whether annotations of other pictures are left out; otherwise they are an error.
     """
-    source, images = Path(source), None if images is None else Path(images)
+    source = Path(source)
     kind = source_format or format_of_source(source)
+    found = _read(kind, source, None if images is None else Path(images), pictures, sizes, partial)
+    return found if isinstance(found, DetectionSet) else DetectionSet(pictures=tuple(found))
+
+
+def _read(
+    kind: str,
+    source: Path,
+    images: Path | None,
+    pictures: str | Path | None,
+    sizes: Mapping[str, tuple[int, int]] | None,
+    partial: bool,
+) -> Sequence[Detections]:
     if sizes is None and images is not None:
         sizes = picture_sizes(images)
+    if (
+        sizes is None
+        and kind.startswith(("yolo", "dota"))
+        and source.is_dir()
+        and files_under(source, PICTURE_SUFFIXES)
+    ):
+        sizes = picture_sizes(source)
     if kind in _BY_FOLDER:
         if sizes is None:
             raise ValueError(f"{source}: this format does not say the pictures' sizes; give --images, their folder")
-        result: list[Detections] = _BY_FOLDER[kind].read(source, sizes=sizes, partial=partial)
+        result: Sequence[Detections] = _BY_FOLDER[kind].read(source, sizes=sizes, partial=partial)
         return result
     if kind == "coco":
         return coco.read(source, sizes=sizes)
@@ -164,7 +186,7 @@ def listed_categories(source: str | Path, *, source_format: str | None = None) -
     kind = source_format or format_of_source(source)
     if kind == "coco":
         return coco.read_categories(source)
-    if kind in ("yolo", "yolo-obb"):
+    if kind in ("yolo", "yolo-obb", "yolo-seg"):
         return set((yolo.read_names(source) or {}).values())
     if kind in ("dota-task1", "dota-task2"):
         return dota_submission.read_categories(source)
@@ -204,6 +226,8 @@ def write_annotations(
         yolo.write(target, found, categories=categories)
     elif target_format == "yolo-obb":
         yolo_obb.write(target, found, categories=categories)
+    elif target_format == "yolo-seg":
+        yolo_seg.write(target, found, categories=categories)
     elif target_format == "label-studio":
         label_studio.write(target, found)
     elif target_format == "masks":
