@@ -16,6 +16,7 @@ from detect.formats import (
     geojson,
     gpkg,
     label_studio,
+    label_studio_tasks,
     masks,
     yolo,
     yolo_folder,
@@ -93,7 +94,7 @@ def format_of_source(source: Path) -> str:
     content = read_json(source)
     if isinstance(content, dict):
         return "geojson" if "features" in content else "coco"
-    if content and isinstance(content, list) and isinstance(content[0], dict) and "data" in content[0]:
+    if label_studio_tasks.are_tasks(content):
         return "label-studio"
     return "coco-results"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def assert_same(before: Detections, after: Detections) -> None:
         np.testing.assert_allclose(two.bbox, one.bbox, atol=1e-6)
 
 
-LOSSLESS: dict[str, tuple[str, Callable[[Path], list[Detections]], Callable[..., None]]] = {
+LOSSLESS: dict[str, tuple[str, Callable[[Path], Sequence[Detections]], Callable[..., None]]] = {
     "coco": ("a.json", coco.read, coco.write),
     "geojson": ("a.geojson", geojson.read, geojson.write),
     "gpkg": ("a.gpkg", gpkg.read, gpkg.write),
