@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from detect.detections import Detections, DetectionSet
+from detect.categories import with_those_of
+from detect.detections import Category, Detections, DetectionSet, Instance
 from detect.formats import (
     FOLDER_FORMATS,
     FORMATS,
+    category_list,
     coco,
     dota,
     dota_submission,
@@ -24,6 +28,8 @@ from detect.formats import (
     yolo_seg,
 )
 from detect.formats.geo import Georeferences, read_georeferences
+from detect.losses import describe
+from detect.pairing import match_names
 from detect.rasters import picture_sizes
 from distmap.common.files import files_under, read_json
 from distmap.common.picture_files import PICTURE_SUFFIXES
@@ -37,6 +43,8 @@ _BY_FOLDER: dict[str, Any] = {
     "yolo-seg": yolo_seg,
     "masks": masks,
 }
+_ROBOFLOW = "_annotations.coco.json"
+_SHOWN = 3  # names in a message
 _BY_SUFFIX = {".json": "coco", ".geojson": "geojson", ".gpkg": "gpkg"}
 
 
@@ -48,6 +56,8 @@ def convert(
     target_format: str | None = None,
     images: str | Path | None = None,
     pictures: str | Path | None = None,
+    categories: str | Path | None = None,
+    strict: bool = False,
 ) -> DetectionSet:
     """Read annotations in one format and write them in another.
 
@@ -58,22 +68,114 @@ def convert(
     images
         Folder of the pictures, for formats that do not say the pictures' sizes, and for georeferences.
     pictures
-        COCO JSON that numbers the pictures of a COCO results list.
+        COCO JSON that numbers the pictures and categories of a COCO results list, which is read or written, or of a
+        COCO JSON that is written.
+    categories
+        The categories to write, in this order: names with commas between them, or a file of them
+        (`detect.formats.category_list`). Objects of others are left out. None: those of the source.
+    strict
+        Whether anything left out is an error. What `detect.losses.without_place` counts is none.
 
     Returns
     -------
-    What was read and written.
+    What was read and written; `left_out` counts what was not.
 
     Raises
     ------
     ValueError
-        A format is not known or cannot be told, or the content is not what the format wants.
+        A format is not known or cannot be told, the content is not what the format wants, or `strict` refuses.
     """
     wanted = target_format or format_of_target(Path(target))
+    kind = source_format or format_of_source(Path(source))
+    if pictures is not None and kind != "coco-results" and wanted not in ("coco", "coco-results"):
+        raise ValueError(
+            f"--pictures {pictures}: numbers pictures of coco and coco-results, not of {wanted}; leave it out"
+        )
     places = {} if images is None else read_georeferences(Path(images))
-    found = read_annotations(source, source_format=source_format, images=images, pictures=pictures)
+    found = read_annotations(source, source_format=kind, images=images, pictures=pictures)
+    if categories is not None:
+        found = _of_categories(found, category_list.read(categories), named=not kind.startswith("yolo"))
+    if pictures is not None and wanted in ("coco", "coco-results"):
+        found = _numbered(found, Path(pictures), strict_numbers=wanted == "coco-results")
+    if strict and found.left_out:
+        raise ValueError(f"{source}: --strict, and left out would be {describe(found.left_out)}")
     write_annotations(target, found, target_format=wanted, georeferences=places)
     return found
+
+
+def _of_categories(found: DetectionSet, listed: tuple[Category, ...], *, named: bool) -> DetectionSet:
+    """The objects of the categories listed alone; without names of its own, a set's numbers are places in the list."""
+    names = {item.name: item.name for item in listed}
+    if not named and not found.categories:
+        names |= {str(place): item.name for place, item in enumerate(listed)}
+        left_out = {reason: count for reason, count in found.left_out.items() if reason != yolo_folder.UNNAMED}
+        found = replace(found, left_out=left_out)
+    others = Counter(item.category for picture in found for item in picture.instances if item.category not in names)
+    return _with_objects(
+        found,
+        lambda item: replace(item, category=names[item.category]) if item.category in names else None,
+        categories=listed,
+        left_out={f"objects of categories that are not listed ({_some(others)})": others.total()},
+    )
+
+
+def _numbered(found: DetectionSet, path: Path, *, strict_numbers: bool) -> DetectionSet:
+    """Pictures and categories with the numbers that a COCO JSON gives them.
+
+    Parameters
+    ----------
+    strict_numbers
+        Whether pictures and objects that have no number there are left out; otherwise they get the next ones.
+    """
+    reference = coco.read_numbers(path, {picture.name: (picture.height, picture.width) for picture in found})
+    match = match_names([picture.name for picture in found], {item.name: item.number for item in reference})
+    known = {item.name for item in reference.categories}
+    unknown = [picture.name for picture in found if picture.name not in match]
+    if len(unknown) == len(found) and found and strict_numbers:
+        raise ValueError(f"{path}: has none of the {len(found)} pictures, such as {unknown[0]}")
+    pictures = tuple(
+        replace(picture, number=match.get(picture.name))
+        for picture in found
+        if not strict_numbers or picture.name in match
+    )
+    result = replace(found, pictures=pictures)
+    if not strict_numbers:
+        return replace(result, categories=with_those_of((), (*reference.categories, *_new(found.categories, known))))
+    others = Counter(item.category for picture in pictures for item in picture.instances if item.category not in known)
+    left_out = {
+        f"pictures that {path.name} does not have ({_some(unknown)})": len(unknown),
+        f"objects of categories that {path.name} does not have ({_some(others)})": others.total(),
+    }
+    return _with_objects(
+        result,
+        lambda item: item if item.category in known else None,
+        categories=reference.categories,
+        left_out=left_out,
+    )
+
+
+def _new(categories: Iterable[Category], known: Collection[str]) -> list[Category]:
+    return [Category(name=item.name, parent=item.parent) for item in categories if item.name not in known]
+
+
+def _with_objects(
+    found: DetectionSet,
+    keep: Callable[[Instance], Instance | None],
+    *,
+    categories: tuple[Category, ...],
+    left_out: Mapping[str, int],
+) -> DetectionSet:
+    pictures = tuple(
+        replace(picture, instances=tuple(kept for item in picture.instances if (kept := keep(item)) is not None))
+        for picture in found
+    )
+    counts = dict(found.left_out) | {reason: count for reason, count in left_out.items() if count}
+    return DetectionSet(pictures=pictures, categories=categories, left_out=counts)
+
+
+def _some(names: Iterable[str]) -> str:
+    some = list(names)
+    return ", ".join(some[:_SHOWN]) + (", ..." if len(some) > _SHOWN else "")
 
 
 def format_of_target(target: Path) -> str:
@@ -86,7 +188,7 @@ def format_of_target(target: Path) -> str:
 def format_of_source(source: Path) -> str:
     """The format of a file or folder, told from what is in it."""
     if source.is_dir():
-        return _format_of_folder(source)
+        return "coco" if _coco_files(source) else _format_of_folder(source)
     if not source.is_file():
         raise ValueError(f"{source}: no such file or folder")
     if source.suffix.lower() == ".gpkg":
@@ -97,6 +199,37 @@ def format_of_source(source: Path) -> str:
     if label_studio_tasks.are_tasks(content):
         return "label-studio"
     return "coco-results"
+
+
+def _coco_files(folder: Path) -> list[Path]:
+    """Roboflow's COCO JSON of each split."""
+    return [file for file in files_under(folder, {".json"}) if file.name == _ROBOFLOW]
+
+
+def _read_coco_folder(folder: Path, sizes: Mapping[str, tuple[int, int]] | None) -> DetectionSet:
+    """The splits as one data set; pictures have the folder of their file before their name.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, or two list different categories.
+    """
+    files = _coco_files(folder)
+    if not files:
+        raise ValueError(f"{folder}: is a folder without {_ROBOFLOW}, give the COCO JSON")
+    pictures: list[Detections] = []
+    categories: dict[Path, tuple[Category, ...]] = {}
+    for file in files:
+        prefix = "" if file.parent == folder else f"{file.parent.relative_to(folder).as_posix()}/"
+        inside = {name.removeprefix(prefix): size for name, size in (sizes or {}).items() if name.startswith(prefix)}
+        found = coco.read(file, sizes=inside)
+        categories[file] = found.categories
+        pictures += [replace(picture, name=f"{prefix}{picture.name}") for picture in found]
+        if [(item.name, item.number) for item in found.categories] != [
+            (item.name, item.number) for item in categories[files[0]]
+        ]:
+            raise ValueError(f"{file}: lists other categories than {files[0]}; convert them apart")
+    return DetectionSet(pictures=tuple(pictures), categories=categories[files[0]])
 
 
 def _format_of_folder(source: Path) -> str:
@@ -162,6 +295,8 @@ def _read(
             raise ValueError(f"{source}: this format does not say the pictures' sizes; give --images, their folder")
         result: Sequence[Detections] = _BY_FOLDER[kind].read(source, sizes=sizes, partial=partial)
         return result
+    if kind == "coco" and source.is_dir():
+        return _read_coco_folder(source, sizes)
     if kind == "coco":
         return coco.read(source, sizes=sizes)
     if kind == "coco-results":
@@ -186,7 +321,8 @@ def listed_categories(source: str | Path, *, source_format: str | None = None) -
     source = Path(source)
     kind = source_format or format_of_source(source)
     if kind == "coco":
-        return coco.read_categories(source)
+        files = _coco_files(source) if source.is_dir() else [source]
+        return {name for file in files for name in coco.read_categories(file)}
     if kind in ("yolo", "yolo-obb", "yolo-seg"):
         return set((yolo.read_names(source) or {}).values())
     if kind in ("dota-task1", "dota-task2"):
@@ -194,12 +330,24 @@ def listed_categories(source: str | Path, *, source_format: str | None = None) -
     return set()
 
 
+def check_target(target: Path, *, target_format: str, categories: Sequence[str]) -> None:
+    """Refuse, before any work is done, a YOLO folder of other classes.
+
+    Raises
+    ------
+    ValueError
+        The folder's ``data.yaml`` lacks one of the categories.
+    """
+    if target_format.startswith("yolo"):
+        yolo.class_numbers(target, with_those_of((), categories))
+
+
 def write_annotations(
     target: str | Path,
     found: Sequence[Detections],
     *,
     target_format: str,
-    categories: Sequence[str] = (),
+    categories: Sequence[Category | str] = (),
     georeferences: Georeferences | None = None,
 ) -> None:
     """Write annotations in any format.
@@ -209,9 +357,12 @@ def write_annotations(
     target
         A file, or a folder for the formats of `FOLDER_FORMATS`.
     categories
-        Names that the file lists even where no object has them, where the format lists names.
+        Those that the file lists even where no object has them, in this order, where the format has a list. None given:
+        those of a `DetectionSet`.
     """
     target = Path(target)
+    if not categories and isinstance(found, DetectionSet):
+        categories = found.categories
     if target_format not in FOLDER_FORMATS and target.is_dir():
         raise ValueError(f"{target}: is a folder, give the name of a file")
     if target_format == "coco":
@@ -230,7 +381,7 @@ def write_annotations(
     elif target_format == "yolo-seg":
         yolo_seg.write(target, found, categories=categories)
     elif target_format == "label-studio":
-        label_studio.write(target, found)
+        label_studio.write(target, found, categories=categories)
     elif target_format == "masks":
         masks.write(target, found)
     elif target_format == "geojson":

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.detections import Detections, DetectionSet, Instance
+from detect.categories import with_those_of
+from detect.detections import Category, Detections, DetectionSet, Instance
 from detect.formats.label_studio_tasks import Region, Task, joined, listed_in, pair_tasks, read_tasks
 from detect.masks import Mask, Polygon, mask_of_polygons, outlines
 from distmap.common.files import write_json
@@ -26,12 +27,19 @@ _WORD_BITS = 8
 _RUN_BITS = (3, 4, 8, 16)
 
 
-def write(path: Path, pictures: Iterable[Detections]) -> None:
+def write(path: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = ()) -> None:
     """Write one task a picture, `data.image` its name, with one prediction.
 
-    The labelling interface needs tags named `label` on an image named `image`.
+    The labelling interface needs tags named `label` on an image named `image`. What Label Studio has no place for, the
+    number of the picture and the list of categories, stands in `meta` (the list in that of the first task).
+
+    Parameters
+    ----------
+    categories
+        Those that the data set lists.
     """
-    tasks = []
+    listed = [{"name": item.name, "id": item.number} for item in with_those_of((), categories)]
+    tasks: list[dict[str, Any]] = []
     for picture in pictures:
         polygons = iter(outlines([item.mask for item in picture.instances if item.mask is not None]))
         regions = []
@@ -42,7 +50,9 @@ def write(path: Path, pictures: Iterable[Detections]) -> None:
         tasks.append(
             {
                 "data": {"image": picture.name},
-                "meta": {"width": picture.width, "height": picture.height},
+                "meta": {"width": picture.width, "height": picture.height}
+                | ({} if picture.number is None else {"picture": picture.number})
+                | ({"categories": listed} if listed and not tasks else {}),
                 "predictions": [prediction | ({"score": sum(scores) / len(scores)} if scores else {})],
             }
         )

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from detect.detections import DEFAULT_CATEGORY, Detections, DetectionSet, Instance
+from detect.categories import agreeing, default_if_none, positions, with_those_of
+from detect.detections import Category, Detections, DetectionSet, Instance
 from detect.formats import yolo_folder
 from detect.formats.yolo_folder import ClassNames
 from detect.masks import mask_of_polygons
@@ -26,14 +27,14 @@ _LONGEST_SHOWN = 80  # characters of a line in a message
 
 
 def write(
-    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = (), scores: bool = False
+    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = (), scores: bool = False
 ) -> None:
     """Write axis-aligned boxes. YOLO has no place for masks.
 
     Parameters
     ----------
     categories
-        Names that ``data.yaml`` lists even where no object has them.
+        Those that ``data.yaml`` lists even where no object has them, in this order.
     scores
         Put the score behind each line, as predictions are written; trainers refuse such files.
     """
@@ -81,14 +82,21 @@ def _shape(numbers: list[float], height: int, width: int) -> dict[str, Any] | No
 
 
 def write_labels(
-    folder: Path, pictures: Iterable[Detections], numbers: Any, *, categories: Sequence[str], scores: bool
+    folder: Path, pictures: Iterable[Detections], numbers: Any, *, categories: Sequence[Category | str], scores: bool
 ) -> None:
-    """Write label files and ``data.yaml``; `numbers(picture, instance)` gives what stands behind the class."""
+    """Write label files and ``data.yaml``; `numbers(picture, instance)` gives what stands behind the class.
+
+    A ``data.yaml`` that the folder has already stays, and its numbers are used.
+
+    Raises
+    ------
+    ValueError
+        It lacks a class that is wanted now.
+    """
     import yaml
 
     pictures = list(pictures)
-    listed = sorted({item.category for picture in pictures for item in picture.instances} | set(categories))
-    ids = {name: index for index, name in enumerate(listed or [DEFAULT_CATEGORY])}
+    ids = class_numbers(folder, with_those_of(pictures, categories))
     with filling(folder) as temporary:
         for picture in pictures:
             lines = []
@@ -99,10 +107,27 @@ def write_labels(
                 lines.append(f"{ids[item.category]} {' '.join(values)}\n")
             file = beside(temporary / "labels", picture.name, ".txt")
             file.write_text("".join(lines), encoding="utf-8")
-        names = {index: name for name, index in ids.items()}
+        if (folder / "data.yaml").is_file():
+            return
+        names = {index: name for name, index in sorted(ids.items(), key=lambda item: item[1])}
         content = {"path": ".", "train": "images", "val": "images", "names": names}
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         (temporary / "data.yaml").write_text(text, encoding="utf-8")
+
+
+def class_numbers(folder: Path, categories: Sequence[Category]) -> dict[str, int]:
+    """The number of each class, by name: as the folder's ``data.yaml`` has it, else as the list has it.
+
+    Raises
+    ------
+    ValueError
+        The ``data.yaml`` lacks a class.
+    """
+    path = folder / "data.yaml"
+    if path.is_file():
+        # Another split of the data set, whose class numbers must stay true.
+        return agreeing(yolo_folder.read_names(path), positions(categories), path)
+    return positions(default_if_none(categories))
 
 
 def read_labels(
@@ -142,6 +167,10 @@ def read_labels(
                 raise ValueError(f"{place}: {error}") from None
         pictures.append(Detections(name=name, height=height, width=width, instances=tuple(instances)))
     categories = () if classes is None else classes.categories
+    if classes is not None and len(classes.names) > len(categories):
+        left_out["classes that share the name of another"] = len(classes.names) - len(categories)
+    if classes is None and (used := {item.category for picture in pictures for item in picture.instances}):
+        left_out[yolo_folder.UNNAMED] = len(used)
     return DetectionSet(pictures=tuple(pictures), categories=categories, left_out=left_out)
 
 

@@ -18,6 +18,7 @@ from detect.pairing import without_suffix
 from distmap.common.files import files_by_name, read_json, read_lines
 
 _NAME_FILES = ("data.yaml", "data.yml", "obj.names", "classes.txt", "notes.json")
+UNNAMED = f"class names (no {', '.join(_NAME_FILES)} names them)"
 _KNOWN_TEXT = re.compile(r"(readme.*|licen[cs]e.*|classes|notes|train|valid|val|test)\.txt", re.IGNORECASE)
 _DATA_FOLDER = re.compile(r"obj_(\w+_)?data", re.IGNORECASE)
 _KEPT_APART = {"images", "labels", "labeltxt"}
@@ -61,11 +62,18 @@ def class_names(folder: Path) -> ClassNames | None:
         for name in _NAME_FILES:
             path = place / name
             if path.is_file() and not (name == "classes.txt" and _holds_labels(path)):
-                return ClassNames(path=path, names=_read_names(path))
+                return ClassNames(path=path, names=read_names(path))
     return None
 
 
-def _read_names(path: Path) -> dict[int, str]:
+def read_names(path: Path) -> dict[int, str]:
+    """Class names by number of one file: YAML with `names`, ``notes.json``, or a name a line.
+
+    Raises
+    ------
+    ValueError
+        It names no classes.
+    """
     if path.suffix in (".yaml", ".yml"):
         return _names_of_yaml(path)
     if path.suffix == ".json":

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from detect.detections import Detections, DetectionSet, Instance
+from detect.detections import Category, Detections, DetectionSet, Instance
 from detect.formats.yolo import read_labels, write_labels
 
 
 def write(
-    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = (), scores: bool = False
+    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = (), scores: bool = False
 ) -> None:
     """Write oriented boxes; see `detect.formats.yolo.write`."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.detections import Detections, Instance
+from detect.detections import Category, Detections, Instance
 from detect.formats.yolo import read, write_labels
 from detect.masks import Polygon
 
@@ -19,7 +19,7 @@ __all__ = ["read", "write"]
 
 
 def write(
-    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = (), scores: bool = False
+    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = (), scores: bool = False
 ) -> None:
     """Write polygons, of objects without a mask those of their oriented boxes; see `detect.formats.yolo.write`."""
 

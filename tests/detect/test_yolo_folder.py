@@ -161,7 +161,8 @@ def test_stray_text_is_passed_over(tmp_path: Path, name: str) -> None:
         lay_out(tmp_path, {"a.png": None, "a.txt": NUT, name: "torch\nnumpy\n"}), source_format="yolo"
     )
     assert [len(picture.instances) for picture in found] == [1]
-    assert dict(found.left_out) == ({"text files that hold no labels": 1} if name == "requirements.txt" else {})
+    assert found.left_out.get("text files that hold no labels", 0) == (name == "requirements.txt")
+    assert (yolo_folder.UNNAMED in found.left_out) == (name != "classes.txt")
 
 
 @pytest.mark.parametrize(
