@@ -23,6 +23,7 @@ from detect.masks import Mask, Polygon, mask_of_polygons, outlines
 from distmap.common.files import write_json
 
 _ORIENTED, _DIFFICULT = "oriented box", "difficult"
+_FURTHEST = 100_000  # percent of the picture: what lies beyond is no outline
 _WORD_BITS = 8
 _RUN_BITS = (3, 4, 8, 16)
 
@@ -225,8 +226,10 @@ def _instance(region: Region, height: int, width: int) -> Instance | None:
         corners = np.array(value["points"], float) * scale
         if _ORIENTED in region.notes:
             return Instance(corners_42=corners.reshape(4, 2), **common)
-        if corners.ndim != 2 or len(corners) < 3 or not np.isfinite(corners).all():
+        if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
             raise ValueError("a polygon needs 3 corners of finite numbers")
+        if np.abs(corners / scale).max() > _FURTHEST:
+            raise ValueError(f"a polygon reaches beyond {_FURTHEST} percent of the picture")
         mask = mask_of_polygons([corners], height, width)
     elif region.shape == "ellipse":
         numbers = [float(value[key]) for key in ("x", "y", "radiusX", "radiusY")]

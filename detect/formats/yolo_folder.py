@@ -94,11 +94,15 @@ def _names_of_yaml(path: Path) -> dict[int, str]:
         text = path.read_text(encoding="utf-8-sig")
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise ValueError("aliases are not read here")
-        names: Any = yaml.safe_load(text)["names"]
+        content: Any = yaml.safe_load(text)
+        names: Any = content["names"]
         pairs: Iterable[tuple[Any, Any]] = names.items() if isinstance(names, dict) else enumerate(names)
-        return {int(index): str(name) for index, name in pairs}
+        found = {int(index): str(name) for index, name in pairs}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: no class names in it ({' '.join(str(error).split())})") from None
+    if "kpt_shape" in content:
+        raise ValueError(f"{path}: its labels hold keypoints (kpt_shape), which are not read")
+    return found
 
 
 def label_files(folder: Path) -> dict[str, Path]:

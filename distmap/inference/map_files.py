@@ -33,6 +33,8 @@ def write_maps(
     PictureError
         A picture cannot be used, two pictures would give the same file, or a file would replace one of the pictures.
         Nothing is written then.
+    ValueError
+        No file can have a picture's name, see `distmap.common.output_names`.
     """
     from distmap.inference.image_grid import show_map, show_picture, write_grid
 

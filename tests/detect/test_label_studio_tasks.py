@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detect.conversion import format_of_source, read_annotations
 from detect.detections import Detections, DetectionSet, Instance
@@ -196,3 +199,33 @@ def test_what_is_no_region_is_counted(tmp_path: Path) -> None:
 def test_what_makes_no_sense_is_named(tmp_path: Path, spoilt: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read(tmp_path, [spoilt], SIZES)
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.text(max_size=3),
+    st.sampled_from([0, -1, 7.5, 2**31, 2**64, 10**400, 1e308, math.inf, math.nan, [], {}, [1], {"a": 1}, "../x.png"]),
+)
+
+
+@given(data=st.data())
+def test_spoilt_tasks_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Any one value of an export in the place of which something odd stands."""
+    ellipse = region("ellipselabels", {"x": 9, "y": 9, "radiusX": 5, "radiusY": 5, "ellipselabels": ["nut"]}, "e")
+    polygon = region("polygonlabels", {"points": [[1, 1], [9, 1], [9, 9]], "polygonlabels": ["nut"]}, "p")
+    tasks = [task("one.png", [json.loads(json.dumps(BOX)), ellipse, polygon], meta={"width": 40, "height": 30})]
+    place: Any = tasks
+    while True:
+        keys = list(range(len(place))) if isinstance(place, list) else list(place)
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(place[key], (dict, list)) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+        else:
+            place[key] = data.draw(ODD)
+            break
+    path = tmp_path_factory.mktemp("odd") / "export.json"
+    path.write_text(json.dumps(tasks), encoding="utf-8")
+    for sizes in (None, SIZES):
+        with contextlib.suppress(ValueError):
+            read_annotations(path, source_format="label-studio", sizes=sizes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -11,6 +12,7 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detect.conversion import format_of_source, read_annotations
@@ -225,3 +227,20 @@ def test_files_that_name_no_classes_are_named(tmp_path: Path, text: str) -> None
     lay_out(tmp_path, {"data.yaml": text})
     with pytest.raises(ValueError, match=r"data\.yaml: no class names in it"):
         yolo_folder.class_names(tmp_path)
+
+
+def test_keypoints_are_not_taken_for_polygons(tmp_path: Path) -> None:
+    files = {"data.yaml": YAML + "kpt_shape: [2, 2]\n", "a.png": None, "a.txt": "0 0.5 0.5 0.2 0.2 0.4 0.4 0.5 0.5\n"}
+    with pytest.raises(ValueError, match=r"data\.yaml: its labels hold keypoints"):
+        read_annotations(lay_out(tmp_path, files))
+
+
+@given(text=st.one_of(st.text(max_size=60), st.text("0123456789. -en\n", max_size=60)))
+def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "a.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
+    for name in ("yolo", "yolo-obb", "yolo-seg", "dota"):
+        with contextlib.suppress(ValueError):
+            read_annotations(folder, source_format=name, sizes={"a.png": (30, 40)})
+    with contextlib.suppress(ValueError):
+        format_of_source(folder)
