@@ -266,7 +266,13 @@ def evaluate(
 )
 @click.option("--format", "--to", "target_format", type=FORMAT, metavar="NAME", help="Format of OUT; else its suffix.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, for sizes and georeferences.")
-@click.option("--pictures", type=click.Path(path_type=Path), help="COCO JSON that numbers a results list's pictures.")
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path),
+    help="COCO JSON that numbers the pictures and categories of a results list, or of what is written.",
+)
+@click.option("--categories", metavar="A,B,C|FILE", help="The categories to write, in this order; others are left out.")
+@click.option("--strict", is_flag=True, help="Refuse to leave anything out.")
 @IGNORE
 @SIZE_LIMIT
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
@@ -277,30 +283,42 @@ def convert(
     target_format: str | None,
     images: Path | None,
     pictures: Path | None,
+    categories: str | None,
+    strict: bool,
     ignore: int | None,
     as_json: bool,
 ) -> None:
     """Convert annotations IN to OUT, between any two formats.
 
-    Formats: coco, coco-results, dota, dota-task1, dota-task2, yolo, yolo-obb, label-studio, masks, geojson, gpkg.
+    Formats: coco, coco-results, dota, dota-task1, dota-task2, yolo, yolo-obb, yolo-seg, label-studio, masks, geojson,
+    gpkg.
     IN may be FILE.gpkg:LAYER where a GeoPackage has several.
     """
     from detect.conversion import convert as convert_annotations
+    from detect.conversion import format_of_target
+    from detect.losses import describe, without_place
 
+    wanted = target_format or format_of_target(target)
     found = convert_annotations(
         source,
         target,
         source_format=source_format,
-        target_format=target_format,
+        target_format=wanted,
         images=images,
         pictures=pictures,
+        categories=categories,
+        strict=strict,
         ignore=ignore,
     )
     objects = sum(len(picture.instances) for picture in found)
+    lost = without_place(found, wanted)
     if as_json:
-        click.echo(json.dumps({"pictures": len(found), "objects": objects, "out": str(target)}))
+        content = {"pictures": len(found), "objects": objects, "out": str(target)}
+        click.echo(json.dumps(content | {"left_out": dict(found.left_out), "without_place": lost}))
     else:
         click.echo(f"{objects} objects in {len(found)} pictures: {target}")
+        no_place = f"; {wanted} has no place for {describe(lost)}" if lost else ""
+        click.echo(f"left out: {describe(found.left_out)}{no_place}")
 
 
 @main.command()

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from detect.detections import Detections
+from detect.categories import with_those_of
+from detect.detections import Category, Detections, DetectionSet, Instance
 from detect.formats import (
     FOLDER_FORMATS,
     FORMATS,
+    category_list,
     coco,
     dota,
     dota_submission,
     geojson,
     gpkg,
     label_studio,
+    label_studio_tasks,
     masks,
     yolo,
+    yolo_folder,
     yolo_obb,
+    yolo_seg,
 )
 from detect.formats.geo import Georeferences, read_georeferences
 from detect.formats.layers import split_layer
+from detect.losses import describe
+from detect.pairing import match_names
 from detect.rasters import picture_sizes
 from distmap.common.errors import naming
-from distmap.common.files import files_under, read_json, read_lines
+from distmap.common.files import files_under, read_json
 from distmap.common.picture_files import PICTURE_SUFFIXES
 
 _BY_FOLDER: dict[str, Any] = {
@@ -33,8 +42,11 @@ _BY_FOLDER: dict[str, Any] = {
     "dota-task2": dota_submission,
     "yolo": yolo,
     "yolo-obb": yolo_obb,
+    "yolo-seg": yolo_seg,
     "masks": masks,
 }
+_ROBOFLOW = "_annotations.coco.json"
+_SHOWN = 3  # names in a message
 _BY_SUFFIX = {".json": "coco", ".geojson": "geojson", ".gpkg": "gpkg"}
 
 
@@ -46,8 +58,10 @@ def convert(
     target_format: str | None = None,
     images: str | Path | None = None,
     pictures: str | Path | None = None,
+    categories: str | Path | None = None,
+    strict: bool = False,
     ignore: int | None = None,
-) -> list[Detections]:
+) -> DetectionSet:
     """Read annotations in one format and write them in another.
 
     Parameters
@@ -59,24 +73,116 @@ def convert(
     images
         Folder of the pictures, for formats that do not say the pictures' sizes, and for georeferences.
     pictures
-        COCO JSON that numbers the pictures of a COCO results list.
+        COCO JSON that numbers the pictures and categories of a COCO results list, which is read or written, or of a
+        COCO JSON that is written.
+    categories
+        The categories to write, in this order: names with commas between them, or a file of them
+        (`detect.formats.category_list`). Objects of others are left out. None: those of the source.
+    strict
+        Whether anything left out is an error. What `detect.losses.without_place` counts is none.
     ignore
         Number in masks that marks pixels of which nothing is known; they belong to no object.
 
     Returns
     -------
-    What was read and written.
+    What was read and written; `left_out` counts what was not.
 
     Raises
     ------
     ValueError
-        A format is not known or cannot be told, or the content is not what the format wants.
+        A format is not known or cannot be told, the content is not what the format wants, or `strict` refuses.
     """
     wanted = target_format or format_of_target(Path(target))
+    kind = source_format or format_of_source(Path(source))
+    if pictures is not None and kind != "coco-results" and wanted not in ("coco", "coco-results"):
+        raise ValueError(
+            f"--pictures {pictures}: numbers pictures of coco and coco-results, not of {wanted}; leave it out"
+        )
     places = {} if images is None else read_georeferences(Path(images))
-    found = read_annotations(source, source_format=source_format, images=images, pictures=pictures, ignore=ignore)
+    found = read_annotations(source, source_format=kind, images=images, pictures=pictures, ignore=ignore)
+    if categories is not None:
+        found = _of_categories(found, category_list.read(categories), named=not kind.startswith("yolo"))
+    if pictures is not None and wanted in ("coco", "coco-results"):
+        found = _numbered(found, Path(pictures), strict_numbers=wanted == "coco-results")
+    if strict and found.left_out:
+        raise ValueError(f"{source}: --strict, and left out would be {describe(found.left_out)}")
     write_annotations(target, found, target_format=wanted, georeferences=places)
     return found
+
+
+def _of_categories(found: DetectionSet, listed: tuple[Category, ...], *, named: bool) -> DetectionSet:
+    """The objects of the categories listed alone; without names of its own, a set's numbers are places in the list."""
+    names = {item.name: item.name for item in listed}
+    if not named and not found.categories:
+        names |= {str(place): item.name for place, item in enumerate(listed)}
+        left_out = {reason: count for reason, count in found.left_out.items() if reason != yolo_folder.UNNAMED}
+        found = replace(found, left_out=left_out)
+    others = Counter(item.category for picture in found for item in picture.instances if item.category not in names)
+    return _with_objects(
+        found,
+        lambda item: replace(item, category=names[item.category]) if item.category in names else None,
+        categories=listed,
+        left_out={f"objects of categories that are not listed ({_some(others)})": others.total()},
+    )
+
+
+def _numbered(found: DetectionSet, path: Path, *, strict_numbers: bool) -> DetectionSet:
+    """Pictures and categories with the numbers that a COCO JSON gives them.
+
+    Parameters
+    ----------
+    strict_numbers
+        Whether pictures and objects that have no number there are left out; otherwise they get the next ones.
+    """
+    reference = coco.read_numbers(path, {picture.name: (picture.height, picture.width) for picture in found})
+    match = match_names([picture.name for picture in found], {item.name: item.number for item in reference})
+    known = {item.name for item in reference.categories}
+    unknown = [picture.name for picture in found if picture.name not in match]
+    if len(unknown) == len(found) and found and strict_numbers:
+        raise ValueError(f"{path}: has none of the {len(found)} pictures, such as {unknown[0]}")
+    pictures = tuple(
+        replace(picture, number=match.get(picture.name))
+        for picture in found
+        if not strict_numbers or picture.name in match
+    )
+    result = replace(found, pictures=pictures)
+    if not strict_numbers:
+        return replace(result, categories=with_those_of((), (*reference.categories, *_new(found.categories, known))))
+    others = Counter(item.category for picture in pictures for item in picture.instances if item.category not in known)
+    left_out = {
+        f"pictures that {path.name} does not have ({_some(unknown)})": len(unknown),
+        f"objects of categories that {path.name} does not have ({_some(others)})": others.total(),
+    }
+    return _with_objects(
+        result,
+        lambda item: item if item.category in known else None,
+        categories=reference.categories,
+        left_out=left_out,
+    )
+
+
+def _new(categories: Iterable[Category], known: Collection[str]) -> list[Category]:
+    return [Category(name=item.name, parent=item.parent) for item in categories if item.name not in known]
+
+
+def _with_objects(
+    found: DetectionSet,
+    keep: Callable[[Instance], Instance | None],
+    *,
+    categories: tuple[Category, ...],
+    left_out: Mapping[str, int],
+) -> DetectionSet:
+    pictures = tuple(
+        replace(picture, instances=tuple(kept for item in picture.instances if (kept := keep(item)) is not None))
+        for picture in found
+    )
+    counts = dict(found.left_out) | {reason: count for reason, count in left_out.items() if count}
+    return DetectionSet(pictures=pictures, categories=categories, left_out=counts)
+
+
+def _some(names: Iterable[str]) -> str:
+    some = list(names)
+    return ", ".join(some[:_SHOWN]) + (", ..." if len(some) > _SHOWN else "")
 
 
 def format_of_target(target: Path) -> str:
@@ -89,7 +195,7 @@ def format_of_target(target: Path) -> str:
 def format_of_source(source: Path) -> str:
     """The format of a file or folder, told from what is in it."""
     if source.is_dir():
-        return _format_of_folder(source)
+        return "coco" if _coco_files(source) else _format_of_folder(source)
     source, layer = split_layer(source)
     if layer is not None and source.suffix.lower() != ".gpkg":
         raise ValueError(f"{source}: has no layers, so leave out {layer!r}")
@@ -100,9 +206,40 @@ def format_of_source(source: Path) -> str:
     content = read_json(source)
     if isinstance(content, dict):
         return "geojson" if "features" in content else "coco"
-    if content and isinstance(content, list) and isinstance(content[0], dict) and "data" in content[0]:
+    if label_studio_tasks.are_tasks(content):
         return "label-studio"
     return "coco-results"
+
+
+def _coco_files(folder: Path) -> list[Path]:
+    """Roboflow's COCO JSON of each split."""
+    return [file for file in files_under(folder, {".json"}) if file.name == _ROBOFLOW]
+
+
+def _read_coco_folder(folder: Path, sizes: Mapping[str, tuple[int, int]] | None) -> DetectionSet:
+    """The splits as one data set; pictures have the folder of their file before their name.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, or two list different categories.
+    """
+    files = _coco_files(folder)
+    if not files:
+        raise ValueError(f"{folder}: is a folder without {_ROBOFLOW}, give the COCO JSON")
+    pictures: list[Detections] = []
+    categories: dict[Path, tuple[Category, ...]] = {}
+    for file in files:
+        prefix = "" if file.parent == folder else f"{file.parent.relative_to(folder).as_posix()}/"
+        inside = {name.removeprefix(prefix): size for name, size in (sizes or {}).items() if name.startswith(prefix)}
+        found = coco.read(file, sizes=inside)
+        categories[file] = found.categories
+        pictures += [replace(picture, name=f"{prefix}{picture.name}") for picture in found]
+        if [(item.name, item.number) for item in found.categories] != [
+            (item.name, item.number) for item in categories[files[0]]
+        ]:
+            raise ValueError(f"{file}: lists other categories than {files[0]}; convert them apart")
+    return DetectionSet(pictures=tuple(pictures), categories=categories[files[0]])
 
 
 def _format_of_folder(source: Path) -> str:
@@ -114,12 +251,12 @@ def _format_of_folder(source: Path) -> str:
     for task in ("Task1_", "Task2_"):
         if any(file.name.startswith(task) for file in texts):
             return f"dota-{task[:-1].lower()}"
-    if not (source / "data.yaml").is_file() and not (source / "labels").is_dir():
-        return "dota"
-    for file in texts:
-        for _, line in read_lines(file):
-            return "yolo-obb" if len(line.split()) >= 9 else "yolo"
-    return "yolo"
+    kind = yolo_folder.variant(yolo_folder.label_files(source).values())
+    if kind is not None:
+        return kind
+    if yolo_folder.class_names(source) is not None or (source / "labels").is_dir():
+        return "yolo"
+    return "dota"
 
 
 def read_annotations(
@@ -131,7 +268,7 @@ def read_annotations(
     sizes: Mapping[str, tuple[int, int]] | None = None,
     partial: bool = False,
     ignore: int | None = None,
-) -> list[Detections]:
+) -> DetectionSet:
     """Read annotations in any format; see `convert`.
 
     Parameters
@@ -143,28 +280,39 @@ def read_annotations(
     """
     source, images = Path(source), None if images is None else Path(images)
     with naming(source, images, pictures):
-        return _read(source, source_format, images, pictures, sizes, partial, ignore)
+        kind = source_format or format_of_source(source)
+        found = _read(kind, source, images, pictures, sizes, partial, ignore)
+    return found if isinstance(found, DetectionSet) else DetectionSet(pictures=tuple(found))
 
 
 def _read(
+    kind: str,
     source: Path,
-    source_format: str | None,
     images: Path | None,
     pictures: str | Path | None,
     sizes: Mapping[str, tuple[int, int]] | None,
     partial: bool,
     ignore: int | None,
-) -> list[Detections]:
-    kind = source_format or format_of_source(source)
+) -> Sequence[Detections]:
     if sizes is None and images is not None:
         sizes = picture_sizes(images)
+    if (
+        sizes is None
+        and kind.startswith(("yolo", "dota"))
+        and source.is_dir()
+        and files_under(source, PICTURE_SUFFIXES)
+    ):
+        sizes = picture_sizes(source)
     if kind in _BY_FOLDER:
         if sizes is None:
             raise ValueError(f"{source}: this format does not say the pictures' sizes; give --images, their folder")
         if kind == "masks":
-            return masks.read(source, sizes=sizes, partial=partial, ignore=ignore)
-        result: list[Detections] = _BY_FOLDER[kind].read(source, sizes=sizes, partial=partial)
+            masked: Sequence[Detections] = masks.read(source, sizes=sizes, partial=partial, ignore=ignore)
+            return masked
+        result: Sequence[Detections] = _BY_FOLDER[kind].read(source, sizes=sizes, partial=partial)
         return result
+    if kind == "coco" and source.is_dir():
+        return _read_coco_folder(source, sizes)
     if kind == "coco":
         return coco.read(source, sizes=sizes)
     if kind == "coco-results":
@@ -193,12 +341,25 @@ def listed_categories(source: str | Path, *, source_format: str | None = None) -
 
 def _listed(source: Path, kind: str) -> set[str]:
     if kind == "coco":
-        return coco.read_categories(source)
-    if kind in ("yolo", "yolo-obb"):
+        files = _coco_files(source) if source.is_dir() else [source]
+        return {name for file in files for name in coco.read_categories(file)}
+    if kind in ("yolo", "yolo-obb", "yolo-seg"):
         return set((yolo.read_names(source) or {}).values())
     if kind in ("dota-task1", "dota-task2"):
         return dota_submission.read_categories(source)
     return set()
+
+
+def check_target(target: Path, *, target_format: str, categories: Sequence[str]) -> None:
+    """Refuse, before any work is done, a YOLO folder of other classes.
+
+    Raises
+    ------
+    ValueError
+        The folder's ``data.yaml`` lacks one of the categories.
+    """
+    if target_format.startswith("yolo"):
+        yolo.class_numbers(target, with_those_of((), categories))
 
 
 def write_annotations(
@@ -206,7 +367,7 @@ def write_annotations(
     found: Sequence[Detections],
     *,
     target_format: str,
-    categories: Sequence[str] = (),
+    categories: Sequence[Category | str] = (),
     georeferences: Georeferences | None = None,
 ) -> None:
     """Write annotations in any format.
@@ -216,9 +377,12 @@ def write_annotations(
     target
         A file, or a folder for the formats of `FOLDER_FORMATS`.
     categories
-        Names that the file lists even where no object has them, where the format lists names.
+        Those that the file lists even where no object has them, in this order, where the format has a list. None given:
+        those of a `DetectionSet`.
     """
     target = Path(target)
+    if not categories and isinstance(found, DetectionSet):
+        categories = found.categories
     if target_format not in FOLDER_FORMATS and target.is_dir():
         raise ValueError(f"{target}: is a folder, give the name of a file")
     if target_format == "coco":
@@ -234,8 +398,10 @@ def write_annotations(
         yolo.write(target, found, categories=categories)
     elif target_format == "yolo-obb":
         yolo_obb.write(target, found, categories=categories)
+    elif target_format == "yolo-seg":
+        yolo_seg.write(target, found, categories=categories)
     elif target_format == "label-studio":
-        label_studio.write(target, found)
+        label_studio.write(target, found, categories=categories)
     elif target_format == "masks":
         masks.write(target, found)
     elif target_format == "geojson":

@@ -1,12 +1,12 @@
-"""`Detections`: the objects of one picture, found or true, whatever file they came from or go to."""
+"""`Detections`: the objects of one picture, whatever file they come from or go to; `DetectionSet`: of many."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,6 +146,8 @@ class Detections:
     """What the picture shares with others (a patient, a scene), where that is known."""
     model: Mapping[str, float] = field(default_factory=dict)
     """Scores of the model for this picture, see `detect.scores.model`."""
+    number: int | None = None
+    """The id that a file gives the picture; None: none."""
 
     def __post_init__(self) -> None:
         if self.height <= 0 or self.width <= 0:
@@ -188,3 +190,43 @@ class Detections:
             if mask is not None:
                 mask.draw(canvas_HW)
         return canvas_HW
+
+
+@dataclass(frozen=True, kw_only=True)
+class Category:
+    """A category as a file lists it."""
+
+    name: str
+    number: int | None = None
+    """The id that a file gives it; None: none."""
+    parent: str = ""
+    """COCO's `supercategory`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DetectionSet(Sequence[Detections]):
+    """The pictures of a data set with what belongs to the whole of it."""
+
+    pictures: tuple[Detections, ...]
+    categories: tuple[Category, ...] = ()
+    """What the file lists, in its order, those that no object has too; empty where it has no list."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What was read but is not among the pictures and objects: how many, by what it is and why."""
+
+    @overload
+    def __getitem__(self, index: int) -> Detections: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Detections, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Detections | tuple[Detections, ...]:
+        """One picture, or some."""
+        return self.pictures[index]
+
+    def __iter__(self) -> Iterator[Detections]:
+        """Every picture."""
+        return iter(self.pictures)
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return len(self.pictures)

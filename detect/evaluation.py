@@ -185,9 +185,10 @@ def evaluate(
 
 def _read(
     annotations: str | Path | Sequence[Detections], truth: str | Path | TruthSet, images: str | Path | None
-) -> tuple[list[Detections], set[str]]:
+) -> tuple[Sequence[Detections], set[str]]:
     """The pictures with their objects, and the categories that the file lists."""
     listed: set[str] = set()
+    pictures: Sequence[Detections] = () if isinstance(annotations, (str, Path)) else annotations
     if isinstance(annotations, (str, Path)):
         source = Path(annotations)
         kind = format_of_source(source)
@@ -195,8 +196,6 @@ def _read(
         reference = Path(truth) if isinstance(truth, (str, Path)) and Path(truth).is_file() else None
         pictures = read_annotations(source, source_format=kind, images=images, pictures=reference)
         listed = listed_categories(source, source_format=kind)
-    else:
-        pictures = list(annotations)
     if not pictures:
         raise ValueError(f"{annotations if isinstance(annotations, (str, Path)) else 'annotations'}: holds no picture")
     return pictures, listed

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from detect.conversion import write_annotations
+from detect.conversion import check_target, write_annotations
 from detect.detections import Detections
 from detect.extraction import ExtractionConfig, PictureMap, extract
 from detect.formats.geo import Georeferences
@@ -50,6 +50,7 @@ def extract_and_write(
     ValueError
         Two pictures have one name, or a map is not H x W of finite numbers. Nothing is written then.
     """
+    check_target(Path(out), target_format=target_format, categories=[config.category])
     found: list[Detections] = []
     stopped: KeyboardInterrupt | None = None
     with ExitStack() as stack:

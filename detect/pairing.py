@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from distmap.common.files import same_form
+from distmap.common.output_names import output_path, stem_inside
 
 T = TypeVar("T")
 
@@ -36,11 +37,11 @@ def match_names(names: Iterable[str], available: Mapping[str, T]) -> dict[str, T
     by_stem: dict[str, list[str]] = {}
     for key in available:
         by_path.setdefault(without_suffix(same_form(key)), []).append(key)
-        by_stem.setdefault(PurePosixPath(same_form(key)).stem, []).append(key)
+        by_stem.setdefault(_stem(same_form(key)), []).append(key)
     found: dict[str, str] = {}
     for name in names:
         same = same_form(name)
-        candidates = by_path.get(without_suffix(same)) or by_stem.get(PurePosixPath(same).stem) or []
+        candidates = by_path.get(without_suffix(same)) or by_stem.get(_stem(same)) or []
         if name in candidates:
             candidates = [name]
         if len(candidates) > 1:
@@ -77,8 +78,15 @@ def pair_files(names: Iterable[str], files: Mapping[str, Path], *, partial: bool
 
 
 def without_suffix(name: str) -> str:
-    """The posix path without its last suffix: ``a/b.c.png`` gives ``a/b.c``."""
-    return str(PurePosixPath(name).with_suffix(""))
+    """The posix path without its last suffix, as files are called that are written for the picture.
+
+    ``a/b.c.png`` gives ``a/b.c``; what leads out of a folder is left out (`distmap.common.output_names`).
+    """
+    return stem_inside(name)
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(without_suffix(name)).name
 
 
 def beside(folder: Path, name: str, suffix: str) -> Path:
@@ -87,9 +95,9 @@ def beside(folder: Path, name: str, suffix: str) -> Path:
     Raises
     ------
     ValueError
-        The file is there already, so two pictures differ in their suffix only.
+        The file is there already, so two pictures differ in their suffix only; or no file can have this name.
     """
-    path = folder / f"{without_suffix(name)}{suffix}"
+    path = output_path(folder, name, suffix)
     if path.exists():
         raise ValueError(f"{name}: {path.name} would be that of another picture too; rename one")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ PAGES = [
     *sorted(ROOT.glob("CONTRIBUTING.md")),
     *sorted(path for path in DOCS.rglob("*.md") if path not in EXPERIMENTS),
 ]
-FILES_NOT_SETTINGS = {"data.image", "data.yaml"}
+FILES_NOT_SETTINGS = {"data.image", "data.yaml", "data.yml"}
 
 
 def load_file(path: Path, name: str) -> ModuleType:

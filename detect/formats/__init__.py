@@ -10,6 +10,7 @@ FORMATS = (
     "dota-task2",
     "yolo",
     "yolo-obb",
+    "yolo-seg",
     "label-studio",
     "masks",
     "geojson",
@@ -17,5 +18,5 @@ FORMATS = (
 )
 """Names of the formats, as commands take them."""
 
-FOLDER_FORMATS = frozenset({"dota", "dota-task1", "dota-task2", "yolo", "yolo-obb", "masks"})
+FOLDER_FORMATS = frozenset({"dota", "dota-task1", "dota-task2", "yolo", "yolo-obb", "yolo-seg", "masks"})
 """Those that are folders; the others are files."""

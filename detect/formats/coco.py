@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.detections import DEFAULT_CATEGORY, MOST_COORDINATE, MOST_PIXELS, Detections, Instance
+from detect.categories import default_if_none, numbers, picture_numbers, with_those_of
+from detect.detections import MOST_COORDINATE, MOST_PIXELS, Category, Detections, DetectionSet, Instance
+from detect.formats import coco_categories
 from detect.masks import Mask, mask_of_polygons, mask_of_run_lengths, outlines, run_lengths
 from detect.rasters import side_length
 from distmap.common.checked_files import shortened
@@ -24,18 +26,18 @@ Sizes = Mapping[str, tuple[int, int]]
 """Height and width of pictures, by name."""
 
 
-def write(path: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = ()) -> None:
+def write(path: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = ()) -> None:
     """Write COCO JSON that pycocotools loads unchanged.
 
     Parameters
     ----------
     categories
-        Names that the file lists even where no object has them.
+        Those that the file lists even where no object has them, in this order.
     """
     write_json(path, document(pictures, categories=categories))
 
 
-def write_results(path: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = ()) -> None:
+def write_results(path: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = ()) -> None:
     """Write COCO's results list (image_id, category_id, bbox, segmentation, score); ids as `write` numbers them.
 
     Objects without a mask have no segmentation there.
@@ -48,12 +50,16 @@ def write_results(path: Path, pictures: Iterable[Detections], *, categories: Seq
     write_json(path, results)
 
 
-def document(pictures: Iterable[Detections], *, categories: Sequence[str] = ()) -> dict[str, Any]:
-    """The content of a COCO JSON file as Python objects. Image ids count from 1 in the order given."""
+def document(pictures: Iterable[Detections], *, categories: Sequence[Category | str] = ()) -> dict[str, Any]:
+    """The content of a COCO JSON file as Python objects.
+
+    Pictures and categories have their own numbers where they have one, else those that follow, from 1.
+    """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     names: list[str] = []
-    for image_id, picture in enumerate(pictures, start=1):
+    pictures = list(pictures)
+    for image_id, picture in zip(picture_numbers(pictures), pictures, strict=True):
         image: dict[str, Any] = {
             "id": image_id,
             "file_name": picture.name,
@@ -69,8 +75,8 @@ def document(pictures: Iterable[Detections], *, categories: Sequence[str] = ()) 
             annotations.append(
                 {"id": len(annotations) + 1, "image_id": image_id} | _annotation(instance, shape, obb_42)
             )
-    listed = sorted({*names, *categories}) or [DEFAULT_CATEGORY]
-    ids = {name: index for index, name in enumerate(listed, start=1)}
+    listed = default_if_none(with_those_of(pictures, categories))
+    ids = numbers(listed)
     for annotation, name in zip(annotations, names, strict=True):
         annotation["category_id"] = ids[name]
     return {
@@ -78,7 +84,7 @@ def document(pictures: Iterable[Detections], *, categories: Sequence[str] = ()) 
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": index, "name": name, "supercategory": ""} for name, index in ids.items()],
+        "categories": [{"id": ids[item.name], "name": item.name, "supercategory": item.parent} for item in listed],
     }
 
 
@@ -127,7 +133,7 @@ def _plain(values: Iterable[float]) -> list[float]:
     return [int(value) if value == int(value) else value for value in values]
 
 
-def read(path: Path, *, sizes: Sizes | None = None) -> list[Detections]:
+def read(path: Path, *, sizes: Sizes | None = None) -> DetectionSet:
     """Read COCO JSON.
 
     Parameters
@@ -159,7 +165,7 @@ def _categories(path: Path, content: Any) -> dict[Any, str]:
     return categories
 
 
-def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
+def _parse(path: Path, content: Any, sizes: Sizes) -> DetectionSet:
     images = _section(path, content, "images")
     annotations = _section(path, content, "annotations")
     categories = _categories(path, content)
@@ -190,7 +196,7 @@ def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
             raise ValueError(f"{place}: no image has the id {image_id}")
         _, height, width = pictures[image_id]
         found[image_id].append(_instance(place, annotation, categories, height, width))
-    return [
+    found_pictures = tuple(
         Detections(
             name=str(image["file_name"]).replace("\\", "/"),
             height=height,
@@ -198,12 +204,18 @@ def _parse(path: Path, content: Any, sizes: Sizes) -> list[Detections]:
             instances=tuple(found[image_id]),
             model=_numbers(image.get("model")),
             group=None if image.get("group") is None else str(image["group"]),
+            number=image_id if type(image_id) is int else None,
         )
         for image_id, (image, height, width) in pictures.items()
-    ]
+    )
+    used = {annotation["category_id"] for annotation in annotations}
+    listed = coco_categories.listed(path, content, used)
+    same = len(content["categories"]) - len(listed)
+    left_out = {"categories that share the name of another": same} if same else {}
+    return DetectionSet(pictures=found_pictures, categories=listed, left_out=left_out)
 
 
-def read_results(path: Path, pictures: Path) -> list[Detections]:
+def read_results(path: Path, pictures: Path) -> DetectionSet:
     """Read COCO's results list together with the COCO JSON that numbers its pictures and categories."""
     results = read_json(path)
     reference = read_json(pictures)
@@ -212,6 +224,14 @@ def read_results(path: Path, pictures: Path) -> list[Detections]:
     if not isinstance(reference, dict):
         raise ValueError(f"{pictures}: holds no COCO images")
     return _parse(path, reference | {"annotations": results}, {})
+
+
+def read_numbers(path: Path, sizes: Sizes) -> DetectionSet:
+    """Names and numbers of the pictures and categories of COCO JSON, without its objects."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds no COCO images")
+    return _parse(path, content | {"annotations": []}, sizes)
 
 
 def _section(path: Path, content: Any, name: str) -> list[dict[str, Any]]:

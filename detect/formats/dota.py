@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.detections import Detections, Instance
-from detect.pairing import beside, pair_files
+from detect.detections import Detections, DetectionSet, Instance
+from detect.formats.yolo_folder import pair_labels
+from detect.pairing import beside
 from distmap.common.files import files_by_name, filling, read_lines, write_text
 
 _HEADERS = ("imagesource:", "gsd:", "acquisition dates:")
@@ -41,7 +42,7 @@ def category_text(category: str) -> str:
     return "-".join(category.split())
 
 
-def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:
+def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> DetectionSet:
     """Read a labelTxt folder.
 
     Parameters
@@ -64,12 +65,15 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
     files = files_by_name(folder, {".txt"})
     if not files:
         raise ValueError(f"{folder}: no labelTxt file (*.txt) in this folder")
-    found = pair_files(sizes, files, partial=partial)
-    return [
+    found, left_out = pair_labels(list(sizes), files, partial=partial)
+    pictures = tuple(
         Detections(name=name, height=sizes[name][0], width=sizes[name][1], instances=tuple(_objects(found[name])))
         for name in sizes
         if name in found
-    ]
+    )
+    if len(pictures) < len(sizes):
+        left_out["pictures without a label file"] = len(sizes) - len(pictures)
+    return DetectionSet(pictures=pictures, left_out=left_out)
 
 
 def _objects(file: Path) -> list[Instance]:

@@ -13,14 +13,18 @@ from typing import Literal
 
 import numpy as np
 
-from detect.detections import Detections, Instance
+from detect.categories import with_those_of
+from detect.detections import Category, Detections, DetectionSet, Instance
 from detect.formats.dota import category_text, corner_text
 from distmap.common.files import files_under, filling, read_lines, write_text
+from distmap.common.output_names import output_path
 
 Task = Literal[1, 2]
 
 
-def write(folder: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = (), task: Task = 1) -> None:
+def write(
+    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = (), task: Task = 1
+) -> None:
     """Write one file a category; objects without a score count as sure (1).
 
     Parameters
@@ -31,9 +35,10 @@ def write(folder: Path, pictures: Iterable[Detections], *, categories: Sequence[
     Raises
     ------
     ValueError
-        A picture's name holds a space, which the format cannot say.
+        A picture's name holds a space, which the format cannot say; or no file can have a category's name.
     """
-    lines: dict[str, list[str]] = {category_text(name): [] for name in categories}
+    pictures = list(pictures)
+    lines: dict[str, list[str]] = {category_text(item.name): [] for item in with_those_of(pictures, categories)}
     for picture in pictures:
         stem = PurePosixPath(picture.name).stem
         if len(stem.split()) != 1:
@@ -43,13 +48,16 @@ def write(folder: Path, pictures: Iterable[Detections], *, categories: Sequence[
             box = " ".join(f"{value:.12g}" for value in (x, y, x + width, y + height))
             score = 1.0 if item.score is None else item.score
             line = f"{stem} {score!r} {corner_text(item) if task == 1 else box}\n"
-            lines.setdefault(category_text(item.category), []).append(line)
+            lines[category_text(item.category)].append(line)
     with filling(folder) as temporary:
         for category, content in lines.items():
-            write_text(temporary / f"Task{task}_{category}.txt", "".join(content))
+            path = output_path(temporary, f"Task{task}_{category}.", "txt")
+            if path.parent != temporary:
+                raise ValueError(f"category {category!r}: no file can have this name; rename the category")
+            write_text(path, "".join(content))
 
 
-def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:
+def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> DetectionSet:
     """Read a folder of submission files.
 
     Parameters
@@ -75,10 +83,12 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
                 found[names[fields[0]]].append(_instance(place, fields, category))
             elif not partial:
                 raise ValueError(f"{place}: no picture is called {fields[0]}")
-    return [
+    pictures = tuple(
         Detections(name=name, height=height, width=width, instances=tuple(found[name]))
         for name, (height, width) in sizes.items()
-    ]
+    )
+    categories = tuple(Category(name=name) for name in sorted(read_categories(folder)))
+    return DetectionSet(pictures=pictures, categories=categories)
 
 
 def read_categories(folder: Path) -> set[str]:

@@ -8,32 +8,40 @@ percentages of the picture.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlparse
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.detections import Detections, Instance
+from detect.categories import with_those_of
+from detect.detections import Category, Detections, DetectionSet, Instance
+from detect.formats.label_studio_tasks import Region, Task, joined, listed_in, pair_tasks, read_tasks
 from detect.masks import Mask, Polygon, mask_of_polygons, outlines
-from detect.pairing import match_names
-from detect.rasters import side_length
-from distmap.common.files import read_json, write_json
+from distmap.common.files import write_json
 from distmap.common.memory import check_memory
 
 _ORIENTED, _DIFFICULT = "oriented box", "difficult"
+_FURTHEST = 100_000  # percent of the picture: what lies beyond is no outline
 _WORD_BITS = 8
 _RUN_BITS = (3, 4, 8, 16)
 
 
-def write(path: Path, pictures: Iterable[Detections]) -> None:
+def write(path: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = ()) -> None:
     """Write one task a picture, `data.image` its name, with one prediction.
 
-    The labelling interface needs tags named `label` on an image named `image`.
+    The labelling interface needs tags named `label` on an image named `image`. What Label Studio has no place for, the
+    number of the picture and the list of categories, stands in `meta` (the list in that of the first task).
+
+    Parameters
+    ----------
+    categories
+        Those that the data set lists.
     """
-    tasks = []
+    listed = [{"name": item.name, "id": item.number} for item in with_those_of((), categories)]
+    tasks: list[dict[str, Any]] = []
     for picture in pictures:
         polygons = iter(outlines([item.mask for item in picture.instances if item.mask is not None]))
         regions = []
@@ -44,7 +52,9 @@ def write(path: Path, pictures: Iterable[Detections]) -> None:
         tasks.append(
             {
                 "data": {"image": picture.name},
-                "meta": {"width": picture.width, "height": picture.height},
+                "meta": {"width": picture.width, "height": picture.height}
+                | ({} if picture.number is None else {"picture": picture.number})
+                | ({"categories": listed} if listed and not tasks else {}),
                 "predictions": [prediction | ({"score": sum(scores) / len(scores)} if scores else {})],
             }
         )
@@ -145,55 +155,42 @@ def decode_brush(content: Sequence[int], height: int, width: int) -> Mask | None
     return Mask.of(layer.reshape(height, width, 4)[..., 3])
 
 
-def read(path: Path, *, sizes: Mapping[str, tuple[int, int]] | None = None) -> list[Detections]:
-    """Read tasks: the latest annotation of each where there is one, else the first prediction.
+def read(path: Path, *, sizes: Mapping[str, tuple[int, int]] | None = None) -> DetectionSet:
+    """Read an export, JSON or JSON-MIN: of each task the last annotation that was not skipped, else a prediction.
+
+    Tasks that a person skipped are left out, since nobody knows what their pictures hold.
 
     Parameters
     ----------
     sizes
-        Height and width of pictures, for tasks of other programs without any region. Tasks take these names where path
-        or stem agree.
+        Height and width of pictures. Tasks take these names, as `detect.formats.label_studio_tasks.pair_tasks` finds
+        them, and tasks without a picture are left out.
 
     Raises
     ------
     ValueError
-        Not Label Studio tasks, or a region that makes no sense; names the file, the task and the region.
+        Not Label Studio tasks, a region that makes no sense, or pictures were given and no task has one; names the
+        file, the task and the region.
     """
-    tasks = read_json(path)
-    if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
-        raise ValueError(f"{path}: no list of Label Studio tasks")
-    named = {_name(path, task, number): (task, number) for number, task in enumerate(tasks, start=1)}
-    if len(named) < len(tasks):
-        raise ValueError(f"{path}: two tasks are of the same picture")
-    if sizes:
-        named = {name: (task, number) for name, (task, number) in match_names(sizes, named).items()}
-    return [_picture(f"{path}: task {number}", task, name, sizes or {}) for name, (task, number) in named.items()]
+    tasks = read_tasks(path)
+    left_out: Counter[str] = Counter()
+    pictures = []
+    for name, task in pair_tasks(path, tasks, sizes, left_out).items():
+        if task.skipped:
+            left_out["tasks that were skipped"] += 1
+        else:
+            pictures.append(_picture(f"{path}: task {task.number}", task, name, sizes or {}, left_out))
+    return DetectionSet(pictures=tuple(pictures), categories=listed_in(tasks), left_out=left_out)
 
 
-def _name(path: Path, task: dict[str, Any], number: int) -> str:
-    data = task["data"]
-    image = data.get("image") if isinstance(data, dict) else None
-    if not isinstance(image, str) or not image:
-        raise ValueError(f"{path}: task {number} has no data.image")
-    url = urlparse(image)
-    local = parse_qs(url.query).get("d")  # files of local storage: /data/local-files/?d=folder/name.png
-    if local:
-        return local[0]
-    return PurePosixPath(unquote(url.path)).name if url.scheme else image
-
-
-def _picture(place: str, task: dict[str, Any], name: str, sizes: Mapping[str, tuple[int, int]]) -> Detections:
-    try:
-        answers = task.get("annotations") or task.get("predictions") or []
-        answer = answers[-1] if task.get("annotations") else next(iter(answers), {})
-        regions = [item for item in answer.get("result", []) if _is_region(item)]
-        meta = task.get("meta") or {}
-        height, width = sizes.get(name, (meta.get("height"), meta.get("width")))
-        if regions:
-            height, width = regions[0]["original_height"], regions[0]["original_width"]
-        height, width = side_length(height), side_length(width)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{place} is not laid out as Label Studio does it ({error!s})") from None
+def _picture(
+    place: str, task: Task, name: str, sizes: Mapping[str, tuple[int, int]], left_out: Counter[str]
+) -> Detections:
+    left_out.update(task.left_out)
+    regions = joined(place, task.result, left_out)
+    height, width = sizes.get(name, task.size)
+    if regions and regions[0].size != (None, None):
+        height, width = regions[0].size
     if height is None or width is None:
         raise ValueError(f"{place}: the size of {name} is not known, give the folder of its pictures")
     instances = []
@@ -201,45 +198,62 @@ def _picture(place: str, task: dict[str, Any], name: str, sizes: Mapping[str, tu
         try:
             instance = _instance(region, height, width)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
-            raise ValueError(f"{place}, region {region.get('id', '?')}: {error!s}") from None
-        if instance is not None:
+            raise ValueError(f"{place}, region {region.identity}: {error!s}") from None
+        if instance is None:
+            left_out["regions without a pixel inside their picture"] += 1
+        else:
             instances.append(instance)
-    return Detections(name=name, height=height, width=width, instances=tuple(instances))
+    return Detections(name=name, height=height, width=width, instances=tuple(instances), number=task.picture)
 
 
-def _is_region(item: Any) -> bool:
-    return isinstance(item, dict) and "value" in item and "original_width" in item
-
-
-def _instance(region: dict[str, Any], height: int, width: int) -> Instance | None:
-    kind, value = region["type"], region["value"]
-    notes = (region.get("meta") or {}).get("text") or []
-    score = region.get("score")
+def _instance(region: Region, height: int, width: int) -> Instance | None:
+    value = region.value
     common: dict[str, Any] = {
-        "score": None if score is None else float(score),
-        "category": str(value.get(kind, ["object"])[0]),
-        "difficult": _DIFFICULT in notes,
+        "score": None if region.score is None else float(region.score),
+        "category": region.category,
+        "difficult": _DIFFICULT in region.notes,
     }
     scale = np.array([width / 100, height / 100])
-    if kind == "rectanglelabels":
+    if region.shape == "rectangle":
         x, y = float(value["x"]) * width / 100, float(value["y"]) * height / 100
         wide, high = float(value["width"]) * width / 100, float(value["height"]) * height / 100
-        angle = math.radians(value.get("rotation", 0))
-        if angle == 0 and _ORIENTED not in notes:
+        angle = math.radians(value.get("rotation") or 0)
+        if angle == 0 and _ORIENTED not in region.notes:
             return Instance(box=(x, y, wide, high), **common)
         across = wide * np.array([math.cos(angle), math.sin(angle)])
         down = high * np.array([-math.sin(angle), math.cos(angle)])
         first = np.array([x, y])
         return Instance(corners_42=np.stack([first, first + across, first + across + down, first + down]), **common)
-    if kind == "polygonlabels":
+    if region.shape == "polygon":
         corners = np.array(value["points"], float) * scale
-        if _ORIENTED in notes:
+        if _ORIENTED in region.notes:
             return Instance(corners_42=corners.reshape(4, 2), **common)
-        if corners.ndim != 2 or len(corners) < 3 or not np.isfinite(corners).all():
+        if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
             raise ValueError("a polygon needs 3 corners of finite numbers")
+        if np.abs(corners / scale).max() > _FURTHEST:
+            raise ValueError(f"a polygon reaches beyond {_FURTHEST} percent of the picture")
         mask = mask_of_polygons([corners], height, width)
-    elif kind == "brushlabels":
-        mask = decode_brush(value["rle"], height, width)
+    elif region.shape == "ellipse":
+        numbers = [float(value[key]) for key in ("x", "y", "radiusX", "radiusY")]
+        mask = _ellipse(np.array(numbers).reshape(2, 2) * scale, float(value.get("rotation") or 0), height, width)
     else:
-        return None
+        mask = decode_brush(value["rle"], height, width)
     return None if mask is None else Instance(mask=mask, **common)
+
+
+def _ellipse(numbers_22: NDArray[np.float64], rotation: float, height: int, width: int) -> Mask | None:
+    """Pixels whose centres lie within an ellipse: its centre (x, y), its radii (x, y), turned clockwise by degrees."""
+    if not (np.isfinite(numbers_22).all() and math.isfinite(rotation)) or numbers_22[1].min() <= 0:
+        raise ValueError("an ellipse needs a centre and two radii above 0, in finite numbers")
+    (x, y), (radius_x, radius_y) = numbers_22.tolist()
+    reach = max(radius_x, radius_y)
+    left, top = (max(0, math.floor(value - reach)) for value in (x, y))
+    right, bottom = min(width, math.ceil(x + reach)), min(height, math.ceil(y + reach))
+    if right <= left or bottom <= top:
+        return None
+    across_W, down_H1 = np.arange(left, right) + 0.5 - x, (np.arange(top, bottom) + 0.5 - y)[:, None]
+    cosine, sine = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
+    along_HW = (across_W * cosine + down_H1 * sine) / radius_x
+    beside_HW = (down_H1 * cosine - across_W * sine) / radius_y
+    found = Mask.of(along_HW**2 + beside_HW**2 <= 1)
+    return None if found is None else found.moved(left, top)

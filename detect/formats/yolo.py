@@ -1,30 +1,40 @@
-"""YOLO: ``labels/<picture>.txt`` with ``class cx cy width height`` as fractions of the picture, and ``data.yaml``."""
+"""YOLO: ``labels/<picture>.txt`` with ``class cx cy width height`` as fractions of the picture, and ``data.yaml``.
+
+Segmentation sets (``yolo-seg``) have polygons in the place of boxes: ``class x1 y1 x2 y2 x3 y3 ...``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detect.detections import DEFAULT_CATEGORY, Detections, Instance
-from detect.pairing import beside, pair_files
-from distmap.common.checked_files import read_yaml_file
-from distmap.common.files import files_by_name, filling, read_lines, write_text
+import numpy as np
+
+from detect.categories import agreeing, default_if_none, positions, with_those_of
+from detect.detections import Category, Detections, DetectionSet, Instance
+from detect.formats import yolo_folder
+from detect.formats.yolo_folder import ClassNames
+from detect.masks import mask_of_polygons
+from detect.pairing import beside
+from distmap.common.files import filling, read_lines, write_text
 
 # Ten digits place a corner of a 10,000 pixel picture to a millionth of a pixel.
 _DIGITS = 10
+_FURTHEST = 1000  # in pictures: what lies beyond is no outline
+_LONGEST_SHOWN = 80  # characters of a line in a message
 
 
 def write(
-    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = (), scores: bool = False
+    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = (), scores: bool = False
 ) -> None:
     """Write axis-aligned boxes. YOLO has no place for masks.
 
     Parameters
     ----------
     categories
-        Names that ``data.yaml`` lists even where no object has them.
+        Those that ``data.yaml`` lists even where no object has them, in this order.
     scores
         Put the score behind each line, as predictions are written; trainers refuse such files.
     """
@@ -37,13 +47,13 @@ def write(
     write_labels(folder, pictures, numbers, categories=categories, scores=scores)
 
 
-def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:
-    """Read a YOLO folder: label files below ``labels/`` (else anywhere), names from ``data.yaml`` (else the numbers).
+def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> DetectionSet:
+    """Read a YOLO folder of boxes, polygons or both, in any layout that `detect.formats.yolo_folder` knows.
 
     Parameters
     ----------
     sizes
-        Height and width of the pictures, by name. Label files are matched by path without suffix, then by stem.
+        Height and width of the pictures, by name. Label files are matched as `yolo_folder.pair_labels` says.
     partial
         Whether label files without a picture are left out; otherwise they are an error.
 
@@ -56,23 +66,37 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
     ValueError
         A line that is none of the format's; names the file and the line.
     """
+    return read_labels(
+        folder, sizes, _shape, says="a class number and 4 numbers (a box) or more (a polygon)", partial=partial
+    )
 
-    def instance(numbers: list[float], height: int, width: int) -> dict[str, Any]:
+
+def _shape(numbers: list[float], height: int, width: int) -> dict[str, Any] | None:
+    if len(numbers) == 4:
         x, y, wide, high = numbers
         return {"box": ((x - wide / 2) * width, (y - high / 2) * height, wide * width, high * height)}
-
-    return read_labels(folder, sizes, instance, count=4, partial=partial)
+    corners = np.array(numbers).reshape(-1, 2) * [width, height]
+    # Outside the picture nothing is lost, and the rasteriser is not asked for the impossible.
+    mask = mask_of_polygons([corners], height, width) if np.abs(numbers).max() < _FURTHEST else None
+    return None if mask is None else {"mask": mask}
 
 
 def write_labels(
-    folder: Path, pictures: Iterable[Detections], numbers: Any, *, categories: Sequence[str], scores: bool
+    folder: Path, pictures: Iterable[Detections], numbers: Any, *, categories: Sequence[Category | str], scores: bool
 ) -> None:
-    """Write label files and ``data.yaml``; `numbers(picture, instance)` gives what stands behind the class."""
+    """Write label files and ``data.yaml``; `numbers(picture, instance)` gives what stands behind the class.
+
+    A ``data.yaml`` that the folder has already stays, and its numbers are used.
+
+    Raises
+    ------
+    ValueError
+        It lacks a class that is wanted now.
+    """
     import yaml
 
     pictures = list(pictures)
-    listed = sorted({item.category for picture in pictures for item in picture.instances} | set(categories))
-    ids = {name: index for index, name in enumerate(listed or [DEFAULT_CATEGORY])}
+    ids = class_numbers(folder, with_those_of(pictures, categories))
     with filling(folder) as temporary:
         for picture in pictures:
             lines = []
@@ -83,59 +107,95 @@ def write_labels(
                 lines.append(f"{ids[item.category]} {' '.join(values)}\n")
             file = beside(temporary / "labels", picture.name, ".txt")
             write_text(file, "".join(lines))
-        names = {index: name for name, index in ids.items()}
+        if (folder / "data.yaml").is_file():
+            return
+        names = {index: name for name, index in sorted(ids.items(), key=lambda item: item[1])}
         content = {"path": ".", "train": "images", "val": "images", "names": names}
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         write_text(temporary / "data.yaml", text)
 
 
+def class_numbers(folder: Path, categories: Sequence[Category]) -> dict[str, int]:
+    """The number of each class, by name: as the folder's ``data.yaml`` has it, else as the list has it.
+
+    Raises
+    ------
+    ValueError
+        The ``data.yaml`` lacks a class.
+    """
+    path = folder / "data.yaml"
+    if path.is_file():
+        # Another split of the data set, whose class numbers must stay true.
+        return agreeing(yolo_folder.read_names(path), positions(categories), path)
+    return positions(default_if_none(categories))
+
+
 def read_labels(
-    folder: Path, sizes: Mapping[str, tuple[int, int]], instance: Any, *, count: int, partial: bool
-) -> list[Detections]:
-    """Read label files; `instance(numbers, height, width)` gives the shape of an object from its `count` numbers."""
-    names = read_names(folder)
-    base = folder / "labels" if (folder / "labels").is_dir() else folder
-    found = pair_files(sizes, files_by_name(base, {".txt"}), partial=partial)
+    folder: Path,
+    sizes: Mapping[str, tuple[int, int]],
+    shape: Callable[[list[float], int, int], dict[str, Any] | None],
+    *,
+    says: str,
+    count: int | None = None,
+    partial: bool,
+) -> DetectionSet:
+    """Read label files.
+
+    Parameters
+    ----------
+    shape
+        Gives the shape of an object from its numbers and the picture's height and width; None: outside the picture.
+    says
+        What a line is, for messages.
+    count
+        How many numbers a shape has; None: 4, or 6 and more in pairs.
+    """
+    classes = yolo_folder.class_names(folder)
+    found, left_out = yolo_folder.pair_labels(list(sizes), yolo_folder.label_files(folder), partial=partial)
     pictures = []
     for name, (height, width) in sizes.items():
         instances = []
         for place, line in read_lines(found[name]) if name in found else []:
-            category, values, score = _parse(place, line.split(), count, names)
+            category, values, score = _parse(place, line.split(), says, count, classes)
             try:
-                instances.append(Instance(**instance(values, height, width), score=score, category=category))
+                given = shape(values, height, width)
+                if given is None:
+                    left_out["objects without a pixel inside their picture"] += 1
+                else:
+                    instances.append(Instance(**given, score=score, category=category))
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
         pictures.append(Detections(name=name, height=height, width=width, instances=tuple(instances)))
-    return pictures
+    categories = () if classes is None else classes.categories
+    if classes is not None and len(classes.names) > len(categories):
+        left_out["classes that share the name of another"] = len(classes.names) - len(categories)
+    if classes is None and (used := {item.category for picture in pictures for item in picture.instances}):
+        left_out[yolo_folder.UNNAMED] = len(used)
+    return DetectionSet(pictures=tuple(pictures), categories=categories, left_out=left_out)
 
 
 def _parse(
-    place: str, fields: list[str], count: int, names: Mapping[int, str] | None
+    place: str, fields: list[str], says: str, count: int | None, classes: ClassNames | None
 ) -> tuple[str, list[float], float | None]:
-    if len(fields) not in (count + 1, count + 2):
-        raise ValueError(f"{place}: {len(fields)} fields, expected a class, {count} numbers and at most a score")
+    # A score makes the number of numbers odd.
+    numbers = (len(fields) - 1) // 2 * 2
+    if numbers != count if count is not None else numbers < 4:
+        raise ValueError(f"{place}: {len(fields)} fields, expected {says}, and at most a score")
     try:
-        index, values = int(fields[0]), [float(field) for field in fields[1:]]
+        index, values = float(fields[0]), [float(field) for field in fields[1:]]
     except ValueError:
-        raise ValueError(f"{place}: {' '.join(fields)!r} is not a class number and {count} numbers") from None
+        index, values = 0.5, []
+    if not index.is_integer():
+        raise ValueError(f"{place}: {' '.join(fields)[:_LONGEST_SHOWN]!r} is not {says}")
     if not all(map(math.isfinite, values)):
         raise ValueError(f"{place}: holds numbers that are not finite")
-    if names is not None and index not in names:
-        raise ValueError(f"{place}: data.yaml names no class {index}")
-    category = str(index) if names is None else names[index]
-    return category, values[:count], values[count] if len(values) > count else None
+    if classes is not None and index not in classes.names:
+        raise ValueError(f"{place}: {classes.path.name} names no class {index:.0f}")
+    category = f"{index:.0f}" if classes is None else classes.names[int(index)]
+    return category, values[:numbers], values[numbers] if len(values) > numbers else None
 
 
 def read_names(folder: Path) -> dict[int, str] | None:
-    """Class names of ``data.yaml`` by number; None where there is no such file."""
-    path = folder / "data.yaml"
-    if not path.is_file():
-        return None
-    content = read_yaml_file(path)
-    try:
-        names = content["names"]
-        return {
-            int(index): str(name) for index, name in (names.items() if isinstance(names, dict) else enumerate(names))
-        }
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path}: no class names in it ({' '.join(str(error).split())})") from None
+    """Class names by number; None where no file names them. See `yolo_folder.class_names`."""
+    classes = yolo_folder.class_names(folder)
+    return None if classes is None else dict(classes.names)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from detect.detections import Detections, Instance
+from detect.detections import Category, Detections, DetectionSet, Instance
 from detect.formats.yolo import read_labels, write_labels
 
 
 def write(
-    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[str] = (), scores: bool = False
+    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = (), scores: bool = False
 ) -> None:
     """Write oriented boxes; see `detect.formats.yolo.write`."""
 
@@ -24,10 +24,10 @@ def write(
     write_labels(folder, pictures, numbers, categories=categories, scores=scores)
 
 
-def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> list[Detections]:
+def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> DetectionSet:
     """Read a YOLO-OBB folder; see `detect.formats.yolo.read`."""
 
-    def instance(numbers: list[float], height: int, width: int) -> dict[str, Any]:
+    def shape(numbers: list[float], height: int, width: int) -> dict[str, Any]:
         return {"corners_42": np.array(numbers).reshape(4, 2) * [width, height]}
 
-    return read_labels(folder, sizes, instance, count=8, partial=partial)
+    return read_labels(folder, sizes, shape, says="a class number and 8 numbers", count=8, partial=partial)

@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from distmap.common.files import filling, replacing
+from distmap.common.output_names import output_path
 from distmap.common.picture_files import PictureError, find_pictures
 from distmap.common.pictures import read_filled_picture
 from distmap.common.progress import Progress, Silent
@@ -32,13 +33,15 @@ def write_maps(
     PictureError
         A picture cannot be used, two pictures would give the same file, or a file would replace one of the pictures.
         Nothing is written then.
+    ValueError
+        No file can have a picture's name, see `distmap.common.output_names`.
     """
     from distmap.inference.image_grid import show_map, show_picture, write_grid
 
     progress = progress or Silent()
     out = Path(out)
     files = find_pictures(sources)
-    names = [Path(file.name).with_suffix(".tiff") for file in files]
+    names = [output_path(Path(), file.name, ".tiff") for file in files]
     seen: dict[Path, Path] = {}
     pictures = {file.path.resolve() for file in files}
     for file, name in zip(files, names, strict=True):

@@ -310,7 +310,13 @@ def test_convert_and_evaluate_labeltxt(command: Command, images: Path, tmp_path:
     (labels / "one ä.txt").write_text("1 1 9 1 9 5 1 5 car 0\n9 9 15 9 15 19 9 19 car 0\n", encoding="utf-8")
     out = tmp_path / "a.json"
     result = command("convert", labels, out, "--images", images, "--json")
-    assert json.loads(result.stdout) == {"pictures": 1, "objects": 2, "out": str(out)}
+    assert json.loads(result.stdout) == {
+        "pictures": 1,
+        "objects": 2,
+        "out": str(out),
+        "left_out": {"pictures without a label file": 1},
+        "without_place": {},
+    }
     for source in (out, labels):
         result = command("evaluate", source, labels, "--images", images, "--json", "--curves", tmp_path / "curves")
         scores = json.loads(result.stdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,18 @@ from numpy.typing import NDArray
 
 from detect.conversion import convert, format_of_source, read_annotations, write_annotations
 from detect.detections import Detections, Instance
-from detect.formats import FORMATS, coco, dota, dota_submission, geojson, gpkg, label_studio, yolo, yolo_obb
+from detect.formats import (
+    FOLDER_FORMATS,
+    FORMATS,
+    coco,
+    dota,
+    dota_submission,
+    geojson,
+    gpkg,
+    label_studio,
+    yolo,
+    yolo_obb,
+)
 from detect.formats.geo import Georeference, read_georeference
 from detect.masks import Mask, mask_of_outlines, outlines
 
@@ -68,7 +79,7 @@ def assert_same(before: Detections, after: Detections) -> None:
         np.testing.assert_allclose(two.bbox, one.bbox, atol=1e-6)
 
 
-LOSSLESS: dict[str, tuple[str, Callable[[Path], list[Detections]], Callable[..., None]]] = {
+LOSSLESS: dict[str, tuple[str, Callable[[Path], Sequence[Detections]], Callable[..., None]]] = {
     "coco": ("a.json", coco.read, coco.write),
     "geojson": ("a.geojson", geojson.read, geojson.write),
     "gpkg": ("a.gpkg", gpkg.read, gpkg.write),
@@ -398,3 +409,22 @@ def test_geopackage_needs_pyogrio(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match=line):
         gpkg.read(tmp_path / "a.gpkg")
     assert not (tmp_path / "b.gpkg").exists()
+
+
+@pytest.mark.parametrize("name", sorted(FOLDER_FORMATS))
+def test_nothing_is_written_outside_the_folder(tmp_path: Path, name: str) -> None:
+    box = Instance(box=(1, 1, 3, 3))
+    called = ["../up.png", "..\\back.png", str(tmp_path / "elsewhere" / "absolute.png"), "x/../../deep.png"]
+    pictures = [Detections(name=item, height=9, width=9, instances=(box,)) for item in called]
+    write_annotations(tmp_path / "in" / "out", pictures, target_format=name)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert all(path.is_relative_to(tmp_path / "in" / "out") for path in files)
+
+
+@pytest.mark.parametrize("category", ["../car", "a/b", "/car", "a\\..\\b", "con\0"])
+def test_a_category_decides_no_folder(tmp_path: Path, category: str) -> None:
+    picture = Detections(name="a.png", height=9, width=9, instances=(Instance(box=(1, 1, 3, 3), category=category),))
+    with pytest.raises(ValueError, match="no file"):
+        dota_submission.write(tmp_path / "out", [picture])
+    assert not list(tmp_path.rglob("Task*"))

@@ -37,3 +37,17 @@ def test_a_file_without_a_picture(tmp_path: Path) -> None:
     assert pair_files(["a.png"], files, partial=True) == {"a.png": tmp_path / "a.txt"}
     with pytest.raises(ValueError, match=r"b\.txt: no picture has this name, so its size is not known"):
         pair_files(["a.png"], files)
+
+
+def test_files_of_pictures_stay_in_their_folder_and_are_found_again(tmp_path: Path) -> None:
+    names = ["10.jpg", "..\\label\\12.jpg", "/abs/one.jpg", "C:\\d\\two.jpg", "../../three.jpg"]
+    written = [beside(tmp_path, name, ".txt") for name in names]
+    assert [path.relative_to(tmp_path).as_posix() for path in written] == [
+        "10.txt",
+        "label/12.txt",
+        "abs/one.txt",
+        "d/two.txt",
+        "three.txt",
+    ]
+    files = {path.relative_to(tmp_path).as_posix(): path for path in written}
+    assert pair_files(names, files) == dict(zip(names, written, strict=True))
