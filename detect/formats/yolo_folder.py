@@ -15,6 +15,7 @@ from typing import Any
 
 from detect.detections import Category
 from detect.pairing import without_suffix
+from distmap.common.checked_files import read_yaml_file
 from distmap.common.files import files_by_name, read_json, read_lines
 
 _NAME_FILES = ("data.yaml", "data.yml", "obj.names", "classes.txt", "notes.json")
@@ -24,7 +25,6 @@ _DATA_FOLDER = re.compile(r"obj_(\w+_)?data", re.IGNORECASE)
 _KEPT_APART = {"images", "labels", "labeltxt"}
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _FURTHEST = 2.0  # in pictures: coordinates beyond it are pixels, not fractions
-_LARGEST_YAML = 2**20  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,19 +86,12 @@ def read_names(path: Path) -> dict[int, str]:
 
 
 def _names_of_yaml(path: Path) -> dict[int, str]:
-    import yaml
-
+    content: Any = read_yaml_file(path)
     try:
-        if path.stat().st_size > _LARGEST_YAML:
-            raise ValueError(f"larger than {_LARGEST_YAML} bytes")
-        text = path.read_text(encoding="utf-8-sig")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise ValueError("aliases are not read here")
-        content: Any = yaml.safe_load(text)
         names: Any = content["names"]
         pairs: Iterable[tuple[Any, Any]] = names.items() if isinstance(names, dict) else enumerate(names)
         found = {int(index): str(name) for index, name in pairs}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: no class names in it ({' '.join(str(error).split())})") from None
     if "kpt_shape" in content:
         raise ValueError(f"{path}: its labels hold keypoints (kpt_shape), which are not read")

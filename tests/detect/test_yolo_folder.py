@@ -225,7 +225,7 @@ def test_rings_joined_to_one_are_the_same_pixels(crop: NDArray[np.bool_]) -> Non
 )
 def test_files_that_name_no_classes_are_named(tmp_path: Path, text: str) -> None:
     lay_out(tmp_path, {"data.yaml": text})
-    with pytest.raises(ValueError, match=r"data\.yaml: no class names in it"):
+    with pytest.raises(ValueError, match=r"data\.yaml: (no class names in it|not a YAML file)"):
         yolo_folder.class_names(tmp_path)
 
 
