@@ -16,7 +16,7 @@ from typing import Any
 from detect.detections import Category
 from detect.pairing import without_suffix
 from distmap.common.checked_files import read_yaml_file
-from distmap.common.files import files_by_name, read_json, read_lines
+from distmap.common.files import files_by_name, read_json, read_lines, same_form
 
 _NAME_FILES = ("data.yaml", "data.yml", "obj.names", "classes.txt", "notes.json")
 UNNAMED = f"class names (no {', '.join(_NAME_FILES)} names them)"
@@ -86,7 +86,7 @@ def read_names(path: Path) -> dict[int, str]:
 
 
 def _names_of_yaml(path: Path) -> dict[int, str]:
-    content: Any = read_yaml_file(path)
+    content = read_yaml_file(path)
     try:
         names: Any = content["names"]
         pairs: Iterable[tuple[Any, Any]] = names.items() if isinstance(names, dict) else enumerate(names)
@@ -161,11 +161,11 @@ def _match(names: Sequence[str], files: Mapping[str, Path]) -> dict[str, str]:
                 found[name] = candidates[0]
     by_stem: dict[str, list[str]] = {}
     for key in sorted(files.keys() - set(found.values())):
-        by_stem.setdefault(PurePosixPath(without_suffix(key)).name, []).append(key)
+        by_stem.setdefault(PurePosixPath(_without_roles(key)).name, []).append(key)
     taken_by: dict[str | None, str] = {}
     for name in names:
         if name not in found:
-            fitting = _alike(name, by_stem.get(PurePosixPath(without_suffix(name)).name, []))
+            fitting = _alike(name, by_stem.get(PurePosixPath(_without_roles(name)).name, []))
             if fitting in taken_by:
                 both = f"{taken_by[fitting]} and {name}"
                 raise ValueError(f"{fitting}: fits both {both}; use the same subfolders on both sides")
@@ -187,7 +187,7 @@ def _alike(name: str, keys: Sequence[str]) -> str | None:
 
 def _without_roles(name: str) -> str:
     """The path without suffix and without the folders that tell pictures from labels."""
-    *folders, stem = without_suffix(name).split("/")
+    *folders, stem = without_suffix(same_form(name)).split("/")
     kept = [part for part in folders if part.lower() not in _KEPT_APART and not _DATA_FOLDER.fullmatch(part)]
     return "/".join([*kept, stem])
 

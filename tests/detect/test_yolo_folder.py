@@ -244,3 +244,9 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
             read_annotations(folder, source_format=name, sizes={"a.png": (30, 40)})
     with contextlib.suppress(ValueError):
         format_of_source(folder)
+
+
+def test_names_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
+    composed, decomposed = "\u00e4.png", "a\u0308.txt"
+    found = read_annotations(lay_out(tmp_path, {"data.yaml": YAML, composed: None, f"labels/{decomposed}": NUT}))
+    assert said(found) == {composed: A_NUT}
