@@ -40,7 +40,8 @@ def list_folders(with_folder: Path, without_folder: Path, group: str | None) -> 
     Raises
     ------
     PictureError
-        A folder is missing or empty, both are the same or one lies in the other, or a name does not match ``group``.
+        A folder is missing or empty, both are the same or one lies in the other, links bring a file into both, or a
+        name does not match ``group``.
     """
     for folder in (with_folder, without_folder):
         if not folder.is_dir():
@@ -58,7 +59,17 @@ def list_folders(with_folder: Path, without_folder: Path, group: str | None) -> 
     for folder, label in ((with_folder, WITH), (without_folder, WITHOUT)):
         for file in find_pictures([folder]):
             listed.append(LabelledPicture(file=file, label=label, group=_group_of(file, label, pattern)))
+    _check_apart(listed)
     return listed
+
+
+def _check_apart(listed: Iterable[LabelledPicture]) -> None:
+    """Raise PictureError where links bring one file into both folders."""
+    labels: dict[Path, LabelledPicture] = {}
+    for picture in listed:
+        other = labels.setdefault(picture.file.path.resolve(), picture)
+        if other.label != picture.label:
+            raise PictureError(f"{other.file.path} and {picture.file.path}: one file in both folders; remove a link")
 
 
 def split_groups(pictures: Sequence[LabelledPicture], holdout: float, seed: int) -> Split:

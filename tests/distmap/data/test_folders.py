@@ -174,3 +174,12 @@ def test_a_stratified_subsample_takes_what_there_is_of_a_small_class() -> None:
         *((WITHOUT, "0_0.png"), (WITHOUT, "0_8.png")),
     ]
     assert stratified_subsample(listed, 0) == []
+
+
+def test_links_bring_no_picture_into_both_folders(tmp_path: Path) -> None:
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").touch()
+    (tmp_path / "with" / "link").symlink_to(tmp_path / "without")
+    with pytest.raises(PictureError, match=r"link/a\.png and .*without/a\.png: one file in both folders"):
+        list_folders(tmp_path / "with", tmp_path / "without", None)
