@@ -70,8 +70,8 @@ def dataset_stats(split: Split, settings: DataSettings) -> DatasetStats:
             path = labelled.file.path
             if min(picture.shape[:2]) < LEAST_SIDE:
                 raise PictureError(
-                    f"{path}: is {picture.shape[1]} x {picture.shape[0]} pixels, which says nothing of where things are; "
-                    f"a side must have {LEAST_SIDE} or more, remove the file"
+                    f"{path}: is {picture.shape[1]} x {picture.shape[0]} pixels, too few to say where things "
+                    f"are; a side must have {LEAST_SIDE} or more, remove the file"
                 )
             if picture.shape[-1] != first.shape[-1]:
                 raise PictureError(
