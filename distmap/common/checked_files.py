@@ -30,9 +30,7 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
         raise ValueError(f"{path}: is a folder, expected a file")
     size = path.stat().st_size
     if size > most_bytes:
-        raise ValueError(
-            f"{path}: has {size / MB:,.0f} MB, more than the {most_bytes / MB:,.0f} MB that such a file may"
-        )
+        raise ValueError(f"{path}: has {size / MB:,.0f} MB, such a file may have {most_bytes / MB:,.0f} MB")
     return path.read_bytes()
 
 

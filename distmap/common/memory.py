@@ -44,6 +44,5 @@ def check_memory(needed: float, what: str) -> None:
         return
     available = available_memory()
     if available is not None and needed > KEPT_FREE * available:
-        raise ValueError(
-            f"{what} would take {needed / GB:,.1f} GB of memory, and {max(0, available) / GB:,.1f} are free"
-        )
+        free = max(0, available) / GB
+        raise ValueError(f"{what} would take {needed / GB:,.1f} GB of memory, and {free:,.1f} GB are free")

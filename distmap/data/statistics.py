@@ -109,8 +109,8 @@ def _look(labelled: LabelledPicture, settings: DataSettings) -> _Seen:
     height, width, bands = picture_HWC.shape
     if min(height, width) < LEAST_SIDE:
         raise PictureError(
-            f"{labelled.file.path}: is {width} x {height} pixels, which says nothing of where things are; a side must "
-            f"have {LEAST_SIDE} or more, remove the file"
+            f"{labelled.file.path}: is {width} x {height} pixels, too few to say where things are; a side must have "
+            f"{LEAST_SIDE} or more, remove the file"
         )
     return _Seen(
         longer_side=max(height, width),

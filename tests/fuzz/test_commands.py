@@ -40,7 +40,7 @@ RUN_FILES: Mapping[str, Mutate] = {
     "state/latest.pt": corpus.damaged,
 }
 READ_BY: Mapping[str, tuple[str, ...]] = {
-    "config.yaml": ("info", "map", "extract", "export", "resume", "config"),
+    "config.yaml": ("info", "map", "extract", "resume", "config"),
     "detector.json": ("info", "map", "extract", "saved", "calibrate"),
     "dataset.json": ("info", "map", "extract", "resume"),
     "metrics.jsonl": ("info",),
@@ -184,7 +184,6 @@ def test_files_of_a_run(name: str, originals: Path, tmp_path: Path) -> None:
         distmap: dict[str, tuple[Any, ...]] = {
             "info": ("info", run),
             "map": ("map", run, images, "--out", out / "maps", "--device", "cpu"),
-            "export": ("export", run, "--format", "onnx", "--size", "0x0"),
             "resume": ("fit", *halves, "--run", run, "--resume", "--device", "cpu"),
             "config": ("fit", *halves, "--run", run, "--config", run / "config.yaml"),
         }
