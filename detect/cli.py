@@ -77,6 +77,7 @@ def extract(
 ) -> None:
     """Find objects in IMAGES (files or folders) with the trained RUN: maps, masks, boxes, COCO JSON."""
     from detect.job import extract_and_write
+    from distmap.common.files import is_standard_output
     from distmap.common.picture_files import find_pictures
     from distmap.common.progress import shown_progress, tracked
 
@@ -101,10 +102,12 @@ def extract(
     objects = sum(len(picture.instances) for picture in pictures)
     if as_json:
         report = {"pictures": len(pictures), "objects": objects, "threshold": config.threshold, "out": str(out)}
-        click.echo(json.dumps(report))
+        click.echo(json.dumps(report), err=is_standard_output(out))
     else:
         used = config.threshold if isinstance(config.threshold, str) else f"{config.threshold:.4g}"
-        click.echo(f"{objects} objects in {len(pictures)} pictures at threshold {used}: {out}")
+        click.echo(
+            f"{objects} objects in {len(pictures)} pictures at threshold {used}: {out}", err=is_standard_output(out)
+        )
 
 
 def _config(
@@ -271,15 +274,18 @@ def convert(
     Formats: coco, coco-results, dota, dota-task1, dota-task2, yolo, yolo-obb, label-studio, masks, geojson, gpkg.
     """
     from detect.conversion import convert as convert_annotations
+    from distmap.common.files import is_standard_output
 
     found = convert_annotations(
         source, target, source_format=source_format, target_format=target_format, images=images, pictures=pictures
     )
     objects = sum(len(picture.instances) for picture in found)
     if as_json:
-        click.echo(json.dumps({"pictures": len(found), "objects": objects, "out": str(target)}))
+        click.echo(
+            json.dumps({"pictures": len(found), "objects": objects, "out": str(target)}), err=is_standard_output(target)
+        )
     else:
-        click.echo(f"{objects} objects in {len(found)} pictures: {target}")
+        click.echo(f"{objects} objects in {len(found)} pictures: {target}", err=is_standard_output(target))
 
 
 @main.command()
