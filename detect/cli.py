@@ -84,6 +84,7 @@ def extract(
 ) -> None:
     """Find objects in IMAGES (files or folders) with the trained RUN: maps, masks, boxes, COCO JSON."""
     from detect.job import extract_and_write
+    from distmap.common.files import is_standard_output
     from distmap.common.picture_files import find_pictures
     from distmap.common.progress import shown_progress, tracked
 
@@ -108,10 +109,12 @@ def extract(
     objects = sum(len(picture.instances) for picture in pictures)
     if as_json:
         report = {"pictures": len(pictures), "objects": objects, "threshold": config.threshold, "out": str(out)}
-        click.echo(json.dumps(report))
+        click.echo(json.dumps(report), err=is_standard_output(out))
     else:
         used = config.threshold if isinstance(config.threshold, str) else f"{config.threshold:.4g}"
-        click.echo(f"{objects} objects in {len(pictures)} pictures at threshold {used}: {out}")
+        click.echo(
+            f"{objects} objects in {len(pictures)} pictures at threshold {used}: {out}", err=is_standard_output(out)
+        )
 
 
 def _config(
@@ -297,6 +300,7 @@ def convert(
     from detect.conversion import convert as convert_annotations
     from detect.conversion import format_of_target
     from detect.losses import describe, without_place
+    from distmap.common.files import is_standard_output
 
     wanted = target_format or format_of_target(target)
     found = convert_annotations(
@@ -313,12 +317,14 @@ def convert(
     objects = sum(len(picture.instances) for picture in found)
     lost = without_place(found, wanted)
     if as_json:
-        content = {"pictures": len(found), "objects": objects, "out": str(target)}
-        click.echo(json.dumps(content | {"left_out": dict(found.left_out), "without_place": lost}))
+        content: dict[str, Any] = {"pictures": len(found), "objects": objects, "out": str(target)}
+        content |= {"left_out": dict(found.left_out), "without_place": lost}
+        click.echo(json.dumps(content), err=is_standard_output(target))
     else:
-        click.echo(f"{objects} objects in {len(found)} pictures: {target}")
+        aside = is_standard_output(target)
+        click.echo(f"{objects} objects in {len(found)} pictures: {target}", err=aside)
         no_place = f"; {wanted} has no place for {describe(lost)}" if lost else ""
-        click.echo(f"left out: {describe(found.left_out)}{no_place}")
+        click.echo(f"left out: {describe(found.left_out)}{no_place}", err=aside)
 
 
 @main.command()

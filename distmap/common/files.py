@@ -173,6 +173,11 @@ def _is_stream(path: Path) -> bool:
     return not stat.S_ISREG(mode)
 
 
+def is_standard_output(path: Path) -> bool:
+    """Whether a name stands for standard output, so that nothing else is to be written there."""
+    return _descriptor(path) == 1
+
+
 def _descriptor(path: Path) -> int | None:
     """Which of this process's open files a name stands for, such as 1 for ``/dev/stdout``."""
     name = os.path.normpath(path.absolute())  # unlike resolve, it does not follow the link to what a stream leads to

@@ -66,5 +66,4 @@ def write_grid(path: Path, rows: Sequence[Sequence[Pixels]], zoom: int = 2) -> N
             sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
     sheet = cv2.resize(sheet, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
     with replacing(path) as temporary:
-        if not cv2.imwrite(str(temporary), sheet[..., ::-1]):
-            raise OSError(f"{path}: could not be written")
+        temporary.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())

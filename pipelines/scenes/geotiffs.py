@@ -18,13 +18,13 @@ from detect.extraction_settings import extraction_config
 from distmap.common.detection_settings import read_detection_settings
 from distmap.common.extras import need
 from distmap.common.files import files_under, move_file
+from distmap.common.locks import locked
 from distmap.common.object_size import ObjectSize, describe_objects
 from distmap.common.picture_files import PICTURE_SUFFIXES
 from distmap.common.progress import Progress, Silent
 from pipelines.scenes import outputs
 from pipelines.scenes.geodesy import measure
 from pipelines.scenes.job import Job, MapperSource, TileMemory, started_tile, tile_shape
-from pipelines.scenes.locks import locked
 from pipelines.scenes.mapper import ModelMapper, RunMapper, run_digest
 from pipelines.scenes.outputs import Names
 from pipelines.scenes.parts import threshold as fixed_threshold

@@ -235,6 +235,15 @@ def test_stopping_saves_what_is_done(
     assert [file.name for file in (tmp_path / "maps" / "sub").iterdir()] == ["one ä.tiff"]
 
 
+def test_standard_output_holds_the_annotations_alone(tmp_path: Path) -> None:
+    coco.write(tmp_path / "a.json", [])
+    code = "from detect.cli import main; main()"
+    command = [sys.executable, "-c", code, "convert", str(tmp_path / "a.json"), "/proc/self/fd/1", "--to", "coco"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout)["images"] == []
+    assert answer.stderr == "0 objects in 0 pictures: /proc/self/fd/1\n"
+
+
 @pytest.mark.parametrize("option", ["--maps", "--masks"])
 def test_the_second_command_in_a_folder_is_refused(
     command: Command, run: Path, images: Path, tmp_path: Path, option: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from distmap.common import files
 from distmap.common.files import (
     files_by_name,
     files_under,
@@ -159,22 +161,43 @@ def test_a_pipe_gets_the_content_and_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [pipe]
 
 
-def test_a_device_stays(tmp_path: Path) -> None:
-    link = tmp_path / "null.json"
-    link.symlink_to("/dev/null")
-    for path in (link, Path("/dev/null")):
+@pytest.fixture
+def device(tmp_path: Path) -> Callable[[str], Path]:
+    """``device("null")`` -> a device like that of /dev; never that itself where it could be replaced."""
+
+    def find(name: str) -> Path:
+        own = Path("/dev") / name
+        if os.geteuid():
+            return own
+        try:
+            os.mknod(tmp_path / name, 0o666 | stat.S_IFCHR, own.stat().st_rdev)
+        except PermissionError:
+            pytest.skip("no devices can be made here")
+        return tmp_path / name
+
+    return find
+
+
+def test_a_device_stays(tmp_path: Path, device: Callable[[str], Path]) -> None:
+    null = device("null")
+    link = tmp_path / "link.json"
+    link.symlink_to(null)
+    for path in (link, null):
         write_json(path, [1])
         assert path.is_char_device()
-    assert list(tmp_path.iterdir()) == [link]
+    assert link.is_symlink()
+    assert not list(tmp_path.glob(".*"))
 
 
-def test_a_full_device_is_named() -> None:
+def test_a_full_device_is_named(device: Callable[[str], Path]) -> None:
+    full = device("full")
     with pytest.raises(OSError, match="No space left") as raised:
-        write_text(Path("/dev/full"), "a")
-    assert raised.value.filename == "/dev/full"
+        write_text(full, "a")
+    assert raised.value.filename == str(full)
+    assert full.is_char_device()
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("name", ["/dev/fd/1", "/proc/self/fd/1"])
 def test_standard_output_gets_the_content_in_its_turn(tmp_path: Path, name: str) -> None:
     code = (
         "from pathlib import Path; from distmap.common.files import write_text; print('one'); "
@@ -186,6 +209,12 @@ def test_standard_output_gets_the_content_in_its_turn(tmp_path: Path, name: str)
         subprocess.run(command, check=True, stdout=file)
     assert (tmp_path / "a.txt").read_text() == "one\ntwo\nthree\n"
     assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]
+
+
+def test_names_of_streams_are_known() -> None:
+    names = ("/dev/stdout", "/dev/../dev/stderr", "/dev/fd/7", "/dev/null", "stdout")
+    assert [files._descriptor(Path(name)) for name in names] == [1, 2, 7, None, None]
+    assert [files.is_standard_output(Path(name)) for name in names] == [True, False, False, False, False]
 
 
 def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:

@@ -55,5 +55,5 @@ def test_grid_on_disk(tmp_path: Path) -> None:
 
 def test_a_grid_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "s.png" / "folder").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"s\.png"):
+    with pytest.raises(ValueError, match=r"s\.png: is a folder"):
         write_grid(tmp_path / "s.png", [[np.zeros((2, 2, 3), np.uint8)]])

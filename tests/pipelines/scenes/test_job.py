@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from detect.extraction import ExtractionConfig
+from distmap.common.locks import locked
 from distmap.common.progress import Silent
 from pipelines.scenes import geotiffs
 from pipelines.scenes.geotiffs import OutputOptions, SceneResult, map_scenes
 from pipelines.scenes.job import started_tile
-from pipelines.scenes.locks import locked
 from pipelines.scenes.source import open_scene
 from pipelines.scenes.work import Resources
 from tests.pipelines.scenes.conftest import Brightness, WriteScene
