@@ -241,7 +241,7 @@ def test_standard_output_holds_the_annotations_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, "convert", str(tmp_path / "a.json"), "/proc/self/fd/1", "--to", "coco"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(answer.stdout)["images"] == []
-    assert answer.stderr == "0 objects in 0 pictures: /proc/self/fd/1\n"
+    assert answer.stderr == "0 objects in 0 pictures: /proc/self/fd/1\nleft out: nothing\n"
 
 
 @pytest.mark.parametrize("option", ["--maps", "--masks"])
@@ -563,7 +563,7 @@ def test_objects_with_tuned_settings(command: Command, run: Path, images: Path, 
         (["--set", "halo=1"], "halo is 1.0"),
         (["--set", "threshold=-1"], "threshold -1.0"),
         (["--set", "low_threshold=0.9"], "low threshold 0.9"),
-        (["--set", "value_range=2,1"], "the range 2.0..1.0 is empty"),
+        (["--set", "value_range=2,1"], "value_range is (2.0, 1.0), it must be two finite numbers, the lower one first"),
         (["--set", "object_size=large"], "object size 'large'"),
     ],
 )
