@@ -14,6 +14,8 @@ from distmap.common.notices import shown_notices
 def _limit_size(context: click.Context, _option: click.Parameter, value: float | None) -> None:
     if value is None:
         return
+    if not value > 0:
+        raise ValueError(f"--max-megapixels {value:g}: must be above 0")
     from distmap.common.pictures import size_limit
 
     context.with_resource(size_limit(value))
@@ -21,7 +23,8 @@ def _limit_size(context: click.Context, _option: click.Parameter, value: float |
 
 SIZE_LIMIT = click.option(
     "--max-megapixels",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
+    metavar="N",
     expose_value=False,
     callback=_limit_size,
     help="Refuse larger pictures, which take much memory as a whole.  [default: 200]",
