@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FORMAT = click.Choice(FORMATS)
 IGNORE = click.option(
     "--ignore",
-    type=click.IntRange(min=1),
+    type=int,
     metavar="VALUE",
     help="Number in masks of pixels of which nothing is known, such as 255 for the border in Pascal VOC.",
 )

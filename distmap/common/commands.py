@@ -16,6 +16,8 @@ from distmap.common.signals import handled
 def _limit_size(context: click.Context, _option: click.Parameter, value: float | None) -> None:
     if value is None:
         return
+    if not value > 0:
+        raise ValueError(f"--max-megapixels {value:g}: must be above 0")
     from distmap.common.pictures import size_limit
 
     context.with_resource(size_limit(value))
@@ -23,7 +25,8 @@ def _limit_size(context: click.Context, _option: click.Parameter, value: float |
 
 SIZE_LIMIT = click.option(
     "--max-megapixels",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
+    metavar="N",
     expose_value=False,
     callback=_limit_size,
     help="Refuse larger pictures, which take much memory as a whole.  [default: 200]",
