@@ -52,8 +52,9 @@ def test_clipping_changes_hardly_a_pixel(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e308, -1e30])
 def test_numbers_that_are_no_place_are_refused(bad: float) -> None:
+    ring: list[Any] = [[0, 0], [5, 0], [5, bad]]
     with pytest.raises(ValueError, match="not finite, or beyond 2147483648 pixels"):
-        mask_of_polygons([np.array([[0, 0], [5, 0], [5, bad]])], HEIGHT, WIDTH)
+        mask_of_polygons([ring], HEIGHT, WIDTH)
     with pytest.raises(ValueError, match=r"not .* finite|not finite|reaches beyond 2147483648 pixels"):
         Instance(box=(0.0, 0.0, 5.0, abs(bad)))
 
