@@ -82,8 +82,8 @@ class DetectionSettings:
             raise ValueError(f"min_area {self.min_area}: must be from 0 to {LARGEST_AREA}")
         if not 0 <= self.false_alarm < math.inf:
             raise ValueError(f"false_alarm {self.false_alarm}: must be at least 0, and finite")
-        if self.low_threshold is not None and not 0 < self.low_threshold <= self.threshold:
-            raise ValueError(f"low_threshold {self.low_threshold}: must be above 0 and at most threshold")
+        if self.low_threshold is not None and not 0 < self.low_threshold < math.inf:
+            raise ValueError(f"low_threshold {self.low_threshold}: must be above 0 and finite")
         if len(self.rates) != len(self.thresholds):
             raise ValueError(f"{len(self.rates)} rates and {len(self.thresholds)} thresholds, they must go together")
         numbers = (self.threshold, *self.thresholds, *self.rates)

@@ -107,7 +107,7 @@ def _look(labelled: LabelledPicture, settings: DataSettings) -> _Seen:
     placed = read_placed_picture(labelled.file.path)
     picture_HWC = placed.pixels_HWC
     height, width, bands = picture_HWC.shape
-    if min(height, width) < LEAST_SIDE:
+    if max(height, width) < LEAST_SIDE:
         raise PictureError(
             f"{labelled.file.path}: is {width} x {height} pixels, too few to say where things are; a side must have "
             f"{LEAST_SIDE} or more, remove the file"

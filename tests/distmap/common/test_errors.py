@@ -40,7 +40,7 @@ FILES = [
     ),
     (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "more memory than there is"),
     (RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos"), "is the disk full"),
-    (EOFError("Ran out of input"), "EOFError: Ran out of input"),
+    (EOFError("Ran out of input"), "Ran out of input"),
     (NO_SPACE, "No space left on device"),
     (ValueError("two\nlines"), "two lines"),
 ]

@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from distmap.common.picture_files import PictureError
-from distmap.common.pictures import read_picture
+from distmap.common.pictures import PlacedPicture, read_placed_picture
 from distmap.data import statistics
 from distmap.data.folders import Split, list_folders
 from distmap.data.scaling import Scaling
@@ -67,15 +67,15 @@ def test_a_few_pictures_are_open_at_a_time_and_an_odd_one_ends_it_at_once(
     read_ones: list[weakref.ref[NDArray[np.generic]]] = []
     most = 0
 
-    def read(path: Path) -> NDArray[np.generic]:
+    def read(path: Path) -> PlacedPicture:
         nonlocal most
         opened.append(path)
-        picture = read_picture(path)
-        read_ones.append(weakref.ref(picture))
+        picture = read_placed_picture(path)
+        read_ones.append(weakref.ref(picture.pixels_HWC))
         most = max(most, sum(each() is not None for each in read_ones))
         return picture
 
-    monkeypatch.setattr(statistics, "read_picture", read)
+    monkeypatch.setattr(statistics, "read_placed_picture", read)
     split = split_of(write_pictures("with", pictures), write_pictures("without", pictures))
     dataset_stats(split, DataSettings())
     assert len(opened) == 120 + 1  # the first one twice
