@@ -29,8 +29,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: $(INSTALLED) ## Learn, extract and score on generated pictures, from scratch, in about 8 minutes
 	$(BIN)/python examples/demo.py
 
+# Two processes, a thread each: tiny networks gain nothing from more threads.
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest --color=no $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --color=no -n 2 --dist loadfile $(PYTEST_ARGS)
 
 fuzz: $(INSTALLED) ## Try thousands of malformed files on every command (FUZZ_COUNT of each kind, from FUZZ_SEED on)
 	FUZZ_COUNT=$(FUZZ_COUNT) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest --color=no --timeout=7200 tests/fuzz $(PYTEST_ARGS)
