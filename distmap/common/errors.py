@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-OUT_OF_MEMORY = ("not enough memory", "out of memory", "can't allocate", "cannot allocate", "insufficient memory")
+OUT_OF_MEMORY = (
+    "not enough memory",
+    "out of memory",
+    "can't allocate",
+    "cannot allocate",
+    "insufficient memory",
+    "bad allocation",
+    "bad_alloc",
+)
 DAMAGED = frozenset(
     {
         "builtins.EOFError",

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from distmap.common.errors import is_out_of_memory
 from distmap.common.files import NO_ROOM
-
-NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "bad allocation", "bad_alloc")
 
 
 @contextmanager
@@ -30,7 +29,8 @@ def told_how_to_go_on(run: Path) -> Iterator[None]:
         reason = f"{error.strerror}; {_kept(run)}: make room and go on with --resume"
         raise OSError(error.errno, reason, str(error.filename or run)) from error
     except Exception as error:
-        if not _is_memory(error):
+        # What reads a file raises an error of its own that names it, and memory is the cause.
+        if not any(is_out_of_memory(one) for one in (error, error.__cause__) if one is not None):
             raise
         told = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(
@@ -43,8 +43,3 @@ def _kept(run: Path) -> str:
     from distmap.training.checkpoint import STATE
 
     return "the last state is kept" if (run / STATE).is_file() else "no state was saved yet"
-
-
-def _is_memory(error: Exception) -> bool:
-    # torch and OpenCV have errors of their own, some of them plain RuntimeErrors.
-    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)

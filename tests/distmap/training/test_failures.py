@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from distmap.common.errors import naming
 from distmap.training.failures import told_how_to_go_on
 
 
@@ -25,6 +26,7 @@ def run(tmp_path: Path) -> Path:
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried ..."),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("std::bad_alloc"),
     ],
 )
 def test_memory(run: Path, error: Exception) -> None:
@@ -33,6 +35,15 @@ def test_memory(run: Path, error: Exception) -> None:
     (run / "state" / "latest.pt").unlink()
     with pytest.raises(ValueError, match="no state was saved yet"):
         fail(run, error)
+
+
+def test_memory_that_ends_while_a_file_is_read(run: Path) -> None:
+    with (
+        pytest.raises(ValueError, match=r"memory ran out \(.*one\.png: .*the last state is kept"),
+        told_how_to_go_on(run),
+        naming("one.png"),
+    ):
+        raise MemoryError
 
 
 @pytest.mark.parametrize("named", [True, False])
