@@ -41,6 +41,8 @@ class Predictor(nn.Module):
     kinds: tuple[str, ...] = ("map",)
     threshold_rules: Mapping[str, ThresholdRule] = {}
     """Rule that parts the maps of a kind in two; where none is named, Otsu's."""
+    refine_bytes: int = 64
+    """Memory that ``to_map`` takes, in bytes for each pixel of a picture."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -54,9 +56,6 @@ class Predictor(nn.Module):
             raise ValueError(f"map kind {kind!r}: choose one of {', '.join(self.kinds)}")
         self.kind, self.follow_edges = kind, follow_edges
         return self
-
-    refine_bytes: int = 64
-    """Memory for each pixel of a picture that ``to_map`` takes."""
 
     def raw_channels(self, bands: int) -> int:
         """K of the raw outputs, for pictures of so many bands."""
