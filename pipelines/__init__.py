@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipelines.area_patches import areas as areas
-    from pipelines.brats_slices import brats as brats
     from pipelines.celeba_faces import celeba as celeba
     from pipelines.dota_patches import dota as dota
+    from pipelines.scans.brats import brats as brats
     from pipelines.scenes.geotiffs import geotiff as geotiff
     from pipelines.self_training import self_train as self_train
     from pipelines.synthetic_sets import synthetic as synthetic
@@ -24,7 +24,7 @@ __all__ = ["areas", "brats", "celeba", "dota", "geotiff", "self_train", "synthet
 
 _HOMES = {
     "areas": "pipelines.area_patches",
-    "brats": "pipelines.brats_slices",
+    "brats": "pipelines.scans.brats",
     "celeba": "pipelines.celeba_faces",
     "dota": "pipelines.dota_patches",
     "geotiff": "pipelines.scenes.geotiffs",

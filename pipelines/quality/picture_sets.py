@@ -21,8 +21,8 @@ import pipelines
 from detect.evaluation import group_of
 from distmap.common.files import files_under, write_json
 from distmap.common.progress import Progress
-from pipelines.brats_slices import find_cases
 from pipelines.quality.splits import Drawn, Split, SplitGroups
+from pipelines.scans.cases import find_cases
 from pipelines.sets import CLASSES, SPLITS, new_set
 from pipelines.synthetic_sets import Split as SyntheticSplit
 

@@ -14,12 +14,12 @@ import click
 import pytest
 
 from distmap.config import resolve
-from pipelines.brats_slices import find_cases
 from pipelines.quality.__main__ import main as quality
 from pipelines.quality.picture_sets import SLICE_GROUP, Cases, Scenes, Slices
 from pipelines.quality.rows import CATS_TEST, LGG_DEVELOPMENT, LGG_TEST, Row, chosen, every_row
 from pipelines.quality.scores import KINDS
 from pipelines.quality.splits import SplitGroups
+from pipelines.scans.cases import find_cases
 
 ROWS = every_row()
 REAL = [row for row in ROWS if isinstance(row.pictures, Slices | Scenes | Cases)]
