@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from distmap.common.locks import locked
@@ -57,12 +58,25 @@ def new_set(folder: Path) -> Iterator[Path]:
             raise
 
 
+def picture_suffix(bands: int) -> str:
+    """Of files that hold so many bands: PNG for grey and colours, TIFF for others."""
+    return ".png" if bands in (1, 3) else ".tif"
+
+
 def write_picture(path: Path, picture: NDArray[Any]) -> None:
-    """Write H x W or H x W x 3 (RGB) as the suffix says; TIFF uncompressed, so that any program reads it."""
+    """Write H x W or H x W x C as the suffix says: 1 or 3 bands (RGB), in TIFF any number, compressed without loss."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_NONE] if path.suffix == ".tif" else []
+    if path.suffix == ".tif":
+        pixels = picture[..., 0] if picture.shape[2:] == (1,) else picture
+        # Unless told so, the last of four bands is taken for alpha.
+        photometric = "rgb" if picture.shape[2:] == (3,) else "minisblack"
+        tifffile.imwrite(
+            path, pixels, photometric=photometric, planarconfig="contig", compression="zlib", metadata=None,
+            software=False,
+        )  # fmt: skip
+        return
     pixels = np.ascontiguousarray(picture[..., ::-1]) if picture.ndim == 3 else picture
-    if not cv2.imwrite(str(path), pixels, options):
+    if not cv2.imwrite(str(path), pixels):
         raise OSError(f"cannot write {path}")
 
 

@@ -318,7 +318,7 @@ class TestWrongInput:
     def test_failure_half_way_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         written: list[str] = []
 
-        def full_disk(path: str, picture: object, parameters: object) -> bool:
+        def full_disk(path: str, picture: object) -> bool:
             written.append(path)
             return len(written) < 4
 
