@@ -180,7 +180,21 @@ def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bo
 @main.command()
 @click.argument("source", metavar="BRATS_DIR", type=click.Path(path_type=Path))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--modality", default="flair", show_default=True, help="flair, t1, t1ce or t2.")
+@click.option(
+    "--modality",
+    metavar="A,B,...",
+    default="flair",
+    show_default=True,
+    help="flair, t1, t1ce or t2; several become bands in this order.",
+)
+@click.option(
+    "--neighbours",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Slices below, and as many above, that become bands as well.",
+)
 @click.option("--min-tumour", type=int, default=100, show_default=True, metavar="PX", help="Tumour in a slice WITH.")
 @click.option(
     "--min-brain", type=float, default=0.25, show_default=True, help="Brain in a slice, of the most in its case."
@@ -196,31 +210,35 @@ def areas(scenes: tuple[Path, ...], folder: Path, bands: str | None, as_json: bo
 @click.option(
     "--trust-grid",
     is_flag=True,
-    help="Scan and segmentation have the same voxels, even where one of them does not say where it lies.",
+    help="The files of a case have the same voxels, even where some of them do not say where they lie.",
 )
 @click.option("--test", type=float, default=0.2, show_default=True, help="Fraction of the patients for the test split.")
 @click.option("--test-cases", metavar="A,B,...", default="", help="Instead: the cases for the test split.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which patients are for the test split.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-def brats(source: Path, folder: Path, test_cases: str, as_json: bool, **options: Any) -> None:
+def brats(source: Path, folder: Path, modality: str, test_cases: str, as_json: bool, **options: Any) -> None:
     """Write axial slices of BraTS cases as the two folders, by the slices' own segmentations.
 
     BRATS_DIR: any folder above the cases of a BraTS release. Slices go to DIR/{train,test}/{with,without}, the true
-    masks of the test split to DIR/test/masks. Cases without segmentation are passed over.
+    masks of the test split to DIR/test/masks. Cases without segmentation or without a modality are passed over.
     """
     import json
 
     import pipelines
     from distmap.common.progress import shown_progress
 
+    modalities = _names(modality)
     with shown_progress() as progress:
-        written = pipelines.brats(source, folder, test_cases=_names(test_cases), progress=progress, **options)
+        written = pipelines.brats(
+            source, folder, modality=modalities, test_cases=_names(test_cases), progress=progress, **options
+        )
     for split, counts in written.counts.items():
         cases = len(written.cases[split])
         click.echo(f"{folder / split}: {cases} cases, {_folders(counts, 'slices')}", err=True)
     if written.passed_over:
         count, first = len(written.passed_over), written.passed_over[0]
-        click.echo(f"{count} cases passed over for want of a segmentation or the modality, such as {first}", err=True)
+        wanted = "the modality" if len(modalities) == 1 else "one of the modalities"
+        click.echo(f"{count} cases passed over for want of a segmentation or {wanted}, such as {first}", err=True)
     if written.level_auroc is not None:
         line = f"the level of a slice alone separates the folders with AUROC {written.level_auroc:.2f}"
         suspicious = written.level_auroc >= LEVEL_AUROC and not options["hemispheres"]

@@ -160,7 +160,7 @@ class Cases:
 
     def write(self, data: Path, folder: Path, seed: int, progress: Progress) -> SplitGroups:
         source = data / self.source
-        groups = self.split.apply(case.name for case in find_cases(source, "flair").complete)
+        groups = self.split.apply(case.name for case in find_cases(source, ["flair"]).complete)
         pipelines.brats(source, folder, hemispheres=self.hemispheres, test_cases=groups.test, progress=progress)
         return groups
 

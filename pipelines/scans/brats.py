@@ -14,15 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from distmap.common.progress import Progress, Silent
+from distmap.data.scaling import MOST_BANDS
 from pipelines.scans.cases import Case, find_cases
-from pipelines.scans.slices import Slice, choose_slices, is_near, level_auroc
+from pipelines.scans.slices import Slice, choose_slices, is_near, level_auroc, slice_picture
 from pipelines.scans.volumes import Volume, halved, read_volume
-from pipelines.sets import Counts, check_fraction, check_new, choose_test_groups, new_set, no_counts, write_picture
+from pipelines.sets import (
+    Counts,
+    check_fraction,
+    check_new,
+    choose_test_groups,
+    new_set,
+    no_counts,
+    picture_suffix,
+    write_picture,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SliceSettings:
-    """Which slices are chosen; see `brats`.
+    """Which slices are chosen, and how many around them are bands; see `brats`.
 
     Raises
     ------
@@ -34,6 +44,7 @@ class SliceSettings:
     min_brain: float
     level_margin: float
     hemispheres: bool
+    neighbours: int = 0
     trust_grid: bool = False
 
     def __post_init__(self) -> None:
@@ -43,6 +54,8 @@ class SliceSettings:
             raise ValueError(f"--min-brain {self.min_brain}: must be above 0 and up to 1")
         if not 0 <= self.level_margin <= 1:
             raise ValueError(f"--level-margin {self.level_margin}: must be from 0 to 1")
+        if self.neighbours < 0:
+            raise ValueError(f"--neighbours {self.neighbours}: must be 0 or more slices")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +66,7 @@ class Slices:
     cases: dict[str, tuple[str, ...]]
     """Cases by split."""
     passed_over: tuple[str, ...] = ()
-    """Cases without segmentation or without the modality."""
+    """Cases without segmentation or without one of the modalities."""
     level_auroc: float | None = field(default=None)
     """AUROC of the level alone between the folders of the training split: 0.5 says nothing, 1 everything."""
 
@@ -62,7 +75,8 @@ def brats(
     source: str | Path,
     folder: str | Path,
     *,
-    modality: str = "flair",
+    modality: str | Sequence[str] = "flair",
+    neighbours: int = 0,
     min_tumour: int = 100,
     min_brain: float = 0.25,
     level_margin: float = 0.2,
@@ -76,10 +90,11 @@ def brats(
     """Write axial slices of BraTS cases as the two folders.
 
     ``folder`` gets ``{train,test}/{with,without}/<case>_<slice>.png`` (uint8 grey, 0 outside the brain) and
-    ``test/masks/<case>_<slice>.png`` (0 or 255, the whole tumour) for every slice of the test split. Visits of one
-    patient are in one split. Grey runs from the 0.5th to the 99.5th percentile of each volume's brain, which is all
+    ``test/masks/<case>_<slice>.png`` (0 or 255, the whole tumour) for every slice of the test split. Pictures of three
+    bands are PNG in colours, red the first; those of two, four or more are TIFF, ``.tif``. Visits of one patient are in
+    one split. Grey runs from the 0.5th to the 99.5th percentile of each volume's brain, which is all
     but the one value at the volume's corners; what lies between fills 255 steps, finer than the noise of the scanner.
-    Pixels that are not square are made square, as large as their shorter side. Cases that lack the segmentation or the
+    Pixels that are not square are made square, as large as their shorter side. Cases that lack the segmentation or a
     modality are passed over.
 
     Parameters
@@ -88,7 +103,11 @@ def brats(
         Searched recursively for ``<case>_flair.nii.gz`` and ``<case>_seg.nii.gz``, or as from 2023 on
         ``<case>-t2f.nii.gz`` and ``<case>-seg.nii.gz``; ``.nii`` too.
     modality
-        flair (t2f), t1 (t1n), t1ce (t1c, t1gd) or t2 (t2w).
+        flair (t2f), t1 (t1n), t1ce (t1c, t1gd) or t2 (t2w). Several become bands in this order; each is scaled by
+        itself, and all must lie on one grid. The brain is where any of them has some.
+    neighbours
+        Slices below and as many above that become bands as well, >= 0; see `slice_picture`. Labels and masks are those
+        of the slice itself.
     min_tumour
         Pixels of tumour that make a slice one WITH, >= 1. Slices with fewer, but some, are in neither folder.
     min_brain
@@ -100,8 +119,8 @@ def brats(
         Write both hemispheres of each slice, ``<case>_<slice>_{left,right}.png``, in place of the whole, each with its
         own label; see `halved`. The areas that ``min_tumour`` and ``min_brain`` speak of are a hemisphere's then.
     trust_grid
-        Where one file of a case says where it lies and the other does not (the identity for an affine, or no code),
-        take the voxels of both for those of one grid; without it such a case is refused.
+        Where some files of a case say where they lie and others do not (the identity for an affine, or no code), take
+        the voxels of all for those of one grid; without it such a case is refused.
     test, test_cases
         Fraction of the patients for the test split, at least one; or the cases themselves.
 
@@ -118,12 +137,17 @@ def brats(
         min_brain=min_brain,
         level_margin=level_margin,
         hemispheres=hemispheres,
+        neighbours=neighbours,
         trust_grid=trust_grid,
     )
     check_fraction("--test", test)
     check_new(folder)
     progress = progress or Silent()
-    found = find_cases(source, modality)
+    modalities = [modality] if isinstance(modality, str) else modality
+    found = find_cases(source, modalities)
+    bands = len(modalities) * (2 * neighbours + 1)
+    if bands > MOST_BANDS:
+        raise ValueError(f"--neighbours {neighbours}: makes {bands} bands, more than {MOST_BANDS}; give fewer")
     patients = {case.name: case.patient for case in found.complete}
     for_test = choose_test_groups(
         patients.values(),
@@ -183,17 +207,18 @@ def _write_set(
         pieces = [piece for piece in chosen if piece.case == case.name]
         split = splits[case.name]
         parts = _parts(case, settings)
-        _write(folder / split, pieces, parts, truth=split == "test")
+        _write(folder / split, pieces, parts, settings.neighbours, truth=split == "test")
         for piece in pieces:
             counts[split]["with" if piece.tumour else "without"] += 1
     return counts
 
 
-def _write(split: Path, pieces: Sequence[Slice], parts: Mapping[str, Volume], *, truth: bool) -> None:
+def _write(split: Path, pieces: Sequence[Slice], parts: Mapping[str, Volume], neighbours: int, *, truth: bool) -> None:
     for piece in pieces:
         volume = parts[piece.part]
         folder = split / ("with" if piece.tumour else "without")
-        write_picture(folder / piece.file_name, volume.picture_ZHW[piece.number])
+        picture_HWC = slice_picture(volume, piece.number, neighbours)
+        write_picture(folder / f"{piece.stem}{picture_suffix(picture_HWC.shape[-1])}", picture_HWC)
         if truth:
             mask_HW = volume.tumour_ZHW[piece.number].astype(np.uint8) * 255
-            write_picture(split / "masks" / piece.file_name, mask_HW)
+            write_picture(split / "masks" / f"{piece.stem}.png", mask_HW)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,10 @@ _TIMEPOINT = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d+")  # from 2023 on
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """The two files of a case that are used."""
+    """The files of a case that are used: a scan of each modality, in the order of the bands, and the segmentation."""
 
     name: str
-    picture: Path
+    pictures: tuple[Path, ...]
     segmentation: Path
 
     @property
@@ -34,69 +34,100 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Cases:
-    """Cases that can be used, and names of those that lack one of the two files."""
+    """Cases that can be used, and names of those that lack a file."""
 
     complete: tuple[Case, ...]
     without_segmentation: tuple[str, ...]
     without_modality: tuple[str, ...]
 
 
-def find_cases(folder: Path, modality: str) -> Cases:
-    """Cases below a folder, by name.
+def find_cases(folder: Path, modalities: Sequence[str]) -> Cases:
+    """Cases below a folder that have every one of the modalities, by name.
 
     Raises
     ------
     ValueError
-        The modality is none, no case is complete, or two files say they are the same of one case.
+        A modality is none or is there twice, no case is complete, or two files say they are the same of one case.
     """
-    kinds = next((names for names in MODALITIES.values() if modality.lower() in names), None)
-    if kinds is None:
-        raise ValueError(f"--modality {modality}: choose one of {', '.join(MODALITIES)}")
-    pictures: dict[str, Path] = {}
+    kinds = [MODALITIES[modality] for modality in _known(modalities)]
+    scans: list[dict[str, Path]] = [{} for _ in kinds]  # of each modality, by case
     segmentations: dict[str, Path] = {}
-    others: dict[str, set[str]] = {}
+    seen: set[str] = set()
     for file in files_under(folder, {".nii", ".gz"}):
         parts = _FILE.fullmatch(file.name)
         if parts is None:
             continue
         case, kind = parts["case"], parts["kind"].lower()
-        others.setdefault(case, set()).add(kind)
-        for wanted, listed in ((kinds, pictures), (SEGMENTATIONS, segmentations)):
+        seen.add(kind)
+        for wanted, listed in (*zip(kinds, scans, strict=True), (SEGMENTATIONS, segmentations)):
             if kind not in wanted:
                 continue
             if case in listed:
                 raise ValueError(f"{file}: {listed[case]} is the same of case {case}; keep one of them")
             listed[case] = file
-    segmentations = dict(_by_folder(pictures, segmentations)) | segmentations
+    segmentations = dict(_by_folder(scans, segmentations)) | segmentations
+    some = set().union(*scans)
+    every = {name for name in some if all(name in listed for listed in scans)}
     complete = tuple(
-        Case(name=name, picture=file, segmentation=segmentations[name])
-        for name, file in sorted(pictures.items())
-        if name in segmentations
+        Case(name=name, pictures=tuple(listed[name] for listed in scans), segmentation=segmentations[name])
+        for name in sorted(every & segmentations.keys())
     )
     if not complete:
-        raise ValueError(_none_complete(folder, kinds, pictures, set().union(*others.values())))
-    used = {case.segmentation for case in complete}
+        raise ValueError(_none_complete(folder, kinds, scans, every, seen))
+    named = {segmentations[name] for name in some & segmentations.keys()}  # more than one name may lead to a file
     return Cases(
         complete=complete,
-        without_segmentation=tuple(sorted(pictures.keys() - segmentations.keys())),
+        without_segmentation=tuple(sorted(some - segmentations.keys())),
         without_modality=tuple(
-            sorted(name for name, file in segmentations.items() if name not in pictures and file not in used)
+            sorted(
+                name
+                for name, file in segmentations.items()
+                if name not in every and (name in some or file not in named)
+            )
         ),
     )
 
 
-def _by_folder(pictures: dict[str, Path], segmentations: dict[str, Path]) -> Iterator[tuple[str, Path]]:
+def _known(modalities: Sequence[str]) -> list[str]:
+    """The modalities as `MODALITIES` has them, each once."""
+    known: list[str] = []
+    for given in modalities:
+        name = next((name for name, kinds in MODALITIES.items() if given.lower() in kinds), None)
+        if name is None:
+            raise ValueError(f"--modality {given}: choose one of {', '.join(MODALITIES)}")
+        if name in known:
+            raise ValueError(f"--modality {','.join(modalities)}: has {name} twice; give each once")
+        known.append(name)
+    if not known:
+        raise ValueError(f"--modality: names none; choose from {', '.join(MODALITIES)}")
+    return known
+
+
+def _by_folder(scans: Sequence[Mapping[str, Path]], segmentations: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
     """Segmentations under another name, where a folder holds one case and one segmentation: BraTS 2020, case 355."""
-    for name, file in pictures.items():
-        beside = [path for path in segmentations.values() if path.parent == file.parent]
-        alone = sum(path.parent == file.parent for path in pictures.values()) == 1
-        if name not in segmentations and alone and len(beside) == 1:
-            yield name, beside[0]
+    cases: dict[Path, set[str]] = {}
+    for listed in scans:
+        for name, file in listed.items():
+            cases.setdefault(file.parent, set()).add(name)
+    beside: dict[Path, list[Path]] = {}
+    for file in segmentations.values():
+        beside.setdefault(file.parent, []).append(file)
+    for folder, names in cases.items():
+        if len(names) == len(beside.get(folder, ())) == 1 and names.isdisjoint(segmentations):
+            yield next(iter(names)), beside[folder][0]
 
 
-def _none_complete(folder: Path, kinds: Sequence[str], pictures: dict[str, Path], seen: set[str]) -> str:
-    name = f"<case>_{kinds[0]}.nii.gz (or <case>-{kinds[1]}.nii.gz)"
-    if pictures:
-        return f"{folder}: {len(pictures)} cases, none with its segmentation <case>_seg.nii.gz (or <case>-seg.nii.gz)"
-    hint = f"; there are {', '.join(sorted(seen))}" if seen else "; give the folder that holds the cases"
-    return f"{folder}: holds no {name}{hint}"
+def _none_complete(
+    folder: Path,
+    kinds: Sequence[Sequence[str]],
+    scans: Sequence[Mapping[str, Path]],
+    every: Collection[str],
+    seen: Collection[str],
+) -> str:
+    for (old, new, *_), listed in zip(kinds, scans, strict=True):
+        if not listed:
+            hint = f"; there are {', '.join(sorted(seen))}" if seen else "; give the folder that holds the cases"
+            return f"{folder}: holds no <case>_{old}.nii.gz (or <case>-{new}.nii.gz){hint}"
+    if not every:
+        return f"{folder}: no case has all of {', '.join(names[0] for names in kinds)}; name fewer in --modality"
+    return f"{folder}: {len(every)} cases, none with its segmentation <case>_seg.nii.gz (or <case>-seg.nii.gz)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +90,47 @@ def read_nifti(path: Path) -> Nifti:
     return Nifti(path=path, values_XYZ=values, grid=grid, codes=codes)
 
 
-def check_one_grid(scan: Nifti, segmentation: Nifti) -> None:
+def on_one_grid(files: Sequence[Nifti], *, trust: bool = False) -> list[Nifti]:
+    """The files, each of which lies on the grid of the first.
+
+    Parameters
+    ----------
+    trust
+        Take files that do not say where they lie for voxels of the grid on which those of the same shape lie that do.
+
+    Raises
+    ------
+    ValueError
+        A file does not lie on the grid of the first; the message says what differs.
+    """
+    found = list(_trusted(files)) if trust else list(files)
+    for other in found[1:]:
+        _check_one_grid(found[0], other)
+    return found
+
+
+def _trusted(files: Sequence[Nifti]) -> Iterator[Nifti]:
+    placed = [file for file in files if file.placed]
+    # Where these are stored in several orders, none is known to be that of the others.
+    alike = all(_stored_alike(placed[0], other) for other in placed[1:])
+    for file in files:
+        lost = not file.placed and placed and alike and file.shape == placed[0].shape
+        yield replace(file, grid=placed[0].grid, codes=placed[0].codes) if lost else file
+
+
+def _stored_alike(one: Nifti, other: Nifti) -> bool:
+    return one.shape == other.shape and _same_place(one.grid, other.grid, one.shape)
+
+
+def _check_one_grid(first: Nifti, other: Nifti) -> None:
     """Raise ValueError unless every voxel of one lies where a voxel of the other does, however they are stored."""
-    where = f"{segmentation.path}: does not lie on the grid of {scan.path.name}"
-    (values, one), (labels, other) = scan.canonical(), segmentation.canonical()
-    if values.shape == labels.shape and scan.placed == segmentation.placed and _same_place(one, other, values.shape):
+    (values, grid), (others, its_grid) = first.canonical(), other.canonical()
+    if values.shape == others.shape and first.placed == other.placed and _same_place(grid, its_grid, values.shape):
         return
-    differences = ", ".join(_differences(segmentation, scan)) or "the orders of their axes differ"
-    if scan.placed != segmentation.placed:
-        lost = segmentation if scan.placed else scan
+    where = f"{other.path}: does not lie on the grid of {first.path.name}"
+    differences = ", ".join(_differences(other, first)) or "the orders of their axes differ"
+    if first.placed != other.placed:
+        lost = other if first.placed else first
         raise ValueError(
             f"{where} ({differences}); resample one of them. {lost.path.name} does not say where it lies: give "
             "--trust-grid where its voxels are those of the other, in the same order"

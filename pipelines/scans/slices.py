@@ -1,4 +1,4 @@
-"""Which slices of a volume are WITH and WITHOUT, and what their level alone tells."""
+"""Slices of a volume: which are WITH and WITHOUT, what their level alone tells, and their bands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detect.scores.ranking import Ranking
 from pipelines.scans.volumes import Volume
@@ -28,13 +29,14 @@ class Slice:
     part: str = ""
 
     @property
-    def file_name(self) -> str:
-        return "_".join(filter(None, (self.case, f"{self.number:03d}", self.part))) + ".png"
+    def stem(self) -> str:
+        """Of its files: ``<case>_<number>``, and the hemisphere."""
+        return "_".join(filter(None, (self.case, f"{self.number:03d}", self.part)))
 
 
 def choose_slices(case: str, volume: Volume, *, min_tumour: int, min_brain: float) -> list[Slice]:
     """Slices with enough brain that hold enough tumour, or none at all."""
-    brain_Z = np.count_nonzero(volume.picture_ZHW, axis=(1, 2))
+    brain_Z = np.count_nonzero(volume.brain, axis=(1, 2))
     tumour_Z = np.count_nonzero(volume.tumour_ZHW, axis=(1, 2))
     enough = np.flatnonzero(brain_Z >= min_brain * brain_Z.max())
     lowest, highest = enough[0], enough[-1]
@@ -48,6 +50,16 @@ def choose_slices(case: str, volume: Volume, *, min_tumour: int, min_brain: floa
         for number in enough
         if tumour_Z[number] == 0 or tumour_Z[number] >= min_tumour
     ]
+
+
+def slice_picture(volume: Volume, number: int, neighbours: int) -> NDArray[np.uint8]:
+    """A slice and ``neighbours`` slices either side of it as bands, uint8, H x W x C.
+
+    From the lowest slice to the highest, each with its bands in the volume's order; beyond the ends of the volume the
+    last slice is repeated.
+    """
+    numbers = np.arange(number - neighbours, number + neighbours + 1).clip(0, len(volume.picture_ZHWC) - 1)
+    return np.concatenate([volume.picture_ZHWC[at] for at in numbers], axis=-1)
 
 
 def is_near(level: float, levels: Sequence[float], margin: float) -> bool:

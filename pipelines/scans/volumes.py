@@ -1,9 +1,9 @@
-"""A case as one volume: the grey of its scan, scaled once, and its tumour, on square pixels; and its hemispheres."""
+"""A case as one volume: the grey of its scans, each scaled once, and its tumour, on square pixels; its hemispheres."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from distmap.data.resizing import resize
 from pipelines.scans.cases import Case
-from pipelines.scans.nifti import SAME_SPACING, check_one_grid, read_nifti
+from pipelines.scans.nifti import SAME_SPACING, Nifti, on_one_grid, read_nifti
 
 PERCENTILES = (0.5, 99.5)  # of the brain: they become the darkest and the brightest grey
 SAME_GREY = 1e-4  # of the range of a scan; less is rounding where it was scaled
@@ -23,14 +23,19 @@ CORNERS_ALIKE = 5  # of eight, that make a background
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Volume:
-    """A case as slices from the lowest up: grey 1..255 in the brain and 0 outside, and the whole tumour."""
+    """A case as slices from the lowest up: grey 1..255 in the brain and 0 outside, a band a scan; the whole tumour."""
 
-    picture_ZHW: NDArray[np.uint8]
+    picture_ZHWC: NDArray[np.uint8]
     tumour_ZHW: NDArray[np.bool_]
+
+    @property
+    def brain(self) -> NDArray[np.bool_]:
+        """Where any of the bands has brain, Z x H x W."""
+        return np.asarray((self.picture_ZHWC > 0).any(axis=-1))
 
 
 def read_volume(case: Case, *, trust_grid: bool = False) -> Volume:
-    """Read both files of a case, bring them to one orientation, scale the grey and make pixels square.
+    """Read the files of a case, bring them to one orientation, scale the grey of each scan and make pixels square.
 
     Parameters
     ----------
@@ -40,26 +45,27 @@ def read_volume(case: Case, *, trust_grid: bool = False) -> Volume:
     Raises
     ------
     ValueError
-        A file is damaged, is no volume or holds no brain, or the two do not lie on one grid.
+        A file is damaged, is no volume or holds no brain, or they do not lie on one grid.
     """
-    scan, segmentation = read_nifti(case.picture), read_nifti(case.segmentation)
-    if scan.shape == segmentation.shape and scan.placed != segmentation.placed and trust_grid:
-        grid = scan.grid if scan.placed else segmentation.grid
-        scan, segmentation = replace(scan, grid=grid), replace(segmentation, grid=grid)
-    else:
-        check_one_grid(scan, segmentation)
-    values_ZHW, axes = scan.seen()
-    labels_ZHW, _ = segmentation.seen()
-    brain_ZHW = _find_brain(case.picture, values_ZHW)
+    files = [read_nifti(path) for path in (*case.pictures, case.segmentation)]
+    *scans, segmentation = on_one_grid(files, trust=trust_grid)
+    grey_ZHWC = np.stack([_grey(scan) for scan in scans], axis=-1)
+    (_, axes), (labels_ZHW, _) = scans[0].seen(), segmentation.seen()
     tumour_ZHW = _find_tumour(case.segmentation, labels_ZHW)
+    size_HW = _square_size(labels_ZHW.shape[1:], spacing_HW=np.linalg.norm(axes, axis=0)[[1, 0]])
+    # Linear, so that the outline of the tumour lies where it did: half-way between its last pixel and the next.
+    grey_ZHWC = np.stack([resize(layer_HWC, *size_HW) for layer_HWC in grey_ZHWC])
+    tumour_ZHW = np.stack([resize(layer_HW, *size_HW) for layer_HW in tumour_ZHW.astype(np.float32)]) >= 0.5
+    return Volume(picture_ZHWC=np.rint(grey_ZHWC).astype(np.uint8), tumour_ZHW=tumour_ZHW)
+
+
+def _grey(scan: Nifti) -> NDArray[np.float32]:
+    """A scan's brain from 1 to 255, the rest 0, Z x H x W."""
+    values_ZHW, _ = scan.seen()
+    brain_ZHW = _find_brain(scan.path, values_ZHW)
     low, high = np.percentile(values_ZHW[brain_ZHW], PERCENTILES)
     scaled_ZHW = np.clip((values_ZHW - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
-    grey_ZHW = np.where(brain_ZHW, 1 + 254 * scaled_ZHW, 0).astype(np.float32)
-    size_HW = _square_size(values_ZHW.shape[1:], spacing_HW=np.linalg.norm(axes, axis=0)[[1, 0]])
-    # Linear, so that the outline of the tumour lies where it did: half-way between its last pixel and the next.
-    grey_ZHW = np.stack([resize(layer_HW, *size_HW) for layer_HW in grey_ZHW])
-    tumour_ZHW = np.stack([resize(layer_HW, *size_HW) for layer_HW in tumour_ZHW.astype(np.float32)]) >= 0.5
-    return Volume(picture_ZHW=np.rint(grey_ZHW).astype(np.uint8), tumour_ZHW=tumour_ZHW)
+    return np.where(brain_ZHW, 1 + 254 * scaled_ZHW, 0).astype(np.float32)
 
 
 def _find_brain(path: Path, values_ZHW: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -110,16 +116,16 @@ def halved(volume: Volume) -> dict[str, Volume]:
     differ in is anatomy. The other hemisphere lies at the same level. The cut is the middle of the box around the
     brain; what lies outside of the box is cut off as well.
     """
-    brain_ZHW = volume.picture_ZHW > 0
+    brain_ZHW = volume.brain
     rows, columns = (np.flatnonzero(brain_ZHW.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     top, bottom, first, last = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     width = (last - first + 1) // 2
 
-    def side(values_ZHW: NDArray[Any], part: str) -> NDArray[Any]:
-        box_ZHW = values_ZHW[:, top:bottom, first:last]
-        return box_ZHW[..., :width] if part == "right" else box_ZHW[..., ::-1][..., :width]
+    def side(values: NDArray[Any], part: str) -> NDArray[Any]:
+        box = values[:, top:bottom, first:last]  # Z x H x W, or Z x H x W x C
+        return box[:, :, :width] if part == "right" else box[:, :, ::-1][:, :, :width]
 
     return {
-        part: Volume(picture_ZHW=side(volume.picture_ZHW, part), tumour_ZHW=side(volume.tumour_ZHW, part))
+        part: Volume(picture_ZHWC=side(volume.picture_ZHWC, part), tumour_ZHW=side(volume.tumour_ZHW, part))
         for part in ("right", "left")
     }

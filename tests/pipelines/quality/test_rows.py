@@ -110,7 +110,7 @@ def test_other_sources_do_not_train() -> None:
 def test_real_groups_share_nothing_either(data: Path) -> None:
     groups: dict[str, list[str]] = {
         "lgg": sorted({file.stem.rpartition("_")[0] for file in (data / "lgg" / "with").iterdir()}),
-        "brats": [case.name for case in find_cases(data / "brats", "flair").complete],
+        "brats": [case.name for case in find_cases(data / "brats", ["flair"]).complete],
     }
     for folder in ("aerial", "planes"):
         with (data / folder / "index.csv").open(encoding="utf-8", newline="") as lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,10 @@ def write_volume(path: Path, values: NDArray[Any], affine: NDArray[Any], slope: 
     content[352:] = values.tobytes(order="F")
     path.write_bytes(content)
     return path
+
+
+def write_bands(folder: Path, name: str, kinds: Sequence[str], labels: Voxels) -> None:
+    """Write a case whose scans hold noise of their own, ``<name>_<kind>.nii.gz``, beside its segmentation."""
+    for seed, kind in enumerate(kinds):
+        save(folder / name / f"{name}_{kind}.nii.gz", brain(seed))
+    save(folder / name / f"{name}_seg.nii.gz", labels)

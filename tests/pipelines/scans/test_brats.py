@@ -6,10 +6,13 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from distmap.common.pictures import read_placed_picture
 from tests.pipelines.scans.conftest import (
     DEPTH,
     HEIGHT,
@@ -20,6 +23,7 @@ from tests.pipelines.scans.conftest import (
     read,
     save,
     tumour,
+    write_bands,
     write_cases,
 )
 
@@ -99,6 +103,92 @@ class TestSet:
             assert len({name[:15] for name in splits["test"]}) == 1
 
 
+class TestBands:
+    def slice(self, seed: int, number: int) -> NDArray[Any]:
+        """Grey of a slice of ``brain(seed)``, by hand."""
+        values_ZHW = brain(seed)[::-1, ::-1].T.astype(float)
+        low, high = np.percentile(values_ZHW[values_ZHW > 0], (0.5, 99.5))
+        values_HW = values_ZHW[number]
+        return np.asarray(np.where(values_HW > 0, 1 + 254 * ((values_HW - low) / (high - low)).clip(0, 1), 0))
+
+    def write(self, folder: Path, *options: object, kinds: tuple[str, ...] = ("t1", "t1ce", "t2", "flair")) -> Path:
+        for name in ("a", "b"):
+            write_bands(folder / "data", name, kinds, tumour(8, 11))
+        out = folder / "set"
+        result = invoke(folder / "data", out, "--test-cases", "b", *options)
+        assert result.exit_code == 0, result.stderr
+        return out
+
+    @pytest.mark.parametrize(
+        ("modality", "seeds", "suffix"),
+        [
+            ("t2", [2], ".png"),
+            ("flair, t1ce,t2", [3, 1, 2], ".png"),  # red, green, blue
+            ("t2,t1", [2, 0], ".tif"),
+            ("flair,t2,t1ce,t1", [3, 2, 1, 0], ".tif"),
+        ],
+    )
+    def test_modalities_in_their_order(self, tmp_path: Path, modality: str, seeds: list[int], suffix: str) -> None:
+        out = self.write(tmp_path, "--modality", modality)
+        picture = read_placed_picture(out / "test" / "with" / f"b_009{suffix}")
+        assert picture.valid_HW is None
+        assert picture.pixels_HWC.dtype == np.uint8
+        expected_HWC = np.stack([self.slice(seed, 9) for seed in seeds], axis=-1)
+        assert np.abs(picture.pixels_HWC - expected_HWC).max() < 0.51
+        np.testing.assert_array_equal(read(out / "test/masks/b_009.png"), 255 * (tumour(8, 11)[::-1, ::-1, 9].T > 0))
+        names = {path.suffix for path in out.rglob("*") if path.is_file() and path.parent.name != "masks"}
+        assert names == {suffix}
+
+    @pytest.mark.parametrize(
+        ("modality", "neighbours", "bands", "suffix"),
+        [
+            ("flair", 1, [(3, 7), (3, 8), (3, 9)], ".png"),
+            ("flair", 2, [(3, 6), (3, 7), (3, 8), (3, 9), (3, 10)], ".tif"),
+            ("t2,t1", 1, [(2, 7), (0, 7), (2, 8), (0, 8), (2, 9), (0, 9)], ".tif"),
+        ],
+    )
+    def test_neighbours(
+        self, tmp_path: Path, modality: str, neighbours: int, bands: list[tuple[int, int]], suffix: str
+    ) -> None:
+        out = self.write(tmp_path, "--modality", modality, "--neighbours", neighbours)
+        picture_HWC = read_placed_picture(out / "test" / "with" / f"b_008{suffix}").pixels_HWC
+        expected_HWC = np.stack([self.slice(seed, number) for seed, number in bands], axis=-1)
+        assert np.abs(picture_HWC - expected_HWC).max() < 0.51
+        # Labels and masks are the middle slice's: 7 is WITHOUT, although 8 above it has a tumour.
+        assert (out / "test" / "without" / f"b_007{suffix}").is_file()
+        assert not read(out / "test/masks/b_007.png").any()
+        np.testing.assert_array_equal(read(out / "test/masks/b_008.png"), 255 * (tumour(8, 11)[::-1, ::-1, 8].T > 0))
+
+    def test_neighbours_change_no_choice(self, tmp_path: Path) -> None:
+        names = []
+        for at, options in enumerate(((), ("--neighbours", 3))):
+            out = self.write(tmp_path / str(at), "--hemispheres", "--min-tumour", 20, *options)
+            names.append({name.removesuffix(".png").removesuffix(".tif") for name in files(out)})
+        assert names[0] == names[1]
+
+    def test_cases_without_a_modality_are_passed_over(self, tmp_path: Path) -> None:
+        for name in ("a", "b", "c", "d"):
+            write_bands(tmp_path / "data", name, ("flair", "t2"), tumour(8, 11))
+        (tmp_path / "data" / "c" / "c_t2.nii.gz").unlink()
+        result = invoke(tmp_path / "data", tmp_path / "set", "--modality", "flair,t2", "--json")
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["passed_over"] == ["c"]
+        assert "1 cases passed over for want of a segmentation or one of the modalities, such as c\n" in result.stderr
+        assert not [name for name in files(tmp_path / "set") if Path(name).name.startswith("c")]
+
+    def test_another_grid_is_refused(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            write_bands(tmp_path / "data", name, ("flair", "t2"), tumour(8, 11))
+        save(tmp_path / "data" / "b" / "b_t2.nii.gz", brain(), spacing=(1, 1, 2))
+        result = invoke(tmp_path / "data", tmp_path / "set", "--modality", "flair,t2")
+        assert result.exit_code == 2
+        last = result.stderr.splitlines()[-1]
+        assert "b_t2.nii.gz: does not lie on the grid of b_flair.nii.gz (spacing 1 1 2 mm, not 1 1 1 mm)" in last
+        assert not (tmp_path / "set").exists()
+        # Where the scan is not asked for, nobody looks at it.
+        assert invoke(tmp_path / "data", tmp_path / "set").exit_code == 0
+
+
 def _one_case(folder: Path) -> None:
     for path in (folder / "b").iterdir():
         path.unlink()
@@ -159,6 +249,11 @@ def _all_tumour(folder: Path) -> None:
         (_all_tumour, (), "without/"),
         (None, ("--modality", "t3"), "--modality t3"),
         (None, ("--modality", "t2"), "there are flair, seg"),
+        (None, ("--modality", "flair,t2"), "there are flair, seg"),
+        (None, ("--modality", "flair,flair"), "flair twice"),
+        (None, ("--modality", ","), "--modality"),
+        (None, ("--neighbours", -1), "--neighbours -1"),
+        (None, ("--neighbours", 2048), "--neighbours 2048: makes 4097 bands"),
         (None, ("--test", 0), "--test"),
         (None, ("--min-brain", 2), "--min-brain"),
         (None, ("--min-tumour", 0), "--min-tumour"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from tests.pipelines.scans.conftest import (
 
 class TestOneGrid:
     def case(self, folder: Path, scan: NDArray[Any], segmentation: NDArray[Any]) -> Case:
+        folder.mkdir(exist_ok=True)
         return Case(
             name="a",
-            picture=write_volume(folder / "a_flair.nii", brain(), scan),
+            pictures=(write_volume(folder / "a_flair.nii", brain(), scan),),
             segmentation=write_volume(folder / "a_seg.nii", tumour(8, 11), segmentation),
         )
 
@@ -58,7 +60,7 @@ class TestOneGrid:
             with pytest.raises(ValueError, match=r"does not say where it lies: .*--trust-grid"):
                 read_volume(case)
             found = read_volume(case, trust_grid=True)
-            np.testing.assert_array_equal(found.picture_ZHW, expected.picture_ZHW)
+            np.testing.assert_array_equal(found.picture_ZHWC[..., 0], expected.picture_ZHWC[..., 0])
             np.testing.assert_array_equal(found.tumour_ZHW, expected.tumour_ZHW)
 
     def test_trust_does_not_reach_other_shapes_or_places(self, tmp_path: Path) -> None:
@@ -91,3 +93,24 @@ class TestOneGrid:
         assert result.exit_code == 2
         assert "--trust-grid" in result.stderr
         assert invoke(tmp_path, tmp_path / "set", "--trust-grid").exit_code == 0
+
+    def test_trust_of_three(self, tmp_path: Path) -> None:
+        scan = np.diag([-1.0, -1, 1, 1])
+        scan[1, 3] = DEPTH - 1
+        case = self.case(tmp_path, np.eye(4), np.eye(4))
+        placed = write_volume(tmp_path / "a_t2.nii", 2 * brain(), scan)
+        expected = read_volume(self.case(tmp_path / "placed", scan, scan))
+        found = read_volume(replace(case, pictures=(*case.pictures, placed)), trust_grid=True)
+        for band in (0, 1):
+            np.testing.assert_array_equal(found.picture_ZHWC[..., band], expected.picture_ZHWC[..., 0])
+        np.testing.assert_array_equal(found.tumour_ZHW, expected.tumour_ZHW)
+
+    def test_trust_ends_where_two_orders_are_there(self, tmp_path: Path) -> None:
+        # The same places, stored the other way round: nobody knows which of the two the third follows.
+        forth, back = np.diag([-1.0, -1, 1, 1]), np.diag([-1.0, 1, 1, 1])
+        forth[1, 3] = DEPTH - 1
+        case = self.case(tmp_path, forth, back)
+        read_volume(case)
+        lost = write_volume(tmp_path / "a_t2.nii", brain(), np.eye(4))
+        with pytest.raises(ValueError, match=r"a_t2\.nii: does not lie on the grid of a_flair\.nii"):
+            read_volume(replace(case, pictures=(*case.pictures, lost)), trust_grid=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.pipelines.scans.conftest import (
     DEPTH,
     HEIGHT,
     WIDTH,
+    Voxels,
     brain,
     files,
     invoke,
@@ -34,10 +37,12 @@ class TestOrientation:
         values[3, 5, 1] = 900  # the patient's right, in front
         labels = np.zeros((4, 6, 3), np.int16)
         labels[0, 5, 1] = 1  # the patient's left, in front
-        case = Case(name="a", picture=save(tmp_path / "a.nii", values), segmentation=save(tmp_path / "b.nii", labels))
+        case = Case(
+            name="a", pictures=(save(tmp_path / "a.nii", values),), segmentation=save(tmp_path / "b.nii", labels)
+        )
         volume = read_volume(case)
-        assert volume.picture_ZHW.shape == (3, 6, 4)
-        assert np.argwhere(volume.picture_ZHW == 255).tolist() == [[1, 0, 0]]
+        assert volume.picture_ZHWC[..., 0].shape == (3, 6, 4)
+        assert np.argwhere(volume.picture_ZHWC[..., 0] == 255).tolist() == [[1, 0, 0]]
         assert np.argwhere(volume.tumour_ZHW).tolist() == [[1, 0, 3]]
 
     @pytest.mark.parametrize("codes", ["LPS", "PIR", "ASL", "SRA"])
@@ -54,16 +59,16 @@ class TestOrientation:
     def test_picture_and_segmentation_may_be_stored_apart(self, tmp_path: Path) -> None:
         values, labels = brain(), tumour(8, 11)
         expected = read_volume(
-            Case(name="a", picture=save(tmp_path / "a.nii", values), segmentation=save(tmp_path / "b.nii", labels))
+            Case(name="a", pictures=(save(tmp_path / "a.nii", values),), segmentation=save(tmp_path / "b.nii", labels))
         )
         found = read_volume(
             Case(
                 name="a",
-                picture=save(tmp_path / "c.nii", values, "PIR"),
+                pictures=(save(tmp_path / "c.nii", values, "PIR"),),
                 segmentation=save(tmp_path / "d.nii", labels, "LPS"),
             )
         )
-        np.testing.assert_array_equal(found.picture_ZHW, expected.picture_ZHW)
+        np.testing.assert_array_equal(found.picture_ZHWC[..., 0], expected.picture_ZHWC[..., 0])
         np.testing.assert_array_equal(found.tumour_ZHW, expected.tumour_ZHW)
 
     def test_pixels_become_square(self, tmp_path: Path) -> None:
@@ -75,11 +80,11 @@ class TestOrientation:
         volume = read_volume(
             Case(
                 name="a",
-                picture=save(tmp_path / "a.nii", values, "LPS", spacing),
+                pictures=(save(tmp_path / "a.nii", values, "LPS", spacing),),
                 segmentation=save(tmp_path / "b.nii", labels, "PIR", spacing),
             )
         )
-        assert volume.picture_ZHW.shape == (2, 6, 4)
+        assert volume.picture_ZHWC[..., 0].shape == (2, 6, 4)
         assert volume.tumour_ZHW.any(axis=2).tolist() == [[False, False, True, True, False, False]] * 2
 
 
@@ -89,17 +94,17 @@ class TestHemispheres:
         picture[0, 1:3, 2:7] = [[11, 12, 13, 14, 15], [21, 22, 23, 24, 25]]  # five columns: the middle one is in both
         tumour_ZHW = np.zeros_like(picture, bool)
         tumour_ZHW[0, 2, 6] = True
-        parts = halved(Volume(picture_ZHW=picture, tumour_ZHW=tumour_ZHW))
-        assert parts["right"].picture_ZHW.tolist() == [[[11, 12, 13], [21, 22, 23]]]
-        assert parts["left"].picture_ZHW.tolist() == [[[15, 14, 13], [25, 24, 23]]]
+        parts = halved(Volume(picture_ZHWC=picture[..., None], tumour_ZHW=tumour_ZHW))
+        assert parts["right"].picture_ZHWC[..., 0].tolist() == [[[11, 12, 13], [21, 22, 23]]]
+        assert parts["left"].picture_ZHWC[..., 0].tolist() == [[[15, 14, 13], [25, 24, 23]]]
         assert not parts["right"].tumour_ZHW.any()
         assert np.argwhere(parts["left"].tumour_ZHW).tolist() == [[0, 1, 0]]
 
     def test_a_brain_of_one_column(self) -> None:
         picture = np.zeros((1, 2, 3), np.uint8)
         picture[0, 0, 0] = 7
-        parts = halved(Volume(picture_ZHW=picture, tumour_ZHW=picture > 0))
-        assert [part.picture_ZHW.tolist() for part in parts.values()] == [[[[7]]]] * 2
+        parts = halved(Volume(picture_ZHWC=picture[..., None], tumour_ZHW=picture > 0))
+        assert [part.picture_ZHWC[..., 0].tolist() for part in parts.values()] == [[[[7]]]] * 2
 
     def test_each_has_its_own_label(self, tmp_path: Path) -> None:
         source = tmp_path / "data"
@@ -132,7 +137,7 @@ class TestBackground:
         return read_volume(
             Case(
                 name="a",
-                picture=write_volume(folder / "a_flair.nii", scan, affine, slope, inter),
+                pictures=(write_volume(folder / "a_flair.nii", scan, affine, slope, inter),),
                 segmentation=write_volume(folder / "a_seg.nii", tumour(8, 11), affine),
             )
         )
@@ -141,10 +146,10 @@ class TestBackground:
     def test_of_another_value_than_0(self, tmp_path: Path, slope: float, inter: float) -> None:
         expected = self.read(tmp_path, brain(), abs(slope))
         found = self.read(tmp_path, brain(), slope, inter)
-        np.testing.assert_array_equal(found.picture_ZHW == 0, expected.picture_ZHW == 0)
+        np.testing.assert_array_equal(found.picture_ZHWC[..., 0] == 0, expected.picture_ZHWC[..., 0] == 0)
         if slope > 0:
             np.testing.assert_allclose(
-                found.picture_ZHW.astype(int), expected.picture_ZHW, atol=1
+                found.picture_ZHWC[..., 0].astype(int), expected.picture_ZHWC[..., 0], atol=1
             )  # a half may go up or down
 
     def test_scores_have_brain_on_both_sides(self, tmp_path: Path) -> None:
@@ -152,13 +157,13 @@ class TestBackground:
         outside = values == 0
         values = (values - values[~outside].mean()) / values[~outside].std()
         values[outside] = -0.25  # in the midst of the brain's own
-        np.testing.assert_array_equal(self.read(tmp_path, values).picture_ZHW == 0, outside.T)
+        np.testing.assert_array_equal(self.read(tmp_path, values).picture_ZHWC[..., 0] == 0, outside.T)
 
     def test_rounding_is_background(self, tmp_path: Path) -> None:
         values = brain().astype(np.float32) - 10
         outside = values == -10
         values[outside] += np.random.default_rng(0).uniform(-1e-3, 1e-3, outside.sum()).astype(np.float32)
-        np.testing.assert_array_equal(self.read(tmp_path, values).picture_ZHW == 0, outside.T)
+        np.testing.assert_array_equal(self.read(tmp_path, values).picture_ZHWC[..., 0] == 0, outside.T)
 
     def test_noise_is_none(self, tmp_path: Path) -> None:
         values = np.random.default_rng(0).integers(1, 1000, (WIDTH, DEPTH, HEIGHT)).astype(np.int16)
@@ -172,7 +177,7 @@ class TestLabels:
         return read_volume(
             Case(
                 name="a",
-                picture=write_volume(folder / "a_flair.nii", brain(), affine),
+                pictures=(write_volume(folder / "a_flair.nii", brain(), affine),),
                 segmentation=write_volume(folder / "a_seg.nii", labels, affine),
             )
         )
@@ -192,8 +197,8 @@ def test_grey_runs_between_percentiles_of_the_brain(tmp_path: Path) -> None:
     values = np.zeros((50, 50, 1), np.int16)
     values[:40, :25, 0] = np.arange(1, 1001).reshape(40, 25)
     labels = np.zeros_like(values)
-    case = Case(name="a", picture=save(tmp_path / "a.nii", values), segmentation=save(tmp_path / "b.nii", labels))
-    picture = read_volume(case).picture_ZHW[0, ::-1, ::-1].T  # back along right, front
+    case = Case(name="a", pictures=(save(tmp_path / "a.nii", values),), segmentation=save(tmp_path / "b.nii", labels))
+    picture = read_volume(case).picture_ZHWC[..., 0][0, ::-1, ::-1].T  # back along right, front
     assert not picture[40:].any()
     assert not picture[:, 25:].any()
     inside = picture[:40, :25].ravel().astype(float)
@@ -201,3 +206,57 @@ def test_grey_runs_between_percentiles_of_the_brain(tmp_path: Path) -> None:
     assert (inside[-5:] == 255).all()
     low, high = 1 + 0.005 * 999, 1 + 0.995 * 999
     np.testing.assert_allclose(inside[5:-5], 1 + 254 * (np.arange(6, 996) - low) / (high - low), atol=0.501)
+
+
+class TestBands:
+    def case(self, folder: Path, scans: Sequence[Voxels], codes: Sequence[str] = ("RAS", "RAS")) -> Case:
+        labels = np.zeros_like(scans[0])
+        return Case(
+            name="a",
+            pictures=tuple(save(folder / f"{at}.nii", scan, codes[at]) for at, scan in enumerate(scans)),
+            segmentation=save(folder / "seg.nii", labels, codes[0]),
+        )
+
+    def scans(self) -> tuple[Voxels, Voxels]:
+        """The first has 1, 2, 3 in its middle row of brain, the second 9000, 5000, 1000 a row behind as well."""
+        first, second = np.zeros((2, 5, 5, 3), np.int16)
+        first[1:4, 3, 1] = 1, 2, 3
+        second[1:4, 2:4, 1] = [[9000, 9000], [5000, 5000], [1000, 1000]]
+        return first, second
+
+    @pytest.mark.parametrize("codes", ["LPS", "PIR"])
+    def test_each_is_scaled_by_itself(self, tmp_path: Path, codes: str) -> None:
+        volume = read_volume(self.case(tmp_path, self.scans(), ("LPS", codes)))
+        assert volume.picture_ZHWC.shape == (3, 5, 5, 2)
+        assert volume.picture_ZHWC.dtype == np.uint8
+        # Anterior first, the patient's right first; 1 to 255 between the extremes of the brain of each scan.
+        assert volume.picture_ZHWC[1, 1, :, 0].tolist() == [0, 255, 128, 1, 0]
+        assert volume.picture_ZHWC[1, 1, :, 1].tolist() == [0, 1, 128, 255, 0]
+        assert volume.picture_ZHWC[1, 2, :, 0].tolist() == [0] * 5
+        assert volume.picture_ZHWC[1, 2, :, 1].tolist() == [0, 1, 128, 255, 0]
+
+    def test_the_brain_is_that_of_any(self, tmp_path: Path) -> None:
+        volume = read_volume(self.case(tmp_path, self.scans()))
+        assert np.argwhere(volume.brain).tolist() == [[1, row, column] for row in (1, 2) for column in (1, 2, 3)]
+        assert halved(volume)["left"].picture_ZHWC[1, :, :, 1].tolist() == [[255, 128], [255, 128]]
+
+    def test_as_if_each_were_alone(self, tmp_path: Path) -> None:
+        case = self.case(tmp_path, [brain(0), brain(1), 3 * brain(2)], ("LPS", "PIR", "SRA"))
+        together = read_volume(case)
+        for at, path in enumerate(case.pictures):
+            alone = read_volume(replace(case, pictures=(path,)))
+            np.testing.assert_array_equal(together.picture_ZHWC[..., at], alone.picture_ZHWC[..., 0])
+
+    def test_another_grid_is_refused(self, tmp_path: Path) -> None:
+        case = self.case(tmp_path, self.scans())
+        save(case.pictures[1], self.scans()[1], spacing=(1, 1, 2))
+        with pytest.raises(ValueError, match=r"1\.nii: does not lie on the grid of 0\.nii \(spacing 1 1 2 mm"):
+            read_volume(case)
+        save(case.pictures[1], self.scans()[1][1:])
+        with pytest.raises(ValueError, match=r"1\.nii: does not lie on the grid of 0\.nii \(shape 4 x 5 x 3"):
+            read_volume(case)
+
+    def test_one_without_brain_is_named(self, tmp_path: Path) -> None:
+        first, second = self.scans()
+        with pytest.raises(ValueError, match=r"1\.nii: holds nothing but 0"):
+            read_volume(self.case(tmp_path, (first, 0 * second)))
