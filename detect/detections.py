@@ -134,7 +134,7 @@ class Detections:
     Raises
     ------
     ValueError
-        The picture has no size, or a mask reaches outside the picture.
+        The picture has no size, a mask reaches outside the picture, or the confidence is not within 0..1.
     """
 
     name: str
@@ -148,8 +148,12 @@ class Detections:
     """Scores of the model for this picture, see `detect.scores.model`."""
     number: int | None = None
     """The id that a file gives the picture; None: none."""
+    confidence: float | None = None
+    """How sure the masks are, in 0..1, so that the doubtful pictures can be looked at first; None: not known."""
 
     def __post_init__(self) -> None:
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise ValueError(f"{self.name}: confidence {self.confidence} is not within 0..1")
         if self.height <= 0 or self.width <= 0:
             raise ValueError(f"{self.name}: {self.width} x {self.height} is no picture size")
         if self.height * self.width > MOST_PIXELS:

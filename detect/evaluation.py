@@ -22,12 +22,13 @@ from detect.saved_maps import map_files
 from detect.scores import model as model_scores
 from detect.scores.bootstrap import ratio_interval
 from detect.scores.coco import AveragePrecision, CocoScores, coco_scores
-from detect.scores.curves import Curve, free_response, object_precision_recall, pixel_precision_recall
+from detect.scores.curves import Curve, free_response, object_precision_recall, pixel_precision_recall, risk_curve
 from detect.scores.dota import DotaScores, dota_scores
 from detect.scores.objects import CentreHits, CentreScores, centre_hits, count_mae
 from detect.scores.pixels import Locality, Overlap, ncc
 from detect.scores.ranking import Ranking
 from detect.scores.regions import aupro
+from detect.scores.risk import RiskCoverage, risk_coverage
 from detect.truth import Truth, TruthSet, read_truth
 
 MapReader = Callable[[], NDArray[np.float32]]
@@ -76,6 +77,9 @@ class Evaluation:
     psnr: float | None = None
     residual: float | None = None
     locality: float | None = None
+    risk_coverage: RiskCoverage | None = None
+    """Of the Dice of each picture, in order of the pictures' confidence; None unless all pictures have a confidence and
+    the truth has masks."""
     mask_ap: float | None = None
     """COCO's `ap` of masks; None where the truth has none."""
     mask_ap50: float | None = None
@@ -168,6 +172,7 @@ def evaluate(
     )
     object_scores = objects.scores(has_masks=known.has_masks)
     pixels = _Pixels(scored, truths, readers)
+    risk = _risk_coverage(scored, pixels.overlaps) if known.has_masks else None
     return Evaluation(
         pictures=len(scored),
         pictures_without_truth=len(pictures) - len(scored),
@@ -175,7 +180,8 @@ def evaluate(
         pixel_truth="masks" if known.has_masks else "boxes",
         categories="matched" if objects.matched else "ignored",
         intervals=pixels.intervals(groups, bootstrap),
-        curves=objects.curves() | pixels.curves(),
+        curves=objects.curves() | pixels.curves() | ({} if risk is None else {"risk_coverage": risk_curve(risk)}),
+        risk_coverage=risk,
         image_auroc=_image_auroc(scored, truths, pixels.peaks),
         **object_scores,
         **_model_scores(scored, objects.true),
@@ -463,6 +469,14 @@ def _mean_interval(
     numerator = [0.0 if value is None else value for value in values]
     denominator = [float(value is not None) for value in values]
     return ratio_interval(numerator, denominator, groups=groups, samples=samples)
+
+
+def _risk_coverage(scored: Sequence[Detections], overlaps: Sequence[Overlap]) -> RiskCoverage | None:
+    confidences = [picture.confidence for picture in scored if picture.confidence is not None]
+    if len(confidences) < len(scored):
+        return None
+    # To find nothing where nothing is true is right.
+    return risk_coverage(confidences, [1.0 if overlap.dice is None else overlap.dice for overlap in overlaps])
 
 
 def _image_auroc(scored: Sequence[Detections], truths: Sequence[Truth], peaks: Sequence[float]) -> float | None:

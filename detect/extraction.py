@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, get_args
 
 import cv2
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detect.detections import DEFAULT_CATEGORY, Detections, Instance
 from detect.masks import Mask
 from detect.touching import join_pieces, split_touching
+from distmap.common.confidence import as_probabilities, soft_dice_confidence
 from distmap.common.detection_settings import LARGEST_AREA, LARGEST_RADIUS, LARGEST_SIGMA
 from distmap.common.memory import check_memory
 from distmap.common.object_size import ObjectSize
@@ -49,7 +50,7 @@ class PictureMap(Protocol):
 
     @property
     def scores(self) -> Mapping[str, float]:
-        """Scores of the model for this picture, passed on as they are."""
+        """Scores of the model for this picture, passed on as they are; `confidence` among them is the picture's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,9 @@ class ExtractionConfig:
     """Pixels of an object below this fraction of the mean of its map are left out; 0: none."""
     score: ScoreRule = "mass"
     """What orders the objects, see `score`."""
+    probabilities: bool = False
+    """Whether the map's values are probabilities, as a student's are; otherwise m / (m + threshold) stands for one in
+    a picture's confidence."""
     category: str = DEFAULT_CATEGORY
 
     def __post_init__(self) -> None:
@@ -125,12 +129,15 @@ class ExtractionConfig:
 
 
 def extract(maps: Iterable[PictureMap], config: ExtractionConfig) -> Iterator[Detections]:
-    """Objects of each map, one picture at a time.
+    """Objects of each map, one picture at a time, and how sure its masks are.
+
+    The confidence of a picture is the model's own, where `PictureMap.scores` hold `confidence`, else the Soft Dice
+    Confidence of the objects' pixels in the smoothed map, see `distmap.common.confidence`.
 
     Raises
     ------
     ValueError
-        Two pictures have one name, or a map is not H x W of finite numbers.
+        Two pictures have one name, a map is not H x W of finite numbers, or a confidence is not within 0..1.
     """
     seen: set[str] = set()
     for item in maps:
@@ -138,11 +145,25 @@ def extract(maps: Iterable[PictureMap], config: ExtractionConfig) -> Iterator[De
             raise ValueError(f"{item.name}: two pictures have this name, give the one folder that holds both")
         seen.add(item.name)
         try:
-            instances = find_objects(item.map_HW, config)
+            smooth_HW = smoothed(item.map_HW, config)
+            threshold = _threshold(smooth_HW, config)
+            instances = _objects(smooth_HW, threshold, config)
         except ValueError as error:
             raise ValueError(f"{item.name}: {error}") from None
-        height, width = item.map_HW.shape
-        yield Detections(name=item.name, height=height, width=width, instances=instances, model=dict(item.scores))
+        height, width = smooth_HW.shape
+        model = dict(item.scores)
+        picture = Detections(
+            name=item.name,
+            height=height,
+            width=width,
+            instances=instances,
+            confidence=model.pop("confidence", None),
+            model=model,
+        )
+        if picture.confidence is None:
+            probability_HW = _probabilities(smooth_HW, threshold, config)
+            picture = replace(picture, confidence=soft_dice_confidence(probability_HW, picture.union_mask()))
+        yield picture
 
 
 def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instance, ...]:
@@ -158,9 +179,27 @@ def find_objects(map_HW: NDArray[Any], config: ExtractionConfig) -> tuple[Instan
         The map is not H x W of finite numbers.
     """
     smooth_HW = smoothed(map_HW, config)
-    high = (
-        config.threshold if isinstance(config.threshold, float | int) else find_threshold(smooth_HW, config.threshold)
-    )
+    return _objects(smooth_HW, _threshold(smooth_HW, config), config)
+
+
+def _threshold(smooth_HW: NDArray[np.float32], config: ExtractionConfig) -> float | None:
+    """The threshold as a number; None where the rule finds none in this map."""
+    return find_threshold(smooth_HW, config.threshold) if isinstance(config.threshold, str) else config.threshold
+
+
+def _probabilities(
+    smooth_HW: NDArray[np.float32], threshold: float | None, config: ExtractionConfig
+) -> NDArray[np.float32]:
+    """The smoothed map as probabilities, 0.5 at the threshold that bounds the masks unless it holds them itself."""
+    if config.probabilities:
+        return np.clip(smooth_HW, 0, 1)
+    if threshold is None:  # all that is above 0 is alike: in doubt
+        return np.where(smooth_HW > 0, np.float32(0.5), np.float32(0))
+    return as_probabilities(smooth_HW, threshold if config.low_threshold is None else config.low_threshold)
+
+
+def _objects(smooth_HW: NDArray[np.float32], high: float | None, config: ExtractionConfig) -> tuple[Instance, ...]:
+    """Objects of a smoothed map, see `find_objects`; none without a threshold."""
     if high is None:
         return ()
     found_HW = foreground(smooth_HW, high, config)

@@ -11,18 +11,19 @@ MASKS, ORIENTED, SCORES, DIFFICULT, CROWD = "masks", "oriented boxes", "scores",
 NAMES, UNUSED, EMPTY = "categories of objects", "categories without objects", "pictures without objects"
 BOXES, PATHS = "boxes without a mask", "names that lead out of the folder"
 NUMBERS, MODEL = "numbers of pictures", "groups and model scores of pictures"
+CONFIDENCES = "confidences of pictures"
 
 _NO_PLACE: Mapping[str, frozenset[str]] = {
     "coco": frozenset(),
-    "coco-results": frozenset({ORIENTED, DIFFICULT, CROWD, UNUSED, EMPTY, MODEL}),
-    "dota": frozenset({MASKS, SCORES, CROWD, UNUSED, PATHS, NUMBERS, MODEL}),
-    "dota-task1": frozenset({MASKS, DIFFICULT, CROWD, EMPTY, NUMBERS, MODEL}),
-    "dota-task2": frozenset({MASKS, ORIENTED, DIFFICULT, CROWD, EMPTY, NUMBERS, MODEL}),
-    "yolo": frozenset({MASKS, ORIENTED, SCORES, DIFFICULT, CROWD, PATHS, NUMBERS, MODEL}),
-    "yolo-obb": frozenset({MASKS, SCORES, DIFFICULT, CROWD, PATHS, NUMBERS, MODEL}),
-    "yolo-seg": frozenset({BOXES, ORIENTED, SCORES, DIFFICULT, CROWD, PATHS, NUMBERS, MODEL}),
+    "coco-results": frozenset({ORIENTED, DIFFICULT, CROWD, UNUSED, EMPTY, MODEL, CONFIDENCES}),
+    "dota": frozenset({MASKS, SCORES, CROWD, UNUSED, PATHS, NUMBERS, MODEL, CONFIDENCES}),
+    "dota-task1": frozenset({MASKS, DIFFICULT, CROWD, EMPTY, NUMBERS, MODEL, CONFIDENCES}),
+    "dota-task2": frozenset({MASKS, ORIENTED, DIFFICULT, CROWD, EMPTY, NUMBERS, MODEL, CONFIDENCES}),
+    "yolo": frozenset({MASKS, ORIENTED, SCORES, DIFFICULT, CROWD, PATHS, NUMBERS, MODEL, CONFIDENCES}),
+    "yolo-obb": frozenset({MASKS, SCORES, DIFFICULT, CROWD, PATHS, NUMBERS, MODEL, CONFIDENCES}),
+    "yolo-seg": frozenset({BOXES, ORIENTED, SCORES, DIFFICULT, CROWD, PATHS, NUMBERS, MODEL, CONFIDENCES}),
     "label-studio": frozenset({CROWD, MODEL}),
-    "masks": frozenset({BOXES, ORIENTED, SCORES, DIFFICULT, CROWD, NAMES, UNUSED, PATHS, NUMBERS, MODEL}),
+    "masks": frozenset({BOXES, ORIENTED, SCORES, DIFFICULT, CROWD, NAMES, UNUSED, PATHS, NUMBERS, MODEL, CONFIDENCES}),
     "geojson": frozenset({UNUSED, EMPTY, NUMBERS, MODEL}),
     "gpkg": frozenset({UNUSED, EMPTY, NUMBERS, MODEL}),
 }
@@ -45,6 +46,7 @@ def without_place(found: DetectionSet, target_format: str) -> dict[str, int]:
         EMPTY: sum(not picture.instances for picture in found),
         PATHS: sum(name_inside(picture.name) != picture.name for picture in found),
         NUMBERS: sum(picture.number is not None for picture in found),
+        CONFIDENCES: sum(picture.confidence is not None for picture in found),
         MODEL: sum(picture.group is not None or bool(picture.model) for picture in found),
     }
     result = {what: count for what, count in counts.items() if count and what in _NO_PLACE[target_format]}

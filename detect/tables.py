@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from detect.calibration import CalibrationReport
     from detect.evaluation import Evaluation
+    from detect.scores.risk import RiskCoverage
 
 # Name, family, what it says in a few words.
 _ROWS = (
@@ -56,7 +57,17 @@ def score_table(scores: Evaluation) -> Table:
             continue
         table.add_row(kind if kind != family else "", name, f"{value:.4f}", _interval(scores, name), text)
         family = kind
+    if scores.risk_coverage is not None:
+        _add_confidence(table, scores.risk_coverage)
     return table
+
+
+def _add_confidence(table: Table, risk: RiskCoverage) -> None:
+    """What the order of the pictures by their confidence is worth."""
+    bounds = f"area under the risk; random order {risk.aurc_random:.4f}, best {risk.aurc_best:.4f}"
+    table.add_row("confidence", "aurc", f"{risk.aurc:.4f}", "", bounds)
+    for coverage, dice in risk.dice_at.items():
+        table.add_row("", f"dice_at {coverage}", f"{dice:.4f}", "", f"the surest {100 * float(coverage):.0f} %")
 
 
 def category_table(scores: Evaluation) -> Table | None:

@@ -1,5 +1,7 @@
 """COCO JSON: polygons with several parts, RLE where an object has holes, scores, oriented boxes; and result lists.
 
+The confidence of a picture is `confidence` in its entry of `images`.
+
 An object without a mask is the polygon of its box's four corners, since readers expect a shape of every object;
 `attributes.shape` ("box" or "oriented box") says that it is no mask.
 """
@@ -66,6 +68,7 @@ def document(pictures: Iterable[Detections], *, categories: Sequence[Category | 
             "width": picture.width,
             "height": picture.height,
         }
+        image |= {"confidence": picture.confidence} if picture.confidence is not None else {}
         model = {key: value for key, value in picture.model.items() if math.isfinite(value)}
         image |= {"model": model} if model else {}
         images.append(image | ({"group": picture.group} if picture.group is not None else {}))
@@ -187,6 +190,7 @@ def _parse(path: Path, content: Any, sizes: Sizes) -> DetectionSet:
                 f"{path}: image {image_id} ({name}) claims {width} x {height}, more than any picture has; "
                 f"at most {MOST_PIXELS} pixels"
             )
+        _check_share(f"{path}: image {image_id} ({name})", "confidence", image.get("confidence"))
         pictures[image_id] = (image, height, width)
     found: dict[Any, list[Instance]] = {image_id: [] for image_id in pictures}
     for annotation in annotations:
@@ -205,6 +209,7 @@ def _parse(path: Path, content: Any, sizes: Sizes) -> DetectionSet:
             model=_numbers(image.get("model")),
             group=None if image.get("group") is None else str(image["group"]),
             number=image_id if type(image_id) is int else None,
+            confidence=None if image.get("confidence") is None else float(image["confidence"]),
         )
         for image_id, (image, height, width) in pictures.items()
     )
@@ -256,6 +261,11 @@ def _numbers(values: Any) -> dict[str, float]:
     return {key: float(value) for key, value in values.items() if isinstance(value, (int, float))}
 
 
+def _check_share(place: str, name: str, value: Any) -> None:
+    if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 1):
+        raise ValueError(f"{place}: {name} {shortened(value)} is not within 0..1")
+
+
 def _floats(place: str, name: str, values: Any) -> list[float]:
     if not isinstance(values, list) or not all(isinstance(value, (int, float)) for value in values):
         raise ValueError(f"{place}: {name} {shortened(values)} is no list of numbers")
@@ -292,8 +302,7 @@ def _instance(
     if mask is None and box is None and corners is None:
         raise ValueError(f"{place}: has no bbox and no segmentation with a pixel inside the picture")
     score = annotation.get("score")
-    if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
-        raise ValueError(f"{place}: score {score!r} is not within 0..1")
+    _check_share(place, "score", score)
     return Instance(
         mask=mask,
         box=box,

@@ -1,7 +1,8 @@
 """What GeoJSON and GeoPackage share: where pictures lie on the ground, and objects as features.
 
 A feature's geometry is a polygon or multipolygon along the pixel edges, holes included. Its properties say what the
-geometry cannot: `picture`, `picture_width`, `picture_height`, `category`, `score`, `difficult`, `crowd`, `shape`
+geometry cannot: `picture`, `picture_width`, `picture_height`, `picture_confidence` (the same in all objects of a
+picture), `category`, `score`, `difficult`, `crowd`, `shape`
 ("mask", "box" or "oriented box") and `obb`, eight numbers in pixels. Pictures without objects leave no trace in these
 formats.
 """
@@ -210,6 +211,7 @@ def features(
                 "picture": picture.name,
                 "picture_width": picture.width,
                 "picture_height": picture.height,
+                "picture_confidence": picture.confidence,
                 "category": item.category,
                 "score": item.score,
                 "difficult": int(item.difficult),
@@ -243,6 +245,7 @@ def pictures_of(
     """
     known = dict(sizes or {})
     found: dict[str, list[Instance]] = {name: [] for name in known}
+    confidences: dict[str, float | None] = {}
     for number, (polygons, properties) in enumerate(items, start=1):
         where = f"{path}: feature {number}"
         name = properties.get("picture") or (next(iter(known)) if len(known) == 1 else None)
@@ -258,6 +261,7 @@ def pictures_of(
         try:
             moved = _in_pixels(polygons, properties, crs, stated, name, place, known[name])
             instance = _instance(moved, properties, *known[name])
+            confidences.setdefault(name, _share(properties, "picture_confidence"))
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from None
         if instance is None:
@@ -265,7 +269,13 @@ def pictures_of(
             raise ValueError(f"{where}: has no pixel inside {name}{systems}; is the georeference the right one?")
         found[name].append(instance)
     return [
-        Detections(name=name, height=height, width=width, instances=tuple(found[name]))
+        Detections(
+            name=name,
+            height=height,
+            width=width,
+            instances=tuple(found[name]),
+            confidence=confidences.get(name),
+        )
         for name, (height, width) in known.items()
     ]
 
@@ -293,9 +303,8 @@ def _in_pixels(
 
 
 def _instance(polygons: list[Polygon], properties: Mapping[str, Any], height: int, width: int) -> Instance | None:
-    score = properties.get("score")
     common: dict[str, Any] = {
-        "score": None if score is None or score != score else float(score),
+        "score": _share(properties, "score"),
         "category": str(properties.get("category") or "object"),
         "difficult": bool(properties.get("difficult")),
         "crowd": bool(properties.get("crowd")),
@@ -309,3 +318,13 @@ def _instance(polygons: list[Polygon], properties: Mapping[str, Any], height: in
         return Instance(box=(left, top, right - left, bottom - top), **common)
     mask = mask_of_outlines(polygons, height, width)
     return None if mask is None else Instance(mask=mask, **common)
+
+
+def _share(properties: Mapping[str, Any], name: str) -> float | None:
+    """A number within 0..1; None where there is none, which tables say as NaN."""
+    value = properties.get(name)
+    if value is None or value != value:
+        return None
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"{name} {value} is not within 0..1")
+    return float(value)

@@ -17,6 +17,7 @@ from distmap.common.extras import need
 
 LAYER = "objects"
 _TEXT = ("picture", "category", "shape", "obb")
+_SHARES = ("picture_confidence", "score")  # NaN: none
 _WHOLE = ("picture_width", "picture_height", "difficult", "crowd")
 
 
@@ -42,8 +43,8 @@ def write(path: Path, pictures: Iterable[Detections], *, georeferences: Georefer
     geometry = np.array([shapely.to_wkb(_multipolygon(polygons)) for polygons, _ in items], object)
     columns: dict[str, Any] = {name: np.array([row[name] for _, row in items], object) for name in _TEXT}
     columns |= {name: np.array([row[name] for _, row in items], np.int32) for name in _WHOLE}
-    scores = [row["score"] for _, row in items]
-    columns["score"] = np.array([np.nan if score is None else score for score in scores], float)
+    for name in _SHARES:
+        columns[name] = np.array([np.nan if row[name] is None else row[name] for _, row in items], float)
     with replacing_layers(path) as temporary, warnings.catch_warnings():
         # Plain pixels have no reference system, and that is meant.
         warnings.filterwarnings("ignore", message="'crs' was not provided")

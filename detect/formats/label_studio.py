@@ -33,7 +33,9 @@ def write(path: Path, pictures: Iterable[Detections], *, categories: Sequence[Ca
     """Write one task a picture, `data.image` its name, with one prediction.
 
     The labelling interface needs tags named `label` on an image named `image`. What Label Studio has no place for, the
-    number of the picture and the list of categories, stands in `meta` (the list in that of the first task).
+    number and the confidence of the picture and the list of categories, stands in `meta` (the list in that of the first
+    task). The score of a prediction, by which Label Studio can order the tasks, is the picture's confidence, else the
+    mean score of its objects.
 
     Parameters
     ----------
@@ -48,14 +50,16 @@ def write(path: Path, pictures: Iterable[Detections], *, categories: Sequence[Ca
         for number, item in enumerate(picture.instances, start=1):
             regions.append(_region(picture, item, None if item.mask is None else next(polygons), f"object-{number}"))
         scores = [item.score for item in picture.instances if item.score is not None]
+        rating = sum(scores) / len(scores) if scores and picture.confidence is None else picture.confidence
         prediction: dict[str, Any] = {"model_version": "distmap", "result": regions}
         tasks.append(
             {
                 "data": {"image": picture.name},
                 "meta": {"width": picture.width, "height": picture.height}
                 | ({} if picture.number is None else {"picture": picture.number})
+                | ({} if picture.confidence is None else {"confidence": picture.confidence})
                 | ({"categories": listed} if listed and not tasks else {}),
-                "predictions": [prediction | ({"score": sum(scores) / len(scores)} if scores else {})],
+                "predictions": [prediction | ({} if rating is None else {"score": rating})],
             }
         )
     write_json(path, tasks)
@@ -203,7 +207,14 @@ def _picture(
             left_out["regions without a pixel inside their picture"] += 1
         else:
             instances.append(instance)
-    return Detections(name=name, height=height, width=width, instances=tuple(instances), number=task.picture)
+    return Detections(
+        name=name,
+        height=height,
+        width=width,
+        instances=tuple(instances),
+        number=task.picture,
+        confidence=task.confidence,
+    )
 
 
 def _instance(region: Region, height: int, width: int) -> Instance | None:

@@ -44,6 +44,8 @@ class Task:
     """Whether a person skipped it and nobody annotated it."""
     picture: int | None = None
     """The id that `detect` wrote for the picture."""
+    confidence: float | None = None
+    """Of the picture, as `detect` wrote it; None where a person annotated it since, for it is that of the model."""
     categories: tuple[Category, ...] = ()
     """Those that `detect` wrote for the data set."""
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -109,6 +111,7 @@ def _task(path: Path, task: Mapping[str, Any], number: int) -> Task:
             size=(side_length(meta.get("height")), side_length(meta.get("width"))),
             skipped=bool(answers) and not given,
             picture=meta["picture"] if type(meta.get("picture")) is int else None,
+            confidence=None if given else _confidence(meta.get("confidence")),
             categories=tuple(_categories(meta.get("categories") or [])),
             left_out={"annotations of tasks that have a later one": len(given) - 1} if len(given) > 1 else {},
         )
@@ -138,6 +141,12 @@ def _picture_of(data: Mapping[str, Any]) -> str | None:
         return image
     texts = [text for text in data.values() if isinstance(text, str)]
     return next((text for text in texts if PurePosixPath(_path(text)).suffix.lower() in PICTURE_SUFFIXES), None)
+
+
+def _confidence(value: Any) -> float | None:
+    if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 1):
+        raise ValueError(f"meta.confidence {value!r} is not within 0..1")
+    return None if value is None else float(value)
 
 
 def _categories(items: Sequence[Any]) -> Iterator[Category]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detect.detections import Detections
 from detect.scores.objects import centre_matches
 from detect.scores.ranking import Ranking
+from detect.scores.risk import RiskCoverage
 from distmap.common.extras import need
 from distmap.common.files import filling, replacing, write_json
 
@@ -28,7 +29,7 @@ class Curve:
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     thresholds: NDArray[np.float64]
-    """Map value or score at and above which things count."""
+    """Map value, score or confidence at and above which things count."""
 
 
 def pixel_precision_recall(ranking: Ranking) -> Curve:
@@ -76,6 +77,18 @@ def free_response(found: Sequence[Detections], truth: Sequence[Detections], *, u
     )
 
 
+def risk_curve(found: RiskCoverage) -> Curve:
+    """Risk against coverage; the thresholds are confidences of pictures."""
+    return Curve(
+        title="Surest pictures first",
+        x_label="coverage",
+        y_label="risk (1 - mean dice)",
+        x=np.array(found.coverage),
+        y=np.array(found.risk),
+        thresholds=np.array(found.confidence),
+    )
+
+
 def _object_counts(
     found: Sequence[Detections], truth: Sequence[Detections], use_categories: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], int]:
@@ -120,7 +133,7 @@ def write_curves(folder: Path, curves: Mapping[str, Curve]) -> None:
             axes = figure.add_subplot()
             axes.plot(curve.x, curve.y, marker="." if curve.x.size < 30 else "")
             axes.set(title=curve.title, xlabel=curve.x_label, ylabel=curve.y_label, ylim=(0, 1.02))
-            axes.set_xlim(0, 1.02 if curve.x_label == "recall" else max(0.1, *curve.x.tolist(), 0) * 1.02)
+            axes.set_xlim(0, 1.02 if curve.x_label in ("recall", "coverage") else max(0.1, *curve.x.tolist(), 0) * 1.02)
             axes.grid(alpha=0.3)
             FigureCanvasAgg(figure)
             with replacing(temporary / f"{name}.png") as unfinished:

@@ -2,7 +2,8 @@
 
 Keys of a picture: `psnr_with`, `psnr_without` (PSNR in dB of the reconstruction as each class against the picture, data
 range 2), `residual` (mean abs(sum of branches - picture)), `flips_to_with`, `flips_to_without` (1 where a judge trained
-apart takes the counterfactual for that class), `score` (of the picture).
+apart takes the counterfactual for that class), `score` (of the picture). A model's own `confidence` stands beside them,
+as `images[].confidence`.
 """
 
 from __future__ import annotations

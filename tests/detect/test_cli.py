@@ -171,6 +171,9 @@ def test_evaluate_prints_one_object_or_a_table(command: Command, run: Path, imag
     assert table.exit_code == 0
     assert "dice" in table.stdout
     assert "pixel_ap" not in table.stdout
+    assert all(0 < image["confidence"] <= 1 for image in json.loads(out.read_text())["images"])
+    assert scores["risk_coverage"]["dice_at"]["0.8"] == 1
+    assert "the surest 80 %" in table.stdout
 
 
 def test_evaluate_says_what_was_not_looked_for(command: Command, images: Path, tmp_path: Path) -> None:

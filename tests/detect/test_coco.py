@@ -201,10 +201,16 @@ def test_results_lists_have_no_polygon_of_a_box(tmp_path: Path) -> None:
 
 def test_pictures_without_objects_and_model_scores_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    empty = Detections(name="none.png", height=4, width=5, model={"psnr_with": 31.5, "score": 0.25})
+    empty = Detections(
+        name="none.png", height=4, width=5, model={"psnr_with": 31.5, "score": 0.25}, confidence=0.1 + 0.2
+    )
     coco.write(path, [empty], categories=["car"])
     [again] = coco.read(path)
     assert again.model == empty.model
+    assert again.confidence == 0.1 + 0.2
+    [image] = json.loads(path.read_text())["images"]
+    assert image["confidence"] == 0.1 + 0.2
+    assert "confidence" not in coco.document([Detections(name="a.png", height=4, width=5)])["images"][0]
     assert COCO(str(path)).loadCats(1)[0]["name"] == "car"
 
 
@@ -289,6 +295,12 @@ def test_a_missing_section_is_named(tmp_path: Path, section: str) -> None:
         ({"height": 0}, "image 7 .* height 0"),
         ({"width": -4}, "image 7 .* width -4"),
         ({"file_name": None}, "image 7 has no 'file_name'"),
+        ({"confidence": 1.5}, r"image 7 \(a.png\): confidence 1\.5 is not within 0\.\.1"),
+        ({"confidence": -0.1}, r"confidence -0\.1 is not"),
+        ({"confidence": float("nan")}, "confidence nan is not"),
+        ({"confidence": float("inf")}, "confidence inf is not"),
+        ({"confidence": "0.5"}, "confidence '0.5' is not"),
+        ({"confidence": [0.5]}, r"confidence \[0\.5\] is not"),
         ({"id": None}, r"image None has no 'id'"),
     ],
 )

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from pycocotools.coco import COCO
 
 from detect.cli import main
-from detect.conversion import convert, format_of_source, read_annotations
-from detect.detections import DetectionSet
+from detect.conversion import convert, format_of_source, read_annotations, write_annotations
+from detect.detections import Detections, DetectionSet, Instance
 from detect.extraction import ExtractionConfig
 from detect.formats import FORMATS, yolo_folder
 from detect.job import extract_and_write
@@ -242,3 +242,18 @@ def test_every_format_has_its_losses(tmp_path: Path, source: Path) -> None:
     assert without_place(found, "coco") == {}
     assert describe(without_place(found, "dota")) == "1 categories without objects, 2 numbers of pictures"
     assert describe({}) == "nothing"
+
+
+def test_a_confidence_survives_or_is_told(tmp_path: Path) -> None:
+    thing = Instance(box=(1, 1, 4, 4), score=0.5)
+    found = [
+        Detections(name=f"{index}.png", height=9, width=9, instances=(thing,), confidence=index / 4) for index in (1, 3)
+    ]
+    write_annotations(tmp_path / "a.json", found, target_format="coco")
+    kept = {"coco": "b.json", "label-studio": "tasks.json", "geojson": "a.geojson", "gpkg": "a.gpkg"}
+    for name in FORMATS:
+        out = tmp_path / kept.get(name, name)
+        told = without_place(convert(tmp_path / "a.json", out, target_format=name), name)
+        assert told.get("confidences of pictures") == (None if name in kept else 2)
+        if name in kept:
+            assert [picture.confidence for picture in read_annotations(out)] == [0.25, 0.75]

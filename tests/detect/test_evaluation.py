@@ -387,6 +387,48 @@ def test_model_scores_come_from_the_annotations(tmp_path: Path) -> None:
     assert (scores.psnr, scores.flip_rate, scores.residual) == (40, 1, 0.1)
 
 
+def judged(confidences: list[float | None]) -> tuple[list[Detections], list[Detections]]:
+    """Found and true: half of the object found, nothing where nothing is, an object missed."""
+    found = [(block(1, 1, 2, 4, 0.9),), (), ()]
+    true = [(block(1, 1, 4, 4),), (), (block(2, 2, 3, 3),)]
+    names = ["half.png", "nothing.png", "missed.png"]
+    return (
+        [
+            Detections(name=name, height=9, width=9, instances=items, confidence=confidence)
+            for name, items, confidence in zip(names, found, confidences, strict=True)
+        ],
+        [Detections(name=name, height=9, width=9, instances=items) for name, items in zip(names, true, strict=True)],
+    )
+
+
+def test_risk_against_coverage_by_hand(tmp_path: Path) -> None:
+    """Dice of 16/24, 1 and 0, the surest first: 1, 0, 16/24."""
+    save(tmp_path, *judged([0.25, 0.75, 0.5]), {})
+    scores = evaluate(tmp_path / "found.json", tmp_path / "masks")
+    content = scores.to_dict()["risk_coverage"]
+    json.dumps(content, allow_nan=False)
+    assert content["coverage"] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert content["risk"] == pytest.approx([0, 1 / 2, 4 / 9])
+    assert content["aurc"] == pytest.approx((0 + 1 / 2 + 4 / 9) / 3)
+    assert content["aurc_random"] == pytest.approx(4 / 9)
+    assert content["aurc_best"] == pytest.approx((0 + 1 / 6 + 4 / 9) / 3)
+    assert content["dice_at"] == pytest.approx({"1.0": 5 / 9, "0.9": 5 / 9, "0.8": 5 / 9, "0.5": 1 / 2})
+    assert scores.curves["risk_coverage"].y.tolist() == content["risk"]
+
+
+def test_risk_needs_confidences_and_masks(tmp_path: Path) -> None:
+    for found, true in (judged([0.25, None, 0.5]), judged([None, None, None])):
+        masks.write(tmp_path / "masks", true)
+        scores = evaluate(found, tmp_path / "masks")
+        assert scores.risk_coverage is None
+        assert "risk_coverage" not in scores.curves
+        assert scores.to_dict()["risk_coverage"] is None
+    found, true = judged([0.25, 0.75, 0.5])
+    assert evaluate(found, tmp_path / "masks").risk_coverage is not None
+    dota.write(tmp_path / "labels", true)
+    assert evaluate(found, tmp_path / "labels").risk_coverage is None
+
+
 def test_nothing_anywhere_gives_null_and_no_nan(tmp_path: Path) -> None:
     empty = [Detections(name="a.png", height=9, width=9)]
     save(tmp_path, empty, empty, {"a.png": np.zeros((9, 9), np.float32)})

@@ -34,6 +34,7 @@ from detect.extraction import (
     without_halo,
 )
 from detect.masks import Mask
+from distmap.common.confidence import as_probabilities, soft_dice_confidence
 from distmap.common.object_size import ObjectSize
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=15))
@@ -247,6 +248,53 @@ def test_pictures_keep_name_size_and_model_scores() -> None:
     assert (picture.name, picture.height, picture.width) == ("sub/a b.png", 20, 24)
     assert picture.model == {"residual": 0.1}
     assert picture.union_mask().sum() == 12
+
+
+def only(map_HW: NDArray[np.float32], config: ExtractionConfig, **scores: float) -> Detections:
+    [picture] = extract([PictureMap("a.png", map_HW, scores)], config)
+    return picture
+
+
+def test_a_confidence_by_hand() -> None:
+    """m / (m + 0.5) is 9/14 on six pixels and 6/11 on the other six."""
+    inside = 6 * 9 / 14 + 6 * 6 / 11
+    found = only(a_map(), ExtractionConfig(threshold=0.5))
+    assert found.confidence == pytest.approx(2 * inside / (inside + 12))
+    of_the_larger = only(a_map(), ExtractionConfig(threshold=0.7))
+    inside, outside = 6 * 9 / 16, 6 * 6 / 13
+    assert of_the_larger.confidence == pytest.approx(2 * inside / (inside + outside + 6))
+    none = only(a_map(), ExtractionConfig(threshold=1.8))
+    assert none.confidence == pytest.approx(1 - 0.9 / 2.7), "how sure it is that nothing is there"
+    assert only(np.zeros((5, 5), np.float32), ExtractionConfig(threshold=0.5)).confidence == 1
+
+
+def test_a_confidence_is_that_of_the_masks_as_they_are_cleaned() -> None:
+    config = ExtractionConfig(threshold=0.3, low_threshold=0.1, smoothing=1, close_radius=2, min_area=10)
+    found = only(a_map(), config)
+    assert found.union_mask().sum() > 0
+    probability_HW = as_probabilities(smooth(a_map(), 1), 0.1)
+    assert found.confidence == soft_dice_confidence(probability_HW, found.union_mask())
+    dropped = only(a_map(), ExtractionConfig(threshold=0.5, min_area=50))
+    assert dropped.confidence == pytest.approx(0.5 / 1.4), "what was dropped leaves a doubt"
+
+
+def test_a_map_of_probabilities_is_taken_as_it_is() -> None:
+    found = only(a_map(), ExtractionConfig(threshold=0.2, probabilities=True))
+    assert found.confidence == pytest.approx(2 * 9.0 / (9.0 + 12))
+    assert only(a_map() * 2, ExtractionConfig(threshold=0.2, probabilities=True)).confidence == 1
+
+
+@pytest.mark.parametrize(("value", "expected"), [(-1.0, 1.0), (0.0, 1.0), (0.7, 0.5)])
+def test_a_map_without_contrast_has_a_confidence(value: float, expected: float) -> None:
+    assert only(np.full((4, 4), value, np.float32), ExtractionConfig(threshold="otsu")).confidence == expected
+
+
+def test_the_confidence_of_the_model_counts_more() -> None:
+    found = only(a_map(), ExtractionConfig(threshold=0.5), confidence=0.0, psnr_with=30.0)
+    assert (found.confidence, found.model) == (0.0, {"psnr_with": 30.0})
+    for wrong in (1.01, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=rf"a\.png: confidence {wrong} is not within 0\.\.1"):
+            only(a_map(), ExtractionConfig(threshold=0.5), confidence=wrong)
 
 
 def test_two_pictures_of_one_name_are_refused() -> None:

@@ -41,6 +41,14 @@ def test_settings_for_extraction() -> None:
         extraction_config(SETTINGS, threshold=1.0, false_alarm=0.01)
 
 
+def test_maps_of_a_student_are_probabilities() -> None:
+    from distmap.inference.student import STUDENT
+
+    assert not extraction_config(SETTINGS).probabilities
+    assert extraction_config(replace(SETTINGS, map_kind=STUDENT)).probabilities
+    assert extraction_config(SETTINGS, overrides={"probabilities": True}).probabilities
+
+
 def test_settings_that_follow_the_typical_object() -> None:
     """Where objects are countable they are split, joined and freed of halos; where not, none of that is done."""
     cars, tumours = size_settings(CARS), size_settings(TUMOURS)

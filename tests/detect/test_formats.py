@@ -64,11 +64,12 @@ def all_kinds() -> Detections:
         Instance(corners_42=np.array([[10.0, 0], [20, 10], [10, 20], [0, 10]]), score=0.75, category="bus"),
         Instance(corners_42=np.array([[1.0, 1], [9, 2], [10, 7], [0, 6]]), score=1.0, difficult=True),
     )
-    return Detections(name="a b.png", height=31, width=37, instances=picture.instances + boxes)
+    return Detections(name="a b.png", height=31, width=37, instances=picture.instances + boxes, confidence=0.375)
 
 
 def assert_same(before: Detections, after: Detections) -> None:
     assert (after.name, after.height, after.width) == (before.name, before.height, before.width)
+    assert after.confidence == before.confidence
     for one, two in zip(before.instances, after.instances, strict=True):
         assert (two.category, two.difficult, two.score) == (one.category, one.difficult, one.score)
         assert two.shape == one.shape
@@ -266,6 +267,19 @@ def test_geojson_that_makes_no_sense_is_named(tmp_path: Path, content: str, mess
         geojson.read(path)
 
 
+@pytest.mark.parametrize("confidence", [1.5, "much", [1]])
+def test_a_confidence_that_is_none_is_named(tmp_path: Path, confidence: Any) -> None:
+    path = tmp_path / "a.geojson"
+    geojson.write(path, [masked(np.ones((2, 2), bool))])
+    content = json.loads(path.read_text())
+    assert content["features"][0]["properties"]["picture_confidence"] is None
+    assert geojson.read(path)[0].confidence is None
+    content["features"][0]["properties"]["picture_confidence"] = confidence
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"a\.geojson: feature 1: "):
+        geojson.read(path)
+
+
 def test_polygons_of_other_programs_are_taken_for_the_only_picture(tmp_path: Path) -> None:
     ring = [[1, 1], [4, 1], [4, 3], [1, 3], [1, 1]]
     feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": None}
@@ -305,6 +319,22 @@ def test_label_studio_reads_its_own_exports(tmp_path: Path) -> None:
     # 20 x 10 pixels from (100, 20), turned clockwise: 10 to the left and 20 down.
     np.testing.assert_allclose(first.obb, [[100, 20], [100, 40], [90, 40], [90, 20]], atol=1e-9)
     assert second.bbox == (100, 20, 20, 10)
+
+
+@pytest.mark.parametrize("confidence", [None, 0.25])
+def test_label_studio_orders_tasks_by_the_confidence(tmp_path: Path, confidence: float | None) -> None:
+    """What a person has annotated is no longer what the confidence was of."""
+    path = tmp_path / "tasks.json"
+    boxes = tuple(Instance(box=(1, 1, 2, 2), score=score) for score in (0.5, 1.0))
+    label_studio.write(path, [Detections(name="a.png", height=9, width=9, instances=boxes, confidence=confidence)])
+    [task] = json.loads(path.read_text())
+    assert task["predictions"][0]["score"] == (0.75 if confidence is None else confidence)
+    assert label_studio.read(path)[0].confidence == confidence
+    path.write_text(json.dumps([task | {"annotations": task["predictions"]}]))
+    assert label_studio.read(path)[0].confidence is None
+    path.write_text(json.dumps([task | {"meta": task["meta"] | {"confidence": 2}}]))
+    with pytest.raises(ValueError, match=r"tasks\.json: task 1 .*meta\.confidence 2 is not within 0\.\.1"):
+        label_studio.read(path)
 
 
 def test_label_studio_brush_run_lengths_by_hand() -> None:

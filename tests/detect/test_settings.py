@@ -30,6 +30,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "neck": {"0.8": 0.8, "0": 0},
     "join_gap": {"4.5": 4.5},
     "halo": {"0.3": 0.3},
+    "probabilities": {"true": True, "no": False},
     "score": {"mass": "mass", "mean": "mean", "peak": "peak"},
     "category": {"car": "car", "small car, red": "small car, red", "none": "none", "a=b": "a=b"},
 }
