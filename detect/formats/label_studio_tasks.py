@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlparse
 from detect.detections import DEFAULT_CATEGORY, Category
 from detect.pairing import match_names, without_suffix
 from detect.rasters import side_length
+from distmap.common.checked_files import shortened
 from distmap.common.files import read_json
 from distmap.common.picture_files import PICTURE_SUFFIXES
 
@@ -145,7 +146,7 @@ def _picture_of(data: Mapping[str, Any]) -> str | None:
 
 def _confidence(value: Any) -> float | None:
     if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 1):
-        raise ValueError(f"meta.confidence {value!r} is not within 0..1")
+        raise ValueError(f"meta.confidence {shortened(value)} is not within 0..1")
     return None if value is None else float(value)
 
 

@@ -49,7 +49,15 @@ def found() -> list[Detections]:
         Instance(box=(20.0, 3.0, 6.0, 5.0), score=0.75, category="car"),
         Instance(corners_42=np.array([[20.0, 20], [28, 22], [26, 30], [18, 28]]), score=1.0, category="car"),
     )
-    first = Detections(name="a.png", height=SIDE, width=SIDE, instances=instances, model={"residual": 0.5}, group="g")
+    first = Detections(
+        name="a.png",
+        height=SIDE,
+        width=SIDE,
+        instances=instances,
+        model={"residual": 0.5},
+        group="g",
+        confidence=0.75,
+    )
     return [first, Detections(name="b.png", height=SIDE, width=SIDE, instances=instances[:1])]
 
 
