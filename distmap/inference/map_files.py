@@ -36,7 +36,7 @@ def write_maps(
     ValueError
         No file can have a picture's name, see `distmap.common.output_names`.
     """
-    from distmap.inference.image_grid import show_map, show_picture, write_grid
+    from distmap.inference.image_grid import Cell, map_cell, show_picture, write_grid
 
     progress = progress or Silent()
     out = Path(out)
@@ -59,7 +59,8 @@ def write_maps(
             with replacing(target) as unfinished:
                 tifffile.imwrite(unfinished, result.map_HW)
             if preview:
-                scaled = model.scaling.apply(read_filled_picture(file.path))
+                shown = show_picture(model.scaling.apply(read_filled_picture(file.path)))
                 peak = float(np.abs(result.map_HW).max())
-                write_grid(target.with_suffix(".png"), [[show_picture(scaled), show_map(result.map_HW, peak)]], zoom=1)
+                row = [Cell(caption=file.name, pixels_HWC=shown), map_cell(result.map_HW, peak)]
+                write_grid(target.with_suffix(".png"), [row], zoom=1)
     return [out / name for name in names]

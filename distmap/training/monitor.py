@@ -78,7 +78,9 @@ def _logged_step(line: str) -> float:
 
 def write_sample(run: Path, model: DistinctionModel, shown: Sequence[LabelledPicture], step: int) -> None:
     """Write ``samples/STEP.png``: a row for each picture, with what the predictor shows of it and its map."""
-    rows = [sample_row(model, read_filled_picture(picture.file.path), picture.label) for picture in shown]
+    rows = [
+        sample_row(model, read_filled_picture(picture.file.path), picture.label, picture.file.name) for picture in shown
+    ]
     write_grid(run / SAMPLES / f"{step:07d}.png", rows)
 
 

@@ -13,6 +13,7 @@ import tifffile
 
 import distmap
 from distmap.common.picture_files import PictureError
+from distmap.inference.image_grid import LINE
 from distmap.inference.map_files import write_maps
 from distmap.inference.model import DistinctionModel
 
@@ -59,10 +60,10 @@ def test_previews_show_picture_and_map_side_by_side(model: DistinctionModel, sou
     ]  # fmt: skip
     preview = cv2.imread(str(tmp_path / "out" / "a.png"))
     assert preview is not None
-    assert preview.shape[0] >= 40
+    assert preview.shape[0] >= LINE + 40
     assert preview.shape[1] >= 2 * 30
     picture = model.scaling.undo(model.scaling.apply(grey(40, 30)[..., None]))[..., 0]
-    shown = preview[:40, :30, 0].astype(float)
+    shown = preview[LINE : LINE + 40, :30, 0].astype(float)
     assert np.corrcoef(shown.ravel(), picture.ravel())[0, 1] > 0.99
 
 
