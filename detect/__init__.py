@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from detect.extraction_settings import extraction_config
     from detect.job import extract_and_write
     from detect.masks import Mask
+    from detect.report.writing import Report, write_report
     from detect.truth import read_truth
     from detect.tuning import Tuning, tune
     from distmap.common.detection_settings import (
@@ -30,6 +31,7 @@ __all__ = [
     "ExtractionConfig",
     "Instance",
     "Mask",
+    "Report",
     "Tuning",
     "calibrate",
     "convert",
@@ -44,6 +46,7 @@ __all__ = [
     "tune",
     "write_annotations",
     "write_detection_settings",
+    "write_report",
 ]
 
 _HOMES = {
@@ -54,6 +57,7 @@ _HOMES = {
     "ExtractionConfig": "detect.extraction",
     "Instance": "detect.detections",
     "Mask": "detect.masks",
+    "Report": "detect.report.writing",
     "Tuning": "detect.tuning",
     "calibrate": "detect.calibration",
     "convert": "detect.conversion",
@@ -68,6 +72,7 @@ _HOMES = {
     "tune": "detect.tuning",
     "write_annotations": "detect.conversion",
     "write_detection_settings": "distmap.common.detection_settings",
+    "write_report": "detect.report.writing",
 }
 
 

@@ -45,6 +45,9 @@ def main() -> None:
 @click.option("--maps", type=click.Path(path_type=Path), help="Folder for the maps, one float32 TIFF a picture.")
 @click.option("--masks", type=click.Path(path_type=Path), help="Folder for the masks, one 0/255 PNG a picture.")
 @click.option(
+    "--overlays", type=click.Path(path_type=Path), help="Folder for the pictures with outlines and boxes, one PNG each."
+)
+@click.option(
     "--from-maps", type=click.Path(path_type=Path), help="Folder of maps saved earlier, in place of new ones."
 )
 @click.option(
@@ -76,6 +79,7 @@ def extract(
     target_format: str,
     maps: Path | None,
     masks: Path | None,
+    overlays: Path | None,
     from_maps: Path | None,
     category: str,
     device: str,
@@ -91,7 +95,7 @@ def extract(
     config = _config(run, category=category, **choices)
     if out.is_dir() and target_format not in FOLDER_FORMATS:
         raise ValueError(f"--out {out}: is a folder, give the name of a file")
-    for option, folder in (("--maps", maps), ("--masks", masks)):
+    for option, folder in (("--maps", maps), ("--masks", masks), ("--overlays", overlays)):
         _check_replaces_no_picture(option, folder, images)
     click.echo(_size_note(config), err=True)
     with shown_progress() as progress:
@@ -103,6 +107,8 @@ def extract(
             target_format=target_format,
             map_folder=maps,
             mask_folder=masks,
+            overlay_folder=overlays,
+            picture_files={picture.name: picture.path for picture in find_pictures(images)},
             georeferences=_georeferences(images, target_format),
             progress=progress,
         )
@@ -480,6 +486,71 @@ def tune(
         f"{held_out} tuned on either half and scored on the other; {tuning.pictures} pictures"
     )
     click.echo(f"{run / TUNED}: `detect extract --tuned` takes them")
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The page, one HTML file.")
+@click.option(
+    "--truth", type=click.Path(path_type=Path), help="As `detect evaluate` takes it, for scores and outlines."
+)
+@click.option(
+    "--from-maps", type=click.Path(path_type=Path), help="Folder of maps saved earlier, in place of new ones."
+)
+@click.option("--group", metavar="REGEX", help="Pictures whose group agrees (a patient, a scene) are one in intervals.")
+@IGNORE
+@click.option("--category", default="object", show_default=True, help="What the objects are called.")
+@SIZE_LIMIT
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+def report(
+    run: Path,
+    images: tuple[Path, ...],
+    out: Path,
+    truth: Path | None,
+    from_maps: Path | None,
+    group: str | None,
+    ignore: int | None,
+    category: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Write one HTML page of what RUN finds in IMAGES: maps, masks and boxes at a threshold that moves, and scores.
+
+    It opens in any browser and asks for nothing from the network.
+    """
+    from detect.report.writing import write_report
+    from distmap.common.files import is_standard_output
+    from distmap.common.picture_files import find_pictures
+    from distmap.common.progress import shown_progress
+
+    command = ["detect", "extract", run, *images, "--out", "annotations.json"]
+    command += [] if from_maps is None else ["--from-maps", from_maps]
+    command += [] if category == "object" else ["--category", category]
+    with shown_progress() as progress:
+        made = write_report(
+            run,
+            _maps(run, images, from_maps, device),
+            {picture.name: picture.path for picture in find_pictures(images)},
+            out,
+            truth=truth,
+            group=group,
+            ignore=ignore,
+            category=category,
+            command=[str(word) for word in command],
+            progress=progress,
+        )
+    if as_json:
+        content = {"pictures": made.pictures, "objects": made.objects, "threshold": made.threshold, "out": str(out)}
+        content["scores"] = None if made.scores is None else made.scores.to_dict()
+        click.echo(json.dumps(content, allow_nan=False), err=is_standard_output(out))
+    else:
+        click.echo(
+            f"{made.objects} objects in {made.pictures} pictures at threshold {made.threshold:.4g}: {out}; open it in a "
+            "browser",
+            err=is_standard_output(out),
+        )
 
 
 def _usual_rate(current: DetectionSettings) -> float:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from detect.scores.risk import RiskCoverage
 
 # Name, family, what it says in a few words.
-_ROWS = (
+SCORE_ROWS = (
     ("pixel_ap", "pixels", "average precision of the map"),
     ("pixel_auroc", "pixels", "area under the ROC curve of the map"),
     ("pixel_aupro", "pixels", "per-region overlap, up to 0.3 false positives"),
@@ -51,7 +51,7 @@ def score_table(scores: Evaluation) -> Table:
     table.add_column("95 %", justify="right", style="dim")
     table.add_column("what", style="dim")
     family = ""
-    for name, kind, text in _ROWS:
+    for name, kind, text in SCORE_ROWS:
         value = getattr(scores, name)
         if value is None:
             continue

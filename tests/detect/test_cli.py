@@ -107,6 +107,41 @@ def test_extract_writes_what_was_asked_for(command: Command, run: Path, images: 
     assert not np.asarray(cv2.imread(str(masks / "two.png"), cv2.IMREAD_UNCHANGED)).any()
 
 
+def test_extract_draws_on_the_pictures(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    overlays = tmp_path / "overlays"
+    result = command("extract", run, images, "--out", tmp_path / "a.json", "--overlays", overlays)
+    assert result.exit_code == 0, result.output
+    drawn = cv2.imdecode(np.fromfile(overlays / "sub" / "one ä.png", np.uint8), cv2.IMREAD_COLOR)
+    assert drawn is not None
+    zoom = drawn.shape[1] // 24
+    assert drawn.shape == (20 * zoom, 24 * zoom, 3)
+    coloured = np.argwhere(drawn.max(axis=-1) != drawn.min(axis=-1))
+    assert coloured.min(axis=0).tolist() == [2 * zoom, 3 * zoom]
+    assert coloured.max(axis=0).tolist() == [6 * zoom, 8 * zoom]
+    plain = cv2.imread(str(overlays / "two.png"))
+    assert plain is not None
+    assert not plain.any()
+    failed(command("extract", run, images, "--out", tmp_path / "b.json", "--overlays", images))
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_report(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    out, maps = tmp_path / "out" / "r.html", tmp_path / "maps"
+    result = command("report", run, images, "--out", out, "--truth", images, "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert (content["pictures"], content["objects"], content["threshold"]) == (2, 1, 0.5)
+    assert content["scores"]["objects_true"] == 2
+    assert f"detect extract {run} {images} --out annotations.json" in out.read_text(encoding="utf-8")
+    assert command("extract", run, images, "--out", tmp_path / "a.json", "--maps", maps).exit_code == 0
+    again = command("report", run, images, "--out", tmp_path / "again.html", "--from-maps", maps)
+    assert again.exit_code == 0, again.output
+    assert "1 objects in 2 pictures at threshold 0.5" in again.stdout
+    line = failed(command("report", run, images, "--out", images / "two.png"))
+    assert "is one of the pictures" in line
+    assert "is a folder" in failed(command("report", run, images, "--out", images))
+
+
 @pytest.mark.parametrize(
     ("options", "objects"),
     [

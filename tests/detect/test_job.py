@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -75,3 +76,15 @@ def test_maps_and_masks_may_share_a_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     extract_and_write([block("a.png")], CONFIG, tmp_path / "a.json", map_folder=out, mask_folder=out)
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "a.tiff"]
+
+
+def test_what_cannot_be_drawn_on(tmp_path: Path) -> None:
+    """Nothing is written where a picture is missing, is of another size, or has the name of a mask."""
+    assert cv2.imwrite(str(tmp_path / "small.png"), np.zeros((2, 3), np.uint8))
+    out, overlays = tmp_path / "a.json", tmp_path / "overlays"
+    for files, message in (({}, r"a\.png: there is no picture"), ({"a.png": tmp_path / "small.png"}, "is 3 x 2")):
+        with pytest.raises(ValueError, match=message):
+            extract_and_write([block("a.png")], CONFIG, out, overlay_folder=overlays, picture_files=files)
+    with pytest.raises(ValueError, match="masks go there"):
+        extract_and_write([], CONFIG, out, overlay_folder=overlays, mask_folder=overlays)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.png"]
