@@ -547,8 +547,8 @@ def report(
         click.echo(json.dumps(content, allow_nan=False), err=is_standard_output(out))
     else:
         click.echo(
-            f"{made.objects} objects in {made.pictures} pictures at threshold {made.threshold:.4g}: {out}; open it in a "
-            "browser",
+            f"{made.objects} objects in {made.pictures} pictures at threshold {made.threshold:.4g}; open in a browser: "
+            f"{out}",
             err=is_standard_output(out),
         )
 

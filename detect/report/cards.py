@@ -43,7 +43,9 @@ class Card:
     """For each threshold the objects one after the other, surest first: left, top, width, height in pixels of the
     picture, thousandths of the score."""
     score: float
+    """m / (m + t) of the whole map."""
     confidence: float
+    """See `detect.extraction.extract`, at the run's own threshold."""
     truth: list[list[int]] | None
     """Rings x, y, x, y... of the true objects in pixels of the picture; None where nothing is known."""
     true_objects: int
@@ -85,7 +87,6 @@ def make_card(
         if true_HW is not None:
             pixels.append(int(mask_HW[known].sum()))
             common.append(int((mask_HW & true_HW)[known].sum()))
-    peak = confidence(float(map_HW.max()), threshold)
     return Card(
         name=levels[chosen].name,
         height=height,
@@ -95,20 +96,14 @@ def make_card(
         map=_address(_small_map(map_HW, factor, threshold), ".png"),
         masks=_address(_small_masks(bits_HW, factor), ".png"),
         boxes=[_boxes(found) for found in levels],
-        score=round(peak, 4),
-        confidence=round(_confidence(levels[chosen], peak), 4),
+        score=round(confidence(float(map_HW.max()), threshold), 4),
+        confidence=round(levels[chosen].confidence or 0.0, 4),  # one that is not known is doubtful
         truth=None if truth is None else _rings(truth.objects),
         true_objects=0 if truth is None else len(truth.objects.instances),
         true_pixels=0 if true_HW is None else int(true_HW[known].sum()),
         pixels=pixels,
         common=common,
     )
-
-
-def _confidence(found: Detections, peak: float) -> float:
-    """That of the extraction; where it says none, how far the score of the picture is from 0.5, where it is least."""
-    said: float | None = getattr(found, "confidence", None)
-    return abs(2 * peak - 1) if said is None else said
 
 
 def _boxes(found: Detections) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from detect.evaluation import Evaluation
 from detect.report.cards import Card
-from detect.report.glossary import PAGE, TRUTH, VALIDATION
+from detect.report.glossary import CONFIDENCE, PAGE, TRUTH, VALIDATION
 from detect.report.run_facts import RunFacts
 from detect.tables import SCORE_ROWS
 from distmap.common.detection_settings import DetectionSettings
@@ -101,12 +101,18 @@ def _scores(scores: Evaluation) -> dict[str, Any]:
             ends = scores.intervals.get(name)
             interval = "" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
             rows.append([family, name, f"{value:.4g}", interval, TRUTH.get(name, text)])
+    risk = scores.risk_coverage
+    if risk is not None:
+        rows.append(["confidence", "aurc", f"{risk.aurc:.4g}", "", CONFIDENCE["aurc"]])
+        at = [(f"dice_at {coverage}", dice) for coverage, dice in risk.dice_at.items()]
+        rows += [["confidence", name, f"{dice:.4g}", "", CONFIDENCE["dice_at"]] for name, dice in at]
     return {
         "pictures": scores.pictures,
         "without_truth": scores.pictures_without_truth,
         "found": scores.objects_found,
         "true": scores.objects_true,
         "boxes": scores.pixel_truth == "boxes",
+        "risk": None if risk is None else {"coverage": risk.coverage, "dice": [1 - value for value in risk.risk]},
         "first": list(FIRST),
         "rows": rows,
     }
@@ -115,7 +121,7 @@ def _scores(scores: Evaluation) -> dict[str, Any]:
 def _glossary(settings: DetectionSettings, scores: Evaluation | None) -> Mapping[str, str]:
     """Words that the page shows; those of scores stand in their tables, too."""
     known = {name: VALIDATION[name] for name in settings.validation_scores if name in VALIDATION}
-    return {**PAGE, **known, **({} if scores is None else TRUTH)}
+    return {**PAGE, **known, **({} if scores is None else {**TRUTH, **CONFIDENCE})}
 
 
 def _plain(value: Any) -> str:

@@ -17,8 +17,8 @@ PAGE = MappingProxyType(
             "just reaches the threshold, near 1 where it is far above."
         ),
         "confidence": (
-            "How sure it is whether a picture holds anything, from 0 (it could as well be the other way) to 1. It says "
-            "nothing of outlines."
+            "How sure the masks of a picture are, from 0 to 1. It is high where the map is far above the threshold "
+            "inside the masks and far below it everywhere else."
         ),
         "doubtful": "The quarter of the pictures that have the least confidence. Look at these first.",
         "false alarm": "What is found where there is nothing, measured on pictures WITHOUT.",
@@ -86,3 +86,14 @@ TRUTH = MappingProxyType(
     }
 )
 """Scores against the truth."""
+
+CONFIDENCE = MappingProxyType(
+    {
+        "aurc": (
+            "Mean of 1 - Dice over the surest pictures, from the very surest to all of them: 0 is best. It is low "
+            "where confidence tells good masks from bad ones."
+        ),
+        "dice_at": "Mean Dice of the surest pictures alone; the number is the fraction of them that is kept.",
+    }
+)
+"""What the order of the pictures by their confidence is worth."""

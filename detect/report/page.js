@@ -59,6 +59,10 @@
       });
       addRows(by("scores").querySelector("tbody"), rows, ["", "", "number", "number", "long"]);
     }
+    if (hasTruth && data.scores.risk && data.scores.risk.coverage.length > 1) {
+      const { coverage, dice } = data.scores.risk;
+      by("risk").append(chart(coverage, dice, { name: "Dice of the surest pictures", note: "over the fraction kept", x: "fraction kept, the surest first", width: 560, height: 200 }));
+    }
     addRows(by("settings").querySelector("tbody"), data.settings, ["", ""]);
     if (!data.settings.length) by("settings").append(make("p", { text: "The run has no config.yaml." }));
     for (const [name, text] of data.glossary) {

@@ -191,11 +191,15 @@ def test_keys_alone(open_page: Open) -> None:
     page.keyboard.press("ArrowRight")
     assert page.inner_text("#large-name") == shown[2]
     page.keyboard.press("ArrowLeft")
+    page.keyboard.press("1")
+    assert not page.is_checked("[data-layer=map]")
+    page.keyboard.press("]")
+    assert "threshold 0.2 " not in page.inner_text("#large-facts") + " "
     page.keyboard.press("Escape")
     assert not page.is_visible("#large")
     assert page.evaluate("document.activeElement.querySelector('.name').textContent") == shown[1]
     page.keyboard.press("1")
-    assert not page.is_checked("[data-layer=map]")
+    assert page.is_checked("[data-layer=map]")
 
 
 def test_names_and_warnings_are_text(open_page: Open, case: Case) -> None:

@@ -31,6 +31,7 @@ from distmap.common.picture_files import PictureError
 from distmap.common.progress import Silent
 from distmap.config import Config
 from distmap.data.statistics import DatasetStats
+from distmap.inference.image_grid import GAP, LEAST_WIDTH, LINE
 from distmap.methods.base import Batch
 from distmap.methods.branched_gan import BranchedGan
 from distmap.selection.choice import Choice
@@ -121,7 +122,8 @@ def test_dataset_holds_the_statistics_of_the_pictures(fitted: Path, pictures: Fo
 def test_sample_sheets_can_be_opened(fitted: Path) -> None:
     sheet = cv2.imread(str(next((fitted / "samples").iterdir())))
     assert sheet is not None
-    assert sheet.shape == (2 * 4 * 34, 2 * 6 * 34, 3)  # 4 pictures; picture, 3 branches, counterfactual, map
+    # 4 pictures; picture, 3 branches, counterfactual, map.
+    assert sheet.shape == (4 * (LINE + 2 * 32 + GAP), 6 * (LEAST_WIDTH + GAP), 3)
 
 
 def test_nothing_in_a_run_names_this_machine(fitted: Path, pictures: Folders) -> None:

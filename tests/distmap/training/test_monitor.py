@@ -13,6 +13,7 @@ import pytest
 
 import distmap
 from distmap.data.folders import list_folders, stratified_subsample
+from distmap.inference.image_grid import GAP, LEAST_WIDTH, LINE
 from distmap.training.monitor import Recorder, stop_on_interrupt, write_sample
 
 
@@ -47,7 +48,11 @@ def test_a_sample_sheet_has_a_row_for_each_picture(fitted: Path, pictures: tuple
     write_sample(tmp_path, distmap.load(fitted, device="cpu"), shown, 70)
     sheet = cv2.imread(str(tmp_path / "samples" / "0000070.png"))
     assert sheet is not None
-    assert sheet.shape == (2 * 2 * 34, 2 * 6 * 34, 3)  # picture, 3 branches, counterfactual, map
+    row, column = LINE + 2 * 32 + GAP, LEAST_WIDTH + GAP
+    assert sheet.shape == (2 * row, 6 * column, 3)  # picture, 3 branches, counterfactual, map
+    for top in (0, row):
+        for left in range(0, 6 * column, column):
+            assert (sheet[top : top + LINE, left : left + LEAST_WIDTH] < 128).any()  # a caption
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
