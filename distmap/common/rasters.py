@@ -153,7 +153,8 @@ def open_raster(
         GDAL cannot read it.
     """
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     driver = picture_driver(path, drivers)
     if driver == "PNG" and not is_whole_png(path):
@@ -164,11 +165,16 @@ def open_raster(
     with rasterio.Env(**{**GDAL_OPTIONS, **closed, **(options or {})}):
         # For good: contexts of filters are shared by threads.
         warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-        with rasterio.open(path.absolute(), driver=driver) as source:
-            pages = len(source.subdatasets)
-            if pages > 1:
-                raise PictureError(f"{path}: holds {pages} pages; save each as a file of its own (`tiffsplit` does it)")
-            yield _described(path, source)
+        try:
+            with rasterio.open(path.absolute(), driver=driver) as source:
+                pages = len(source.subdatasets)
+                if pages > 1:
+                    raise PictureError(
+                        f"{path}: holds {pages} pages; save each as a file of its own (`tiffsplit` does it)"
+                    )
+                yield _described(path, source)
+        except CPLE_BaseError as error:  # GDAL's own, which rasterio lets through where a property is asked for
+            raise RasterioError(str(error)) from error
 
 
 def _described(path: Path, source: Any) -> Raster:

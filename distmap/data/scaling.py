@@ -13,6 +13,7 @@ from distmap.common.pictures import Array
 
 MOST_BANDS = 4096
 FLOAT32 = 3.4e38  # the greatest number that float32 has, about
+NUMBER_KINDS = frozenset({"float", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Scaling:
                 f"scaling from {self.low} to {self.high}: each of 1 to {MOST_BANDS} bands must have a finite low value "
                 "and a higher one"
             )
+        if self.dtype not in NUMBER_KINDS:
+            raise ValueError(f"dtype {self.dtype[:80]!r}: must be one of {', '.join(sorted(NUMBER_KINDS))}")
 
     @property
     def bands(self) -> int:

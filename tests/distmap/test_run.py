@@ -21,7 +21,7 @@ from distmap.data.statistics import DatasetStats
 from distmap.inference.student import StudentPredictor
 from distmap.run import check_same_pictures, check_target, describe_dataset, prepare_folder, save
 
-STATS = DatasetStats(scaling=Scaling(low=(0.0, 1.0), high=(2.0, 3.0), dtype="float32"), longer_side=30, longest_side=40)
+STATS = DatasetStats(scaling=Scaling(low=(0.0, 1.0), high=(2.0, 3.0), dtype="float"), longer_side=30, longest_side=40)
 NEEDED = ("config.yaml", "weights.safetensors", "detector.json", "dataset.json")
 
 

@@ -10,10 +10,11 @@ import rasterio
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from rasterio._err import CPLE_AppDefinedError
 
 from distmap.common.headers import PICTURE_DRIVERS, SCENE_DRIVERS
 from distmap.common.picture_files import PictureError
-from distmap.common.pictures import picture_size, read_picture, read_placed_picture, size_limit
+from distmap.common.pictures import opened_picture, picture_size, read_picture, read_placed_picture, size_limit
 from distmap.common.rasters import open_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -241,3 +242,13 @@ def test_a_trusted_vrt_reads_other_folders(tmp_path: Path) -> None:
     (tmp_path / "scenes" / "a.vrt").write_text(vrt("../b.png"))
     with open_raster(tmp_path / "scenes" / "a.vrt", drivers=SCENE_DRIVERS, trust_vrt=True) as raster:
         np.testing.assert_array_equal(raster.read([1])[..., 0], wedge())
+
+
+def test_errors_of_gdal_are_those_of_a_damaged_picture(tmp_path: Path) -> None:
+    """GDAL's own errors, which are no RasterioError, come from properties such as the colours of a damaged TIFF."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8))
+    with (
+        pytest.raises(PictureError, match=r"a\.tif: not a whole picture"),
+        opened_picture(tmp_path / "a.tif"),
+    ):
+        raise CPLE_AppDefinedError(1, 1, "a tag that cannot be read")

@@ -72,3 +72,9 @@ def test_the_tail_is_cut_from_16_bit_and_float_pictures_alone() -> None:
         scaling = decide_scaling(values.astype(dtype), 0.1)
         assert (scaling.low[0], scaling.high[0]) == pytest.approx((10, 90))
     assert decide_scaling(values.astype(np.uint8), 0.1).high == (100,)
+
+
+@pytest.mark.parametrize("dtype", ["", "float64", "complex64", "a" * 1000])
+def test_kinds_of_number_that_no_picture_has(dtype: str) -> None:
+    with pytest.raises(ValueError, match=r"^dtype .{0,90}: must be one of float, int16"):
+        Scaling(low=(0.0,), high=(1.0,), dtype=dtype)
