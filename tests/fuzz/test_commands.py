@@ -40,10 +40,10 @@ RUN_FILES: Mapping[str, Mutate] = {
     "state/latest.pt": corpus.damaged,
 }
 READ_BY: Mapping[str, tuple[str, ...]] = {
-    "config.yaml": ("info", "map", "extract", "resume", "config"),
-    "detector.json": ("info", "map", "extract", "saved", "calibrate"),
-    "dataset.json": ("info", "map", "extract", "resume"),
-    "metrics.jsonl": ("info",),
+    "config.yaml": ("info", "map", "extract", "resume", "config", "report"),
+    "detector.json": ("info", "map", "extract", "saved", "calibrate", "report"),
+    "dataset.json": ("info", "map", "extract", "resume", "report"),
+    "metrics.jsonl": ("info", "report"),
     "tuned.json": ("tuned",),
     "weights.safetensors": ("map", "extract", "info"),
     "state/latest.pt": ("resume",),
@@ -178,6 +178,7 @@ def test_files_of_a_run(name: str, originals: Path, tmp_path: Path) -> None:
             "saved": ("extract", run, images, "--from-maps", maps, "--out", found),
             "tuned": ("extract", run, images, "--tuned", "--from-maps", maps, "--out", found),
             "calibrate": ("calibrate", run, "--false-alarm", 0.01),
+            "report": ("report", run, images, "--from-maps", maps, "--out", out / "report.html"),
         }
         if command in detect:
             return Case(place=folder, main=detect_main, arguments=detect[command])
@@ -202,7 +203,8 @@ def test_pictures(what: str, originals: Path, tmp_path: Path) -> None:
         if what == "truth":
             arguments: tuple[Any, ...] = ("evaluate", originals / "coco.json", source, "--bootstrap", 5)
         elif what == "maps":
-            arguments = ("extract", run, images, "--from-maps", source, "--out", out / "found.json")
+            command, written = rng.choice((("extract", "found.json"), ("report", "report.html")))
+            arguments = (command, run, images, "--from-maps", source, "--out", out / written)
         elif rng.random() < 0.5:
             arguments = ("map", run, source, "--out", out / "m", "--device", "cpu")
             return Case(place=folder, main=distmap_main, arguments=arguments)
