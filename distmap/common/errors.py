@@ -75,25 +75,40 @@ def plain(error: BaseException) -> str | None:
 
 
 @contextmanager
-def naming(path: str | Path, *others: str | Path | None) -> Iterator[None]:
+def naming(path: str | Path, *others: str | Path | None, hidden: Path | None = None) -> Iterator[None]:
     """Errors that a file is behind become ``ValueError`` and name it, unless they name it or one of the others.
 
-    ``OSError`` stays what it is, with the file's name where it had none.
+    ``OSError`` stays what it is, see `naming_os_errors`. ``hidden``: another name of the file, which is not shown.
     """
     try:
-        yield
-    except OSError as error:
-        if error.filename is not None or not error.strerror:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        with naming_os_errors(path, hidden):
+            yield
+    except OSError:
+        raise
     except Exception as error:
         line = plain(error)
         if line is None:
             raise
-        named = any(str(one) in line for one in (path, *others) if one is not None)
-        if named and isinstance(error, ValueError):
+        shown = line if hidden is None else line.replace(str(hidden), str(path))
+        named = any(str(one) in shown for one in (path, *others) if one is not None)
+        if named and shown == line and isinstance(error, ValueError):
             raise
-        raise ValueError(line if named else f"{path}: {line}") from error
+        raise ValueError(shown if named else f"{path}: {shown}") from error
+
+
+@contextmanager
+def naming_os_errors(path: str | Path, hidden: Path | None = None) -> Iterator[None]:
+    """``OSError`` that names no file gets ``path``; one that names ``hidden``, or what is in it, the final name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.strerror:
+            final = Path(path)
+        elif hidden is not None and isinstance(error.filename, str) and Path(error.filename).is_relative_to(hidden):
+            final = Path(path) / Path(error.filename).relative_to(hidden)
+        else:
+            raise
+        raise OSError(error.errno, error.strerror, str(final)) from error
 
 
 def _names(error: BaseException) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import filecmp
 import json
 import os
 import re
@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from distmap.common.checked_files import LARGEST_JSON, parse_json, read_bounded, read_utf8
-from distmap.common.errors import naming
+from distmap.common.errors import naming, naming_os_errors
 from distmap.common.locks import locked
 
 LONGEST_PREFIX = 40  # characters of the final name in a temporary one, which must fit where the final one just does
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 STANDARD_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d+)")
 
@@ -50,7 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.stem[:LONGEST_PREFIX]}.{secrets.token_hex(4)}.part{final.suffix}")
     try:
-        with naming(path, temporary), _naming(path, temporary):
+        with naming(path, hidden=temporary):
             yield temporary
             if _unfinished.isdisjoint(final.parents):
                 move_file(temporary, final)
@@ -62,11 +61,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def filling(folder: Path, what: str = "") -> Iterator[Path]:
+def filling(folder: Path, what: str = "", *, replace: bool = True) -> Iterator[Path]:
     """An empty hidden folder beside ``folder``; what it holds is moved into ``folder`` when the block ends, unless it
     failed.
 
-    Files that ``folder`` holds already are kept, or replaced where names agree. Ctrl-C is no failure: what is finished
+    Files that ``folder`` holds already are kept, or replaced where names agree; without ``replace`` the content must
+    agree, too. Ctrl-C is no failure: what is finished
     is kept, so files are to be written with ``replacing``. Others are kept out of ``folder`` meanwhile, see
     ``distmap.common.locks.locked``, also for ``what``.
 
@@ -74,7 +74,7 @@ def filling(folder: Path, what: str = "") -> Iterator[Path]:
     ------
     ValueError
         There is a file of this name, another command is writing there, or something else than a file has the name of
-        a file that is to be moved there.
+        a file that is to be moved there, or a file of other content has, where none is to be replaced.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file, give a folder")
@@ -83,12 +83,12 @@ def filling(folder: Path, what: str = "") -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:LONGEST_PREFIX]}."))
         _unfinished.add(temporary)
         try:
-            with _naming(folder, temporary):
+            with naming_os_errors(folder, temporary):
                 try:
                     yield temporary
-                    _move_files(temporary, folder)
+                    _move_files(temporary, folder, replace)
                 except KeyboardInterrupt:
-                    _move_files(temporary, folder)
+                    _move_files(temporary, folder, replace)
                     raise
         finally:
             _unfinished.discard(temporary)
@@ -108,11 +108,15 @@ def move_file(source: Path, target: Path) -> None:
     source.replace(target)
 
 
-def _move_files(source: Path, target: Path) -> None:
+def _move_files(source: Path, target: Path, replace: bool) -> None:
     files = sorted(path for path in source.rglob("*") if path.is_file())
     places = [target / file.relative_to(source) for file in files]
-    for place in places:
+    for file, place in zip(files, places, strict=True):
         _check_replaceable(place)
+        if not replace and place.is_file() and not filecmp.cmp(file, place, shallow=False):
+            raise ValueError(
+                f"{place}: is there already and says something else; name another folder, or give --overwrite"
+            )
     for file in files:
         _flush(file)
     target.mkdir(parents=True, exist_ok=True)
@@ -141,21 +145,6 @@ def _flush_names(folder: Path) -> None:
     """Have the names in a folder on the disk, where its file system can do that."""
     with suppress(OSError):
         _flush(folder)
-
-
-@contextmanager
-def _naming(path: Path, temporary: Path) -> Iterator[None]:
-    """Errors of files with hidden names name the final one instead; so do those of a full disk, which name none."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error.filename, str | os.PathLike) and Path(error.filename).is_relative_to(temporary):
-            final = path / Path(error.filename).relative_to(temporary)
-        elif error.filename is None and error.errno in NO_ROOM:
-            final = path
-        else:
-            raise
-        raise OSError(error.errno, error.strerror, str(final)) from error
 
 
 def _is_stream(path: Path) -> bool:
@@ -190,7 +179,7 @@ def _written_through(path: Path) -> Iterator[Path]:
     """A temporary file whose content goes to a stream when the block ends well."""
     with tempfile.TemporaryDirectory(prefix="distmap-") as folder:
         temporary = Path(folder) / path.name
-        with _naming(path, temporary):
+        with naming_os_errors(path, temporary):
             yield temporary
             sys.stdout.flush()
             descriptor = _descriptor(path)
