@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,9 +21,10 @@ _SIGNATURES = {
     b"\0\0\0\x0cjP  \r\n\x87\n": "JP2OpenJPEG",
     b"\xff\x4f\xff\x51": "JP2OpenJPEG",
 }
+_GIF = (b"GIF87a", b"GIF89a")
 PICTURE_DRIVERS = frozenset({"PNG", "JPEG", "BMP", "WEBP", "GTiff"})
 SCENE_DRIVERS = PICTURE_DRIVERS | {"JP2OpenJPEG", "VRT"}
-ORIENTATION, PHOTOMETRIC = 274, 262  # tags
+ORIENTATION, PHOTOMETRIC, DEPTH = 274, 262, 32997  # tags
 _MOST_TAGS = 4096
 _MOST_BLOCKS = 500_000  # a PNG of gigabytes has as many
 
@@ -38,6 +40,8 @@ def picture_driver(path: Path, drivers: frozenset[str]) -> str:
         driver = "VRT"
     if driver in drivers:
         return driver
+    if start.startswith(_GIF):
+        raise PictureError(f"{path}: is a GIF, which may hold several pages; save each as a PNG")
     if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         raise PictureError(f"{path}: is text that describes a picture (VRT, WMS, ...), not one; give what it describes")
     formats = "PNG, JPEG, BMP, WebP or TIFF" + (", or JPEG 2000 or a VRT named .vrt" if "VRT" in drivers else "")
@@ -63,6 +67,24 @@ def header_tags(path: Path, driver: str) -> dict[int, int]:
             return {}
 
 
+def frame_count(path: Path, driver: str) -> int:
+    """Pictures of an animated PNG or WebP, or layers of a TIFF that has them in one page; 1 for others."""
+    with path.open("rb") as file:
+        try:
+            if driver == "PNG":
+                for kind, place in _png_chunks(file):
+                    if kind == b"acTL":
+                        file.seek(place)
+                        return int(struct.unpack(">I", file.read(4))[0])
+                    if kind == b"IDAT":
+                        break
+            if driver == "WEBP":
+                return max(1, sum(kind == b"ANMF" for kind, _ in _webp_chunks(file)))
+            return _first_directory(file, 0).get(DEPTH, 1) if driver == "GTiff" else 1
+        except (KeyError, struct.error, OverflowError, OSError):
+            return 1
+
+
 def _no_block(_file: BinaryIO) -> int:
     return 0
 
@@ -84,32 +106,44 @@ def _jpeg_block(file: BinaryIO) -> int | None:
 
 
 def _png_block(file: BinaryIO) -> int | None:
+    return next((place for kind, place in _png_chunks(file) if kind == b"eXIf"), None)
+
+
+def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kinds of chunks and where their data begin."""
     place = len(PNG_SIGNATURE)
     for _ in range(_MOST_BLOCKS):
         file.seek(place)
         length, kind = struct.unpack(">I4s", file.read(8))
-        if kind == b"eXIf":
-            return place + 8
         if kind == b"IEND":
-            return None
+            return
+        yield kind, place + 8
         place += length + 12
-    return None
 
 
 def _webp_block(file: BinaryIO) -> int | None:
-    place = 12
-    for _ in range(_MOST_BLOCKS):
-        file.seek(place)
-        kind, length = struct.unpack("<4sI", file.read(8))
+    for kind, place in _webp_chunks(file):
         if kind == b"EXIF":
+            file.seek(place)
             begins = file.read(6) == b"Exif\0\0"  # which some programs write and the format does not ask for
-            return place + (14 if begins else 8)
-        place += 8 + length + length % 2
+            return place + (6 if begins else 0)
     return None
 
 
+def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    place = 12
+    for _ in range(_MOST_BLOCKS):
+        file.seek(place)
+        header = file.read(8)
+        if len(header) < 8:
+            return
+        kind, length = struct.unpack("<4sI", header)
+        yield kind, place + 8
+        place += 8 + length + length % 2
+
+
 def _first_directory(file: BinaryIO, start: int) -> dict[int, int]:
-    """Tags of one 16-bit number in the first directory of a TIFF (or BigTIFF) that begins at ``start``."""
+    """Tags of one 16-bit or 32-bit number in the first directory of a TIFF (or BigTIFF) that begins at ``start``."""
     file.seek(start)
     order = {b"II": "<", b"MM": ">"}[file.read(2)]
     large = struct.unpack(f"{order}H", file.read(2))[0] == 43
@@ -123,6 +157,7 @@ def _first_directory(file: BinaryIO, start: int) -> dict[int, int]:
     for _ in range(min(count, _MOST_TAGS)):
         entry = file.read(20 if large else 12)
         tag, kind = struct.unpack(f"{order}HH", entry[:4])
-        if kind == 3:
-            (found[tag],) = struct.unpack(f"{order}H", entry[12:14] if large else entry[8:10])
+        value = entry[12:16] if large else entry[8:12]
+        if kind in (3, 4):
+            (found[tag],) = struct.unpack(f"{order}H", value[:2]) if kind == 3 else struct.unpack(f"{order}I", value)
     return found

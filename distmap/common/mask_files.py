@@ -30,6 +30,8 @@ class MaskFile:
         Pixels of the value to be ignored, whose value is 0 here; None where none was to be.
     lossy
         Whether the file blurs edges, as JPEG does: then the numbers are 0 and 255.
+    faint
+        The greatest number of a lossy file where that is below half of the range, so that nothing belongs to an object.
     without_data
         Pixels that hold no data, or no finite value, in the file, and are 0 here.
     """
@@ -37,6 +39,7 @@ class MaskFile:
     values_HW: NDArray[Any]
     ignored_HW: Valid | None = None
     lossy: bool = False
+    faint: int = 0
     without_data: int = 0
 
 
@@ -46,16 +49,24 @@ def read_masks(files: Mapping[str, Path], *, ignore: int | None = None) -> Itera
     ``ignore``: see `read_mask`.
     """
     lossy: list[Path] = []
+    faint: list[tuple[Path, int]] = []
     without_data: list[Path] = []
     for name, file in files.items():
         mask = read_mask(file, ignore=ignore)
         lossy += [file] * mask.lossy
+        faint += [(file, mask.faint)] * bool(mask.faint)
         without_data += [file] * bool(mask.without_data)
         yield name, mask
     if lossy:
         notice(
             f"{lossy[0]}: JPEG blurs masks, so what has half of the range ({HALF}) or more belongs to an object, in "
             f"{len(lossy)} of {len(files)} masks; save them as PNG"
+        )
+    if faint:
+        file, greatest = faint[0]
+        notice(
+            f"{file}: nothing in it reaches half of the range (its greatest number is {greatest}), so it holds no object, "
+            f"in {len(faint)} of {len(files)} masks; if they mark something, save the originals as PNG"
         )
     if without_data:
         notice(
@@ -101,14 +112,17 @@ def read_mask(path: Path, *, ignore: int | None = None) -> MaskFile:
     ignored_HW = None if ignore is None or lossy else (values_HWC == ignore).all(axis=2)
     values_HW = values_HWC.max(axis=2)
     values_HW, without_data = _without_nodata(values_HW, valid_HW)
+    faint = 0
     if lossy:
+        greatest = int(values_HW.max())
+        faint = greatest if greatest < HALF else 0
         values_HW = np.where(values_HW >= HALF, np.uint8(255), np.uint8(0))
     if alpha_HW is not None and alpha_HW.any() and not alpha_HW.all():
         shown_HW = np.where(alpha_HW > 0, values_HW, values_HW.dtype.type(0))
         values_HW = shown_HW if shown_HW.any() else alpha_HW
     if ignored_HW is not None:
         values_HW = np.where(ignored_HW, values_HW.dtype.type(0), values_HW)
-    return MaskFile(values_HW=values_HW, ignored_HW=ignored_HW, lossy=lossy, without_data=without_data)
+    return MaskFile(values_HW=values_HW, ignored_HW=ignored_HW, lossy=lossy, faint=faint, without_data=without_data)
 
 
 def _is_lossy(raster: Raster) -> bool:

@@ -25,9 +25,9 @@ Array = NDArray[np.floating]
 class PlacedPicture:
     """A picture with what holds something in it and where it lies.
 
-    ``pixels_HWC``: as ``read_picture`` gives them. ``valid_HW``: False under a mask, with alpha 0, with a nodata value
-    in all bands, or where a value is not finite; None where all hold something. ``anchor``: see ``grid_anchor``; (0, 0)
-    without georeference.
+    ``pixels_HWC``: as ``read_picture`` gives them. ``valid_HW``: False where nothing is held, see
+    `distmap.common.rasters.Raster.read_valid`, or where a value is not finite; None where all hold something.
+    ``anchor``: see ``grid_anchor``; (0, 0) without georeference.
     ``finite``: whether all values in the file are; 0 stands for others.
     """
 
@@ -108,7 +108,7 @@ def read_placed_picture(path: Path) -> PlacedPicture:
     ------
     PictureError
         The file is damaged, cut short, not a picture, of several pages, complex-valued, larger than `size_limit`
-        allows, or holds no finite value.
+        allows, or holds no finite value, or nothing but a nodata value that is no colour.
     """
     from rasterio.enums import ColorInterp, MaskFlags
 
@@ -123,8 +123,10 @@ def read_placed_picture(path: Path) -> PlacedPicture:
         masked = not all(MaskFlags.all_valid in source.mask_flag_enums[band - 1] for band in bands)
         valid = raster.read_valid(bands) if masked else None
         transform = tuple(source.transform)[:6]
+    if valid is not None and not valid.any() and picture.dtype.kind != "u":
+        raise PictureError(f"{path}: holds nothing but nodata; remove the file")
     if valid is not None and (valid.all() or not valid.any()):
-        valid = None
+        valid = None  # a black picture is one, where black is nodata, too
     finite_HW = np.isfinite(picture).all(axis=-1) if picture.dtype.kind == "f" else None
     finite = finite_HW is None or bool(finite_HW.all())
     if finite_HW is not None and not finite:

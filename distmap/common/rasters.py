@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distmap.common.headers import ORIENTATION, PHOTOMETRIC, PICTURE_DRIVERS, header_tags, is_whole_png, picture_driver
+from distmap.common.headers import (
+    ORIENTATION,
+    PHOTOMETRIC,
+    PICTURE_DRIVERS,
+    frame_count,
+    header_tags,
+    is_whole_png,
+    picture_driver,
+)
 from distmap.common.picture_files import PictureError
 from distmap.common.vrt import check_vrt
 
@@ -90,8 +99,19 @@ class Raster:
         return self._turned(np.moveaxis(values_CHW, 0, -1))
 
     def read_valid(self, bands: Sequence[int], window: Window | None = None) -> NDArray[np.bool_]:
-        """Which pixels hold something, H x W: not those under a mask, with alpha 0, or with nodata in all bands."""
-        return self._turned(self.source.read_masks(bands, window=self._stored(window)).any(axis=0))
+        """Which pixels hold something, H x W: not those under a mask, with alpha 0, or with nodata.
+
+        Whole numbers from 0 on, of which the nodata value is most often one that colours have too, hold nothing where
+        all bands that state such a value have it; others where any has.
+        """
+        from rasterio.enums import MaskFlags
+
+        stated = [band for band in bands if MaskFlags.all_valid not in self.source.mask_flag_enums[band - 1]]
+        if not stated:
+            return np.ones((self.height, self.width) if window is None else window[2:], bool)
+        masks_CHW = self.source.read_masks(stated, window=self._stored(window))
+        ordinary = all(np.dtype(self.source.dtypes[band - 1]).kind == "u" for band in stated)
+        return self._turned(masks_CHW.any(axis=0) if ordinary else masks_CHW.all(axis=0))
 
     def read_alpha(self) -> NDArray[Any] | None:
         """Alpha, H x W; None where there is none."""
@@ -159,6 +179,7 @@ def open_raster(
     driver = picture_driver(path, drivers)
     if driver == "PNG" and not is_whole_png(path):
         raise PictureError(f"{path}: the file is damaged or cut short; replace or remove it")
+    _check_one_page(path, frame_count(path, driver))
     if driver == "VRT" and not (trust_vrt or vrt_checked):
         check_vrt(path)
     closed = {} if trust_vrt else CLOSED_OPTIONS
@@ -167,14 +188,24 @@ def open_raster(
         warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
         try:
             with rasterio.open(path.absolute(), driver=driver) as source:
-                pages = len(source.subdatasets)
-                if pages > 1:
-                    raise PictureError(
-                        f"{path}: holds {pages} pages; save each as a file of its own (`tiffsplit` does it)"
-                    )
+                _check_one_page(path, max(len(source.subdatasets), _imagej_images(source)))
                 yield _described(path, source)
         except CPLE_BaseError as error:  # GDAL's own, which rasterio lets through where a property is asked for
             raise RasterioError(str(error)) from error
+
+
+def _check_one_page(path: Path, pages: int) -> None:
+    if pages > 1:
+        raise PictureError(
+            f"{path}: holds {pages} pages; save each as a file of its own (`tiffsplit` does it for TIFF)"
+        )
+
+
+def _imagej_images(source: Any) -> int:
+    """How many pictures ImageJ says that a TIFF holds: of large stacks it writes one page alone."""
+    text = source.tags().get("TIFFTAG_IMAGEDESCRIPTION", "") if source.driver == "GTiff" else ""
+    found = re.search(r"^images=(\d{1,9})$", text, re.MULTILINE) if text.startswith("ImageJ=") else None
+    return int(found[1]) if found else 1
 
 
 def _described(path: Path, source: Any) -> Raster:

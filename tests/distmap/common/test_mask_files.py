@@ -86,6 +86,20 @@ def test_lossy_masks_are_taken_at_half_with_one_line(tmp_path: Path, name: str) 
         assert np.count_nonzero((mask.values_HW > 0) != ellipse()) <= 4
 
 
+@pytest.mark.parametrize("level", [1, 100])
+def test_lossy_masks_that_never_reach_half_are_told(tmp_path: Path, level: int) -> None:
+    Image.fromarray(ellipse().astype(np.uint8) * level).save(tmp_path / "a.jpg", quality=95)
+    Image.new("L", (64, 48)).save(tmp_path / "b.jpg")
+    files = {name: tmp_path / f"{name}.jpg" for name in "ab"}
+    with pytest.warns(Notice) as told:
+        masks = dict(read_masks(files))
+    assert not any(mask.values_HW.any() for mask in masks.values())
+    lines = [str(line.message) for line in told]
+    assert (
+        sum("a.jpg: nothing in it reaches half of the range" in line and "1 of 2 masks" in line for line in lines) == 1
+    )
+
+
 @pytest.mark.parametrize("colour", [0, 255, 90])
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_masks_in_alpha_alone_are_seen(tmp_path: Path, mode: str, colour: int) -> None:

@@ -186,10 +186,65 @@ def test_descriptions_under_the_name_of_a_picture_are_refused(tmp_path: Path, co
 
 
 def test_formats_of_other_kinds_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(wedge()).save(tmp_path / "a.gif")
-    (tmp_path / "a.gif").rename(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(b"\x0a\x05\x01\x08" + bytes(128))  # PCX
     with pytest.raises(PictureError, match=r"a\.png: not a whole picture of a known format"):
         read_picture(tmp_path / "a.png")
+    Image.fromarray(wedge()).save(tmp_path / "a.gif")
+    (tmp_path / "a.gif").rename(tmp_path / "a.png")
+    with pytest.raises(PictureError, match=r"a\.png: is a GIF"):
+        read_picture(tmp_path / "a.png")
+
+
+def _stack(path: Path, kind: str) -> None:
+    frames = [Image.fromarray(wedge()).convert("RGB"), Image.fromarray(wedge()[::-1].copy()).convert("RGB")]
+    layers = np.stack([wedge(), wedge()[::-1]])
+    if kind == "png":
+        frames[0].save(path, format="PNG", save_all=True, append_images=frames[1:])
+    elif kind == "webp":
+        frames[0].save(path, format="WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    elif kind == "tiff":
+        tifffile.imwrite(path, layers, photometric="minisblack")
+    elif kind == "tiff of one page with layers":
+        tifffile.imwrite(path, layers, photometric="minisblack", volumetric=True, tile=(1, 16, 16))
+    else:  # as ImageJ writes what is larger than 4 GB: one page, and the others behind it
+        tifffile.imwrite(path, wedge(), description="ImageJ=1.53t\nimages=2\nslices=2\n", metadata=None)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tiff", "tiff of one page with layers", "imagej"])
+def test_several_pages_are_refused_in_every_format(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("a.png" if kind == "png" else "a.webp" if kind == "webp" else "a.tif")
+    _stack(path, kind)
+    with pytest.raises(PictureError, match=r"a\.\w+: holds 2 pages"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "empty"),
+    [("float32", -9999, "any"), ("int16", -9999, "any"), ("uint8", 0, "all"), ("uint16", 65535, "all")],
+)
+def test_nodata_of_single_bands(tmp_path: Path, dtype: str, nodata: int, empty: str) -> None:
+    """What is no colour says that nothing is there, in one band too; what may be one has to stand in all."""
+    values_CHW = np.full((3, 4, 5), 100, dtype)
+    values_CHW[0, 0] = nodata
+    values_CHW[:, 1] = nodata
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", height=4, width=5, count=3, dtype=dtype, nodata=nodata
+    ) as target:
+        target.write(values_CHW)
+    valid_HW = read_placed_picture(tmp_path / "a.tif").valid_HW
+    assert valid_HW is not None
+    assert valid_HW.all(axis=1).tolist() == [empty == "all", False, True, True]
+
+
+def test_a_picture_of_nothing_but_nodata(tmp_path: Path) -> None:
+    for dtype, nodata in (("float32", -9999), ("uint8", 0)):
+        with rasterio.open(
+            tmp_path / f"{dtype}.tif", "w", driver="GTiff", height=4, width=5, count=1, dtype=dtype, nodata=nodata
+        ) as target:
+            target.write(np.full((1, 4, 5), nodata, dtype))
+    with pytest.raises(PictureError, match=r"float32\.tif: holds nothing but nodata"):
+        read_picture(tmp_path / "float32.tif")
+    assert not read_picture(tmp_path / "uint8.tif").any()  # a black picture
 
 
 def test_a_vrt_reads_pictures_below_its_folder(tmp_path: Path) -> None:
