@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from detect.detections import Detections, Instance
 from detect.evaluation import group_of
 from detect.formats import dota as label_txt
-from distmap.common.files import files_under
+from distmap.common.files import files_under, same_form
 from distmap.common.picture_files import PICTURE_SUFFIXES
 from distmap.common.progress import Progress, Silent
 from pipelines.patch_rules import AMBIGUOUS, WITH, Corners, cut_objects, label_patches, moved, patch_corners
@@ -297,7 +297,7 @@ def find_scenes(source: Path, labels: Sequence[Path]) -> tuple[dict[str, Scene],
     if not found:
         raise ValueError(f"{source}: holds no picture; give the folder above images/ and labelTxt/")
     files = [file for place in labels or [source] for file in files_under(place, {".txt"})]
-    texts = _by_stem((file for file in files if file.stem in found), "say with --labels which folder to use")
+    texts = _by_stem((file for file in files if same_form(file.stem) in found), "say with --labels which folder to use")
     if not texts:
         example = next(iter(found))
         raise ValueError(f"{source}: {len(found)} pictures, none with its label file, such as {example}.txt")
@@ -307,9 +307,10 @@ def find_scenes(source: Path, labels: Sequence[Path]) -> tuple[dict[str, Scene],
 def _by_stem(files: Iterable[Path], hint: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in files:
-        if file.stem in found:
-            raise ValueError(f"{file}: {found[file.stem]} has the same name; {hint}")
-        found[file.stem] = file
+        stem = same_form(file.stem)
+        if stem in found:
+            raise ValueError(f"{file}: {found[stem]} has the same name; {hint}")
+        found[stem] = file
     return found
 
 

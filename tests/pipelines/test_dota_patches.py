@@ -278,6 +278,16 @@ def test_grey_scenes_among_coloured_ones(tmp_path: Path) -> None:
     assert read(tmp_path / "set/test/scenes/b.png").shape == (64, 96, 3)
 
 
+def test_names_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for number in range(2):
+        write_scene(folder, f"a\u0308{number}", scene(number), line(4, 6, 20, 16))
+        text = folder / "labelTxt" / f"a\u0308{number}.txt"
+        text.rename(text.with_name(f"\u00e4{number}.txt"))
+    result = invoke(folder, tmp_path / "set", "--category", "small-vehicle", "--patch", 32)
+    assert result.exit_code == 0, result.stderr
+
+
 def test_layout_as_downloaded(tmp_path: Path) -> None:
     """Splits in folders of their own, two kinds of labels, scenes without labels or too small."""
     folder = tmp_path / "DOTA"
