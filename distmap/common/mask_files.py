@@ -65,8 +65,8 @@ def read_masks(files: Mapping[str, Path], *, ignore: int | None = None) -> Itera
     if faint:
         file, greatest = faint[0]
         notice(
-            f"{file}: nothing in it reaches half of the range (its greatest number is {greatest}), so it holds no object, "
-            f"in {len(faint)} of {len(files)} masks; if they mark something, save the originals as PNG"
+            f"{file}: nothing in it reaches half of the range (its greatest number is {greatest}), so it holds no "
+            f"object, in {len(faint)} of {len(files)} masks; if they mark something, save the originals as PNG"
         )
     if without_data:
         notice(

@@ -65,7 +65,7 @@ def read_nifti(path: Path) -> Nifti:
     Raises
     ------
     ValueError
-        The file is damaged or no NIfTI file, holds no volume or values that are not finite, or its affine is singular.
+        The file is damaged or no NIfTI file, holds no volume, or its affine is singular.
     """
     need("nibabel", extra="medical")
     import nibabel
@@ -83,8 +83,6 @@ def read_nifti(path: Path) -> Nifti:
         values = values[..., 0]
     if values.ndim != 3 or 0 in values.shape:
         raise ValueError(f"{path}: is {' x '.join(map(str, values.shape))}, not a volume; leave the case out")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path}: holds values that are not finite; leave the case out")
     if not np.isfinite(grid).all() or np.linalg.matrix_rank(grid[:3, :3]) < 3:
         raise ValueError(f"{path}: its affine gives the voxels no volume; leave the case out")
     return Nifti(path=path, values_XYZ=values, grid=grid, codes=codes)

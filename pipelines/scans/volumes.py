@@ -18,6 +18,7 @@ PERCENTILES = (0.5, 99.5)  # of the brain: they become the darkest and the brigh
 SAME_GREY = 1e-4  # of the range of a scan; less is rounding where it was scaled
 LEAST_LABEL = 0.5  # of a segmentation in floating-point numbers
 NO_LABEL = 1e-3  # up to here a label is 0 with rounding
+NOT_FINITE = "holds values that are not finite; leave the case out"
 CORNERS_ALIKE = 5  # of eight, that make a background
 
 
@@ -69,7 +70,12 @@ def _grey(scan: Nifti) -> NDArray[np.float32]:
 
 
 def _find_brain(path: Path, values_ZHW: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """All that is not background: the one value that most corners of the volume have."""
+    """All that is not background: the one value that most corners of the volume have, or no number at all."""
+    finite_ZHW = np.isfinite(values_ZHW)
+    if not finite_ZHW.all():
+        if finite_ZHW[np.ix_(*([0, -1],) * 3)].any() or not finite_ZHW.any():
+            raise ValueError(f"{path}: {NOT_FINITE}")
+        return np.asarray(finite_ZHW)
     corners = np.sort(values_ZHW[np.ix_(*([0, -1],) * 3)].ravel())
     zeros = np.count_nonzero(corners == 0)
     background = float(0 if 2 * zeros >= len(corners) else corners[len(corners) // 2])
@@ -92,6 +98,8 @@ def _find_brain(path: Path, values_ZHW: NDArray[np.float32]) -> NDArray[np.bool_
 
 def _find_tumour(path: Path, labels_ZHW: NDArray[np.float32]) -> NDArray[np.bool_]:
     """The whole tumour: all labels but 0, and what is near 0 in floating-point numbers is 0."""
+    if not np.isfinite(labels_ZHW).all():
+        raise ValueError(f"{path}: {NOT_FINITE}")
     largest = float(labels_ZHW.max())
     if NO_LABEL < largest < LEAST_LABEL:
         raise ValueError(f"{path}: its largest label is {largest:g}, and labels are 1 and more; scale them back")

@@ -165,6 +165,22 @@ class TestBackground:
         values[outside] += np.random.default_rng(0).uniform(-1e-3, 1e-3, outside.sum()).astype(np.float32)
         np.testing.assert_array_equal(self.read(tmp_path, values).picture_ZHWC[..., 0] == 0, outside.T)
 
+    def test_of_no_number(self, tmp_path: Path) -> None:
+        values = brain().astype(np.float32)
+        expected = self.read(tmp_path, values).picture_ZHWC
+        outside = values == 0
+        values -= 150  # scores lie on both sides of 0
+        values[outside] = np.nan
+        found = self.read(tmp_path, values).picture_ZHWC
+        np.testing.assert_allclose(found.astype(int), expected, atol=1)
+        np.testing.assert_array_equal(found == 0, expected == 0)
+
+    def test_holes_of_no_number_are_none(self, tmp_path: Path) -> None:
+        values = brain().astype(np.float32)
+        values[tuple(side // 2 for side in values.shape)] = np.nan
+        with pytest.raises(ValueError, match=r"a_flair\.nii: holds values that are not finite"):
+            self.read(tmp_path, values)
+
     def test_noise_is_none(self, tmp_path: Path) -> None:
         values = np.random.default_rng(0).integers(1, 1000, (WIDTH, DEPTH, HEIGHT)).astype(np.int16)
         with pytest.raises(ValueError, match=r"a_flair\.nii: its background is not one value, the corners are"):
