@@ -282,6 +282,7 @@ def evaluate(
 )
 @click.option("--categories", metavar="A,B,C|FILE", help="The categories to write, in this order; others are left out.")
 @click.option("--strict", is_flag=True, help="Refuse to leave anything out.")
+@click.option("--overwrite", is_flag=True, help="Replace files of the folder OUT that say something else.")
 @IGNORE
 @SIZE_LIMIT
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
@@ -294,6 +295,7 @@ def convert(
     pictures: Path | None,
     categories: str | None,
     strict: bool,
+    overwrite: bool,
     ignore: int | None,
     as_json: bool,
 ) -> None:
@@ -318,6 +320,7 @@ def convert(
         pictures=pictures,
         categories=categories,
         strict=strict,
+        overwrite=overwrite,
         ignore=ignore,
     )
     objects = sum(len(picture.instances) for picture in found)

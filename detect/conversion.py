@@ -60,6 +60,7 @@ def convert(
     pictures: str | Path | None = None,
     categories: str | Path | None = None,
     strict: bool = False,
+    overwrite: bool = False,
     ignore: int | None = None,
 ) -> DetectionSet:
     """Read annotations in one format and write them in another.
@@ -80,6 +81,9 @@ def convert(
         (`detect.formats.category_list`). Objects of others are left out. None: those of the source.
     strict
         Whether anything left out is an error. What `detect.losses.without_place` counts is none.
+    overwrite
+        Whether files in a folder `target` that say something else are replaced; otherwise they are an error, since they
+        may be those of another data set.
     ignore
         Number in masks that marks pixels of which nothing is known; they belong to no object.
 
@@ -90,7 +94,8 @@ def convert(
     Raises
     ------
     ValueError
-        A format is not known or cannot be told, the content is not what the format wants, or `strict` refuses.
+        A format is not known or cannot be told, the content is not what the format wants, or `strict` refuses; or
+        `target` holds something else and `overwrite` is not given.
     """
     wanted = target_format or format_of_target(Path(target))
     kind = source_format or format_of_source(Path(source))
@@ -106,7 +111,7 @@ def convert(
         found = _numbered(found, Path(pictures), strict_numbers=wanted == "coco-results")
     if strict and found.left_out:
         raise ValueError(f"{source}: --strict, and left out would be {describe(found.left_out)}")
-    write_annotations(target, found, target_format=wanted, georeferences=places)
+    write_annotations(target, found, target_format=wanted, georeferences=places, replace=overwrite)
     return found
 
 
@@ -307,8 +312,7 @@ def _read(
         if sizes is None:
             raise ValueError(f"{source}: this format does not say the pictures' sizes; give --images, their folder")
         if kind == "masks":
-            masked: Sequence[Detections] = masks.read(source, sizes=sizes, partial=partial, ignore=ignore)
-            return masked
+            return masks.read(source, sizes=sizes, partial=partial, ignore=ignore)
         result: Sequence[Detections] = _BY_FOLDER[kind].read(source, sizes=sizes, partial=partial)
         return result
     if kind == "coco" and source.is_dir():
@@ -369,6 +373,7 @@ def write_annotations(
     target_format: str,
     categories: Sequence[Category | str] = (),
     georeferences: Georeferences | None = None,
+    replace: bool = True,
 ) -> None:
     """Write annotations in any format.
 
@@ -379,6 +384,8 @@ def write_annotations(
     categories
         Those that the file lists even where no object has them, in this order, where the format has a list. None given:
         those of a `DetectionSet`.
+    replace
+        Whether files of a folder that say something else are replaced; otherwise they are an error.
     """
     target = Path(target)
     if not categories and isinstance(found, DetectionSet):
@@ -390,20 +397,20 @@ def write_annotations(
     elif target_format == "coco-results":
         coco.write_results(target, found, categories=categories)
     elif target_format == "dota":
-        dota.write(target, found)
+        dota.write(target, found, replace=replace)
     elif target_format in ("dota-task1", "dota-task2"):
         task: dota_submission.Task = 1 if target_format == "dota-task1" else 2
-        dota_submission.write(target, found, categories=categories, task=task)
+        dota_submission.write(target, found, categories=categories, task=task, replace=replace)
     elif target_format == "yolo":
-        yolo.write(target, found, categories=categories)
+        yolo.write(target, found, categories=categories, replace=replace)
     elif target_format == "yolo-obb":
-        yolo_obb.write(target, found, categories=categories)
+        yolo_obb.write(target, found, categories=categories, replace=replace)
     elif target_format == "yolo-seg":
-        yolo_seg.write(target, found, categories=categories)
+        yolo_seg.write(target, found, categories=categories, replace=replace)
     elif target_format == "label-studio":
         label_studio.write(target, found, categories=categories)
     elif target_format == "masks":
-        masks.write(target, found)
+        masks.write(target, found, replace=replace)
     elif target_format == "geojson":
         geojson.write(target, found, georeferences=georeferences)
     elif target_format == "gpkg":

@@ -16,13 +16,13 @@ from distmap.common.files import files_by_name, filling, read_lines, write_text
 _HEADERS = ("imagesource:", "gsd:", "acquisition dates:")
 
 
-def write(folder: Path, pictures: Iterable[Detections]) -> None:
+def write(folder: Path, pictures: Iterable[Detections], *, replace: bool = True) -> None:
     """Write ``<picture's path without suffix>.txt`` for every picture, empty where it has no object.
 
     Corners are printed so that they read back as the same numbers. DOTA has no place for masks and scores; spaces in a
-    category become ``-``.
+    category become ``-``. ``replace``: see `distmap.common.files.filling`.
     """
-    with filling(folder) as temporary:
+    with filling(folder, replace=replace) as temporary:
         for picture in pictures:
             file = beside(temporary, picture.name, ".txt")
             write_text(file, "".join(f"{_line(instance)}\n" for instance in picture.instances))

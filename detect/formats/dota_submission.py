@@ -23,7 +23,12 @@ Task = Literal[1, 2]
 
 
 def write(
-    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = (), task: Task = 1
+    folder: Path,
+    pictures: Iterable[Detections],
+    *,
+    categories: Sequence[Category | str] = (),
+    task: Task = 1,
+    replace: bool = True,
 ) -> None:
     """Write one file a category; objects without a score count as sure (1).
 
@@ -31,6 +36,8 @@ def write(
     ----------
     categories
         Categories that get a file even where no object has them, as the server wants.
+    replace
+        See `distmap.common.files.filling`.
 
     Raises
     ------
@@ -49,7 +56,7 @@ def write(
             score = 1.0 if item.score is None else item.score
             line = f"{stem} {score!r} {corner_text(item) if task == 1 else box}\n"
             lines[category_text(item.category)].append(line)
-    with filling(folder) as temporary:
+    with filling(folder, replace=replace) as temporary:
         for category, content in lines.items():
             path = output_path(temporary, f"Task{task}_{category}.", "txt")
             if path.parent != temporary:

@@ -114,7 +114,14 @@ def _task(path: Path, task: Mapping[str, Any], number: int) -> Task:
             picture=meta["picture"] if type(meta.get("picture")) is int else None,
             confidence=None if given else _confidence(meta.get("confidence")),
             categories=tuple(_categories(meta.get("categories") or [])),
-            left_out={"annotations of tasks that have a later one": len(given) - 1} if len(given) > 1 else {},
+            left_out={
+                reason: count
+                for reason, count in (
+                    ("annotations of tasks that have a later one", max(0, len(given) - 1)),
+                    ("drafts that were not submitted", len(task.get("drafts") or [])),
+                )
+                if count
+            },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: task {number} is not laid out as Label Studio does it ({error!s})") from None
@@ -307,6 +314,9 @@ def _region(place: str, items: Sequence[Mapping[str, Any]], left_out: Counter[st
             left_out[str(item.get("type") or "values beside the labels")] += 1
     if len(labels) > 1:
         left_out["labels beyond the first of a region"] += len(labels) - 1
+    if first.get("image_rotation"):
+        left_out["regions of pictures that were turned in Label Studio"] += 1
+        return None
     try:
         notes = [text for item in items for text in ((item.get("meta") or {}).get("text") or [])]
         sides = [side_length(first.get(key)) for key in ("original_height", "original_width")]

@@ -8,25 +8,28 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from detect.detections import Detections, Instance
+from detect.detections import Detections, DetectionSet, Instance
 from detect.extraction import components
 from detect.pairing import beside, pair_files
 from detect.rasters import write_mask
-from distmap.common.files import files_by_name, filling
+from distmap.common.files import files_by_name, files_under, filling
 from distmap.common.mask_files import read_masks
-from distmap.common.picture_files import PICTURE_SUFFIXES
+from distmap.common.picture_files import CLUTTER, PICTURE_SUFFIXES
 
 
-def write(folder: Path, pictures: Iterable[Detections]) -> None:
-    """Write ``<picture's path without suffix>.png`` for every picture, black where it has no object."""
-    with filling(folder) as temporary:
+def write(folder: Path, pictures: Iterable[Detections], *, replace: bool = True) -> None:
+    """Write ``<picture's path without suffix>.png`` for every picture, black where it has no object.
+
+    ``replace``: see `distmap.common.files.filling`.
+    """
+    with filling(folder, replace=replace) as temporary:
         for picture in pictures:
             write_mask(beside(temporary, picture.name, ".png"), picture.union_mask())
 
 
 def read(
     folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False, ignore: int | None = None
-) -> list[Detections]:
+) -> DetectionSet:
     """Read a folder of masks; objects are the 8-connected components.
 
     Parameters
@@ -41,12 +44,27 @@ def read(
     Returns
     -------
     The pictures that have a mask, in the order of `sizes`.
+
+    Raises
+    ------
+    ValueError
+        There is no mask, or one that fits no picture or two.
     """
-    found = pair_files(sizes, mask_files(folder), partial=partial)
+    masks = mask_files(folder)
+    if not masks:
+        raise ValueError(f"{folder}: holds no mask (PNG, JPEG, BMP, WebP or TIFF)")
+    found = pair_files(sizes, masks, partial=partial)
     ordered = {name: found[name] for name in sizes if name in found}
-    return [
+    pictures = tuple(
         objects(name, sizes[name], ordered[name], mask.values_HW) for name, mask in read_masks(ordered, ignore=ignore)
-    ]
+    )
+    left_out = {
+        "pictures without a mask": len(sizes) - len(pictures),
+        "files of a kind that masks are not read from": sum(
+            file not in masks.values() and file.name.lower() not in CLUTTER for file in files_under(folder)
+        ),
+    }
+    return DetectionSet(pictures=pictures, left_out={reason: count for reason, count in left_out.items() if count})
 
 
 def mask_files(folder: Path) -> dict[str, Path]:

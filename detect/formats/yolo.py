@@ -27,7 +27,12 @@ _LONGEST_SHOWN = 80  # characters of a line in a message
 
 
 def write(
-    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = (), scores: bool = False
+    folder: Path,
+    pictures: Iterable[Detections],
+    *,
+    categories: Sequence[Category | str] = (),
+    scores: bool = False,
+    replace: bool = True,
 ) -> None:
     """Write axis-aligned boxes. YOLO has no place for masks.
 
@@ -37,6 +42,8 @@ def write(
         Those that ``data.yaml`` lists even where no object has them, in this order.
     scores
         Put the score behind each line, as predictions are written; trainers refuse such files.
+    replace
+        See `distmap.common.files.filling`.
     """
 
     def numbers(picture: Detections, item: Instance) -> list[float]:
@@ -44,7 +51,7 @@ def write(
         values = [(x + width / 2) / picture.width, (y + height / 2) / picture.height]
         return [*values, width / picture.width, height / picture.height]
 
-    write_labels(folder, pictures, numbers, categories=categories, scores=scores)
+    write_labels(folder, pictures, numbers, categories=categories, scores=scores, replace=replace)
 
 
 def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = False) -> DetectionSet:
@@ -74,6 +81,8 @@ def read(folder: Path, *, sizes: Mapping[str, tuple[int, int]], partial: bool = 
 def _shape(numbers: list[float], height: int, width: int) -> dict[str, Any] | None:
     if len(numbers) == 4:
         x, y, wide, high = numbers
+        if not (abs(2 * x - 1) <= 1 + wide and abs(2 * y - 1) <= 1 + high):
+            return None  # such as pixels in the place of fractions
         return {"box": ((x - wide / 2) * width, (y - high / 2) * height, wide * width, high * height)}
     corners = np.array(numbers).reshape(-1, 2) * [width, height]
     # Outside the picture nothing is lost, and the rasteriser is not asked for the impossible.
@@ -82,11 +91,18 @@ def _shape(numbers: list[float], height: int, width: int) -> dict[str, Any] | No
 
 
 def write_labels(
-    folder: Path, pictures: Iterable[Detections], numbers: Any, *, categories: Sequence[Category | str], scores: bool
+    folder: Path,
+    pictures: Iterable[Detections],
+    numbers: Any,
+    *,
+    categories: Sequence[Category | str],
+    scores: bool,
+    replace: bool,
 ) -> None:
     """Write label files and ``data.yaml``; `numbers(picture, instance)` gives what stands behind the class.
 
-    A ``data.yaml`` that the folder has already stays, and its numbers are used.
+    A ``data.yaml`` (or the like, see `yolo_folder.class_names`) that the folder has already stays, and its numbers are
+    used.
 
     Raises
     ------
@@ -97,7 +113,7 @@ def write_labels(
 
     pictures = list(pictures)
     ids = class_numbers(folder, with_those_of(pictures, categories))
-    with filling(folder) as temporary:
+    with filling(folder, replace=replace) as temporary:
         for picture in pictures:
             lines = []
             for item in picture.instances:
@@ -116,17 +132,19 @@ def write_labels(
 
 
 def class_numbers(folder: Path, categories: Sequence[Category]) -> dict[str, int]:
-    """The number of each class, by name: as the folder's ``data.yaml`` has it, else as the list has it.
+    """The number of each class, by name: as the folder's ``data.yaml`` or the like has it, else as the list has it.
 
     Raises
     ------
     ValueError
-        The ``data.yaml`` lacks a class.
+        That file lacks a class, or the folder has labels whose classes no file names.
     """
-    path = folder / "data.yaml"
-    if path.is_file():
+    classes = yolo_folder.class_names(folder)
+    if classes is not None:
         # Another split of the data set, whose class numbers must stay true.
-        return agreeing(yolo_folder.read_names(path), positions(categories), path)
+        return agreeing(classes.names, positions(categories), classes.path)
+    if folder.is_dir() and yolo_folder.variant(yolo_folder.label_files(folder).values()) is not None:
+        raise ValueError(f"{folder}: holds labels whose classes no file names; add classes.txt, or name another folder")
     return positions(default_if_none(categories))
 
 
@@ -151,7 +169,10 @@ def read_labels(
         How many numbers a shape has; None: 4, or 6 and more in pairs.
     """
     classes = yolo_folder.class_names(folder)
-    found, left_out = yolo_folder.pair_labels(list(sizes), yolo_folder.label_files(folder), partial=partial)
+    files = yolo_folder.label_files(folder)
+    if not files:
+        raise ValueError(f"{folder}: holds no label file (*.txt)")
+    found, left_out = yolo_folder.pair_labels(list(sizes), files, partial=partial)
     pictures = []
     for name, (height, width) in sizes.items():
         instances = []

@@ -15,10 +15,11 @@ from typing import Any
 
 from detect.detections import Category
 from detect.pairing import without_suffix
-from distmap.common.checked_files import read_yaml_file
-from distmap.common.files import files_by_name, read_json, read_lines, same_form
+from distmap.common.checked_files import read_utf8, read_yaml_file
+from distmap.common.files import files_by_name, files_under, read_json, read_lines, same_form
 
-_NAME_FILES = ("data.yaml", "data.yml", "obj.names", "classes.txt", "notes.json")
+_NAME_FILES = ("data.yaml", "data.yml", "obj.names", "classes.txt", "notes.json", "_darknet.labels")
+_NAMES_KEY = re.compile(r"^['\"]?names['\"]?\s*:", re.MULTILINE)
 UNNAMED = f"class names (no {', '.join(_NAME_FILES)} names them)"
 _KNOWN_TEXT = re.compile(r"(readme.*|licen[cs]e.*|classes|notes|train|valid|val|test)\.txt", re.IGNORECASE)
 _DATA_FOLDER = re.compile(r"obj_(\w+_)?data", re.IGNORECASE)
@@ -46,13 +47,14 @@ class ClassNames:
 def class_names(folder: Path) -> ClassNames | None:
     """The classes of a folder; None where no file names them.
 
-    They stand in ``data.yaml``, ``data.yml``, ``obj.names``, ``classes.txt`` or ``notes.json``: in the folder, in its
-    ``labels``, or above it where it is a split or holds the labels only.
+    They stand in ``data.yaml``, ``data.yml``, ``obj.names``, ``classes.txt``, ``notes.json`` or ``_darknet.labels``, or
+    in another YAML file with ``names`` (``coco8.yaml``): in the folder, in its ``labels``, above it where it is a split
+    or holds the labels only, or else anywhere below it.
 
     Raises
     ------
     ValueError
-        A file of this kind that names no classes.
+        A file of this kind that names no classes, or two of equal rank that name different ones.
     """
     places, above = [folder, folder / "labels"], folder.absolute()
     while above.name.lower() in _KEPT_APART | _SPLITS.keys() or _DATA_FOLDER.fullmatch(above.name):
@@ -60,10 +62,28 @@ def class_names(folder: Path) -> ClassNames | None:
         places.append(above)
     for place in places:
         for name in _NAME_FILES:
-            path = place / name
-            if path.is_file() and not (name == "classes.txt" and _holds_labels(path)):
+            if _names_classes(path := place / name):
                 return ClassNames(path=path, names=read_names(path))
-    return None
+        if place.is_dir() and (listed := _agreeing(sorted(filter(_names_classes, place.iterdir())))):
+            return listed
+    below = files_under(folder) if folder.is_dir() else []
+    return _agreeing([file for file in below if _names_classes(file)])
+
+
+def _names_classes(path: Path) -> bool:
+    """Whether a file is one of those that name classes."""
+    if path.name in _NAME_FILES:
+        return path.is_file() and not (path.name == "classes.txt" and _holds_labels(path))
+    return path.suffix.lower() in (".yaml", ".yml") and path.is_file() and bool(_NAMES_KEY.search(read_utf8(path)))
+
+
+def _agreeing(files: Sequence[Path]) -> ClassNames | None:
+    """The classes that files name, of which no two may differ."""
+    found = [ClassNames(path=path, names=read_names(path)) for path in files]
+    for other in found[1:]:
+        if other.names != found[0].names:
+            raise ValueError(f"{other.path}: names other classes than {found[0].path}; keep the right one of them")
+    return found[0] if found else None
 
 
 def read_names(path: Path) -> dict[int, str]:

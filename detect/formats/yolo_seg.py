@@ -19,7 +19,12 @@ __all__ = ["read", "write"]
 
 
 def write(
-    folder: Path, pictures: Iterable[Detections], *, categories: Sequence[Category | str] = (), scores: bool = False
+    folder: Path,
+    pictures: Iterable[Detections],
+    *,
+    categories: Sequence[Category | str] = (),
+    scores: bool = False,
+    replace: bool = True,
 ) -> None:
     """Write polygons, of objects without a mask those of their oriented boxes; see `detect.formats.yolo.write`."""
 
@@ -27,7 +32,7 @@ def write(
         points: list[float] = (one_ring(item.polygons) / [picture.width, picture.height]).ravel().tolist()
         return points
 
-    write_labels(folder, pictures, numbers, categories=categories, scores=scores)
+    write_labels(folder, pictures, numbers, categories=categories, scores=scores, replace=replace)
 
 
 def one_ring(polygons: Sequence[Polygon]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from PIL import Image
 from pycocotools.coco import COCO
 
 from detect.cli import main
@@ -109,6 +110,63 @@ def test_two_splits_in_one_folder_agree(tmp_path: Path) -> None:
     assert not (tmp_path / "yolo/labels/test").exists()
     with pytest.raises(ValueError, match=r"data\.yaml: lists the classes"):
         extract_and_write([], ExtractionConfig(threshold=1.0), out=tmp_path / "yolo", target_format="yolo")
+
+
+@pytest.mark.parametrize("name", ["yolo", "yolo-obb", "yolo-seg", "dota", "dota-task1", "dota-task2", "masks"])
+def test_labels_that_are_there_are_not_replaced_unasked(tmp_path: Path, name: str) -> None:
+    """Two splits whose pictures have the same names."""
+    train = save(tmp_path / "train.json", content({1: "1.png", 2: "2.png"}, [(1, 1), (2, 8)]))
+    val = save(tmp_path / "val.json", content({1: "1.png"}, [(1, 3), (1, 1)]))
+    out = tmp_path / "out"
+    convert(train, out, target_format=name)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    convert(train, out, target_format=name)  # the same again
+    if name == "masks":
+        val = save(tmp_path / "val.json", content({1: "1.png"}, []))
+    with pytest.raises(ValueError, match=r"1.*|Task.*: is there already and says something else; .* --overwrite"):
+        convert(val, out, target_format=name)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    convert(val, out, target_format=name, overwrite=True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} != before
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("classes.txt", "bus\ncar\nperson\n"),
+        ("obj.names", "bus\ncar\nperson\n"),
+        ("set.yaml", "names: [bus, car, person]"),
+    ],
+)
+def test_class_numbers_of_a_folder_stay_true_whatever_file_names_them(tmp_path: Path, file: str, text: str) -> None:
+    (tmp_path / "yolo/labels").mkdir(parents=True)
+    (tmp_path / "yolo" / file).write_text(text)
+    (tmp_path / "yolo/labels/old.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    convert(save(tmp_path / "a.json", content({1: "a.png"}, [(1, 1)])), tmp_path / "yolo", target_format="yolo")
+    classes = yolo_folder.class_names(tmp_path / "yolo")
+    assert classes is not None
+    said = {name: (tmp_path / f"yolo/labels/{name}.txt").read_text().split()[0] for name in ("old", "a")}
+    assert {name: classes.names[int(number)] for name, number in said.items()} == {"old": "bus", "a": "person"}
+
+
+def test_labels_without_class_names_are_not_mixed_with_others(tmp_path: Path) -> None:
+    (tmp_path / "yolo/labels").mkdir(parents=True)
+    (tmp_path / "yolo/labels/old.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(ValueError, match="yolo: holds labels whose classes no file names"):
+        convert(save(tmp_path / "a.json", content({1: "a.png"}, [(1, 1)])), tmp_path / "yolo", target_format="yolo")
+
+
+def test_what_a_folder_of_masks_lacks_is_told(tmp_path: Path, images: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (40, 30)).save(tmp_path / "masks" / "d.gif")
+    with pytest.raises(ValueError, match=r"masks: holds no mask"):
+        convert(tmp_path / "masks", tmp_path / "out.json", source_format="masks", images=images)
+    Image.new("L", (40, 30), 255).save(tmp_path / "masks" / "c.png")
+    (tmp_path / "masks" / "Thumbs.db").write_bytes(b"x")
+    found = convert(tmp_path / "masks", tmp_path / "out.json", source_format="masks", images=images)
+    assert dict(found.left_out) == {
+        "pictures without a mask": 1, "files of a kind that masks are not read from": 1
+    }  # fmt: skip
 
 
 def test_results_have_the_numbers_of_the_truth(tmp_path: Path) -> None:

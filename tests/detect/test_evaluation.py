@@ -110,7 +110,7 @@ def test_object_scores_equal_pycocotools_on_the_written_files(tmp_path: Path, rn
 
 
 def evaluate_truth(folder: Path, pictures: list[Detections]) -> list[Detections]:
-    return masks.read(folder, sizes={picture.name: (picture.height, picture.width) for picture in pictures})
+    return list(masks.read(folder, sizes={picture.name: (picture.height, picture.width) for picture in pictures}))
 
 
 def test_ignored_pixels_count_neither_way(tmp_path: Path) -> None:

@@ -164,6 +164,17 @@ def test_json_min(tmp_path: Path) -> None:
     assert dict(found.left_out) == {"values that are no regions": 1}
 
 
+def test_what_nobody_submitted_or_what_was_turned_is_counted(tmp_path: Path) -> None:
+    turned = region("rectanglelabels", RECTANGLE | {"rectanglelabels": ["nut"]}, "t", image_rotation=90)
+    tasks = [task("one.png", [BOX, turned]), task("two.png", drafts=[{"id": 1, "result": [BOX]}])]
+    found = read(tmp_path, tasks, SIZES)
+    assert [len(picture.instances) for picture in found] == [1, 0]
+    assert dict(found.left_out) == {
+        "regions of pictures that were turned in Label Studio": 1,
+        "drafts that were not submitted": 1,
+    }
+
+
 def test_what_is_no_region_is_counted(tmp_path: Path) -> None:
     result = [
         BOX,

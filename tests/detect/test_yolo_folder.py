@@ -250,3 +250,39 @@ def test_names_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
     composed, decomposed = "\u00e4.png", "a\u0308.txt"
     found = read_annotations(lay_out(tmp_path, {"data.yaml": YAML, composed: None, f"labels/{decomposed}": NUT}))
     assert said(found) == {composed: A_NUT}
+
+
+@pytest.mark.parametrize(
+    ("files", "folder"),
+    [
+        ({"coco8.yaml": YAML}, "."),
+        ({"train/_darknet.labels": "bolt\nnut\n", "valid/_darknet.labels": "bolt\nnut\n"}, "."),
+        ({"export/data.yaml": YAML}, "."),
+        ({"hyp.yaml": "lr0: 0.01\n", "set.yml": "names:\n  0: bolt\n  1: nut\n"}, "."),
+    ],
+)
+def test_class_names_under_other_file_names(tmp_path: Path, files: Mapping[str, str], folder: str) -> None:
+    lay_out(tmp_path, {"images/1.png": None, "labels/1.txt": NUT, **files})
+    assert said(read_annotations(tmp_path / folder)) == {"images/1.png": A_NUT}
+
+
+def test_class_names_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    names = {"train/_darknet.labels": "bolt\nnut\n", "valid/_darknet.labels": "nut\nbolt\n"}
+    lay_out(tmp_path, {"images/1.png": None, "labels/1.txt": NUT, **names})
+    with pytest.raises(ValueError, match=r"valid/_darknet\.labels: names other classes than .*train/_darknet\.labels"):
+        read_annotations(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["1 20 15 10 6\n", "1 20 15 30 15 30 20 20 20\n"])
+def test_pixels_in_the_place_of_fractions_are_told(tmp_path: Path, line: str) -> None:
+    lay_out(tmp_path, {"data.yaml": YAML, "images/1.png": None, "labels/1.txt": line})
+    kind = "yolo" if len(line.split()) == 5 else "yolo-obb"
+    found = read_annotations(tmp_path, source_format=kind)
+    assert said(found) == {"images/1.png": []}
+    assert dict(found.left_out) == {"objects without a pixel inside their picture": 1}
+
+
+def test_a_folder_without_label_files_is_an_error(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"data.yaml": YAML, "images/1.png": None, "labels/1.json": "[]"})
+    with pytest.raises(ValueError, match="holds no label file"):
+        read_annotations(tmp_path, source_format="yolo")
