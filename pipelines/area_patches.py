@@ -17,6 +17,7 @@ import numpy as np
 
 from detect.formats.geo import is_geographic
 from detect.formats.layers import layer_fields, read_layer, split_layer
+from distmap.common.errors import naming
 from distmap.common.nodata import fill_nearest
 from pipelines.scenes.geotiffs import find_scenes
 from pipelines.scenes.source import Pixels, Scene, SceneReader, open_scene
@@ -298,7 +299,8 @@ def _in_pixels(scene: Scene, area: Area, crs: str) -> Any:
             points_N2[:, 0] += 360 * np.round((middle - points_N2[:, 0].mean()) / 360)
         return scene.to_pixels(points_N2)
 
-    pixels = shapely.transform(shapely.force_2d(area.shape), to_pixels)
+    with naming(f"{scene.path}: feature {area.number} of the layer"):
+        pixels = shapely.transform(shapely.force_2d(area.shape), to_pixels)
     return pixels if shapely.intersects(pixels, shapely.box(0, 0, scene.width, scene.height)) else None
 
 

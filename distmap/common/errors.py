@@ -33,6 +33,7 @@ DAMAGED = frozenset(
         "pyogrio.errors.FeatureError",
         "pyogrio.errors.FieldError",
         "pyogrio.errors.GeometryError",
+        "rasterio._err.CPLE_BaseError",
         "rasterio.errors.RasterioError",
         "safetensors._safetensors_rust.SafetensorError",
         "shapely.errors.ShapelyError",

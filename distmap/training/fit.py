@@ -27,7 +27,7 @@ from distmap.run import (
     save,
 )
 from distmap.training.budget import Budget
-from distmap.training.failures import told_how_to_go_on
+from distmap.training.failures import check_step_fits, told_how_to_go_on
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +79,7 @@ def fit(
     KeyboardInterrupt
         Ctrl-C, SIGTERM or SIGHUP; the work so far is saved, ``resume=True`` goes on from there.
     """
+    from distmap.methods.registry import find_method
     from distmap.networks.devices import pick_device
 
     start = time.monotonic()
@@ -106,6 +107,8 @@ def fit(
         split = split_groups(pictures, wanted.data.holdout, wanted.seed)
         stamps = take_stamps(pictures)
         stats = dataset_stats(split, wanted.data)
+        if target.type == "cpu" and find_method(wanted.method).trains:
+            check_step_fits(wanted.image_size, wanted.data.batch_size)
         if wanted.student.rounds:
             _check_student(wanted, stats)
         dataset = describe_dataset(split, stats, Path(with_folder), Path(without_folder))

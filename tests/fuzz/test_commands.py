@@ -1,35 +1,24 @@
 """Whatever stands in a file, a command does its work or says in one line what is wrong, and harms nothing.
 
-`make test` tries a few hundred inputs; `make fuzz` many more. A failure names the seed of its input:
-``make fuzz FUZZ_COUNT=1 FUZZ_SEED=123 PYTEST_ARGS='-k coco'`` runs it alone.
+`make test` tries a few hundred inputs; `make fuzz` many more.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import random
 import shutil
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
-from click.testing import CliRunner
 
 from detect.cli import main as detect_main
 from detect.formats import FOLDER_FORMATS, FORMATS
 from distmap.cli import main as distmap_main
 from tests.fuzz import corpus
+from tests.fuzz.harness import Case, Mutate, mutate_one, tried
 
-COUNT = int(os.environ.get("FUZZ_COUNT", "0"))  # inputs of each kind; 0: as many as each kind has
-SEED = int(os.environ.get("FUZZ_SEED", "0"))
-MOST_SECONDS = 20.0
-
-Mutate = Callable[[bytes, random.Random], bytes]
 RUN_FILES: Mapping[str, Mutate] = {
     "config.yaml": corpus.yaml_bytes,
     "detector.json": corpus.json_bytes,
@@ -61,82 +50,6 @@ ANNOTATIONS: Mapping[str, Mutate] = {
     "yolo-obb": corpus.text_bytes,
     "masks": corpus.damaged,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One command in a folder of its own: ``in/`` holds what it reads, ``out/`` is where it may write."""
-
-    place: Path
-    main: click.Group
-    arguments: tuple[object, ...]
-    reads_files: bool = True
-    """Whether what is wrong is in a file, which must be named."""
-    writes_run: bool = False
-    """Whether a failure may leave the run changed, as one in the midst of a training does."""
-
-
-def checked(case: Case) -> str | None:
-    """What is wrong with how a command ended; None where nothing is."""
-    before = contents(case.place)
-    start = time.monotonic()
-    result = CliRunner().invoke(case.main, [str(argument) for argument in case.arguments])
-    seconds = time.monotonic() - start
-    said = f"{' '.join(map(str, case.arguments))}: "
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        import traceback
-
-        return said + "".join(traceback.format_exception(result.exception))[-1500:]
-    if seconds > MOST_SECONDS:
-        return f"{said}took {seconds:.0f} s: {result.stderr[-300:]}"
-    if result.exit_code not in (0, 2):
-        return f"{said}status {result.exit_code}: {result.output[-300:]}"
-    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    if len(errors) != (1 if result.exit_code else 0) or "Traceback" in result.output:
-        return f"{said}{len(errors)} error lines at status {result.exit_code}: {result.output[-500:]}"
-    if result.exit_code and not result.stderr.splitlines()[-1].startswith("error: "):
-        return f"{said}the last line is no error: {result.stderr[-300:]}"
-    if result.exit_code and case.reads_files and str(case.place) not in errors[0]:
-        return f"{said}names no file and no setting: {errors[0]}"
-    after = contents(case.place)
-    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    allowed = [] if result.exit_code else ["out/"]
-    if case.writes_run or not result.exit_code:
-        allowed.append("in/run/")
-    wrong = sorted(name for name in changed if not name.startswith(tuple(allowed)))
-    return f"{said}status {result.exit_code} and changed {wrong[:5]}" if wrong else None
-
-
-def contents(place: Path) -> dict[str, str]:
-    """A sum of every file below the folder that holds the case's own, so that what goes astray is seen."""
-    root = place.parent.parent
-    files = [path for path in root.rglob("*") if path.is_file()]
-    inside = place.relative_to(root).as_posix() + "/"
-    return {
-        path.relative_to(root).as_posix().removeprefix(inside): hashlib.sha1(path.read_bytes()).hexdigest()
-        for path in files
-    }
-
-
-def tried(count: int, place: Path, make: Callable[[Path, random.Random], Case]) -> list[str]:
-    """What went wrong in so many cases."""
-    faults = []
-    for number in range(COUNT or count):
-        folder = place / "deep" / "case"
-        (folder / "in").mkdir(parents=True)
-        (folder / "out").mkdir()
-        fault = checked(make(folder, random.Random(SEED + number)))
-        if fault is not None:
-            faults.append(f"seed {SEED + number}: {fault}")
-        shutil.rmtree(place / "deep")
-    return faults
-
-
-def mutate_one(folder: Path, mutate: Mutate, rng: random.Random) -> None:
-    """Change one file of a folder, or the file itself."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]
-    file = rng.choice(files)
-    file.write_bytes(mutate(file.read_bytes(), rng))
 
 
 @pytest.mark.parametrize("kind", ANNOTATIONS)
@@ -251,3 +164,21 @@ def test_settings_of_the_extraction(originals: Path, tmp_path: Path) -> None:
         return Case(place=folder, main=detect_main, arguments=arguments, reads_files=False)
 
     assert not (faults := tried(60, tmp_path, make)), "\n\n".join(faults)
+
+
+def test_tuning_and_export(originals: Path, tmp_path: Path) -> None:
+    def make(folder: Path, rng: random.Random) -> Case:
+        run = shutil.copytree(originals / "run", folder / "in" / "run")
+        maps = shutil.copytree(originals / "maps", folder / "in" / "maps")
+        truth = shutil.copy(originals / "coco.json", folder / "in" / "truth.json")
+        what = rng.choice(("maps", "truth", "detector", "weights"))
+        if what == "weights":  # a whole one takes seconds to export
+            mutate_one(run / "weights.safetensors", lambda content, rng: content[: rng.randrange(len(content))], rng)
+            arguments: tuple[Any, ...] = ("export", run, "--format", "onnx", "--out", folder / "out" / "map.onnx")
+            return Case(place=folder, main=distmap_main, arguments=arguments)
+        changed = {"maps": maps, "truth": Path(truth), "detector": run / "detector.json"}[what]
+        mutate_one(changed, corpus.damaged if what == "maps" else corpus.json_bytes, rng)
+        arguments = ("tune", run, "--maps", maps, "--truth", truth)
+        return Case(place=folder, main=detect_main, arguments=arguments)
+
+    assert not (faults := tried(16, tmp_path, make)), "\n\n".join(faults)

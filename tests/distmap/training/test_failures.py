@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from distmap.common.errors import naming
-from distmap.training.failures import told_how_to_go_on
+from distmap.training.failures import check_step_fits, told_how_to_go_on
 
 
 @pytest.fixture
@@ -64,3 +64,9 @@ def test_others_stay_as_they_are(run: Path, error: Exception) -> None:
 def fail(run: Path, error: Exception) -> None:
     with told_how_to_go_on(run):
         raise error
+
+
+def test_steps_that_cannot_fit_are_refused() -> None:
+    check_step_fits(64, 8)
+    with pytest.raises(ValueError, match=r"image_size=8192 \(with data.batch_size=4096\): a step .* would take .* GB"):
+        check_step_fits(8192, 4096)
