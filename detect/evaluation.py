@@ -36,7 +36,7 @@ MapReader = Callable[[], NDArray[np.float32]]
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Scores as `docs/formats.md` defines them; None where a score is not defined or its input was not given."""
+    """Scores as `docs/formats/scores.md` defines them; None where a score is not defined or its input was not given."""
 
     pictures: int
     """Pictures scored."""

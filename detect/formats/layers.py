@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distmap.common.errors import naming
 from distmap.common.extras import need
 from distmap.common.files import replacing
 
@@ -77,11 +78,13 @@ def read_layer(
         meta, _, geometry, columns = pyogrio.raw.read(safe, layer=chosen)
     if geometry is None:
         raise ValueError(f"{path}: layer {chosen} has no geometries")
+    with naming(path):
+        shapes = np.asarray(shapely.from_wkb(geometry), object)
     return Layer(
         path=path,
         name=chosen,
         crs=None if meta["crs"] is None else str(meta["crs"]),
-        geometry=np.asarray(shapely.from_wkb(geometry), object),
+        geometry=shapes,
         fields=dict(zip(meta["fields"].tolist(), columns, strict=True)),
     )
 

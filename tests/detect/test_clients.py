@@ -8,9 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from detect.detections import Detections, Instance
-from detect.formats import coco, geojson, gpkg, label_studio, yolo, yolo_obb
+from detect.formats import coco, geojson, gpkg, label_studio, masks, yolo, yolo_obb, yolo_seg
 from detect.formats.geo import Georeference
 from detect.masks import Mask
 
@@ -24,13 +25,13 @@ def pictures(folder: Path) -> list[Detections]:
     ring[2:4, 3:5] = False
     parts[:, :4] = parts[2:, 8:] = True
     crops = [ring, parts, np.ones((4, 5), bool), np.ones((1, 1), bool)]
-    masks = [Mask(x=x, y=y, crop_HW=crop) for (x, y, _, _), crop in zip(BOXES, crops, strict=True)]
+    drawn = [Mask(x=x, y=y, crop_HW=crop) for (x, y, _, _), crop in zip(BOXES, crops, strict=True)]
     found = [
         Detections(
             name="a.png",
             height=40,
             width=50,
-            instances=tuple(Instance(mask=mask, score=0.5, category="car") for mask in masks),
+            instances=tuple(Instance(mask=mask, score=0.5, category="car") for mask in drawn),
         ),
         Detections(name="b.png", height=30, width=20),
     ]
@@ -69,6 +70,28 @@ def test_supervision_reads_coco_and_yolo(tmp_path: Path) -> None:
     by_name = {Path(path).name: annotations for path, _, annotations in data}
     expected = [item.obb for item in found[0].instances]
     np.testing.assert_allclose(by_name["a.png"].data["xyxyxyxy"], expected, atol=1e-4)
+
+
+def test_supervision_reads_polygons_of_yolo(tmp_path: Path) -> None:
+    supervision = pytest.importorskip("supervision")
+    images = tmp_path / "images"
+    yolo_seg.write(tmp_path / "yolo", pictures(images))
+    data = supervision.DetectionDataset.from_yolo(
+        str(images), str(tmp_path / "yolo" / "labels"), str(tmp_path / "yolo" / "data.yaml"), force_masks=True
+    )
+    by_name = {Path(path).name: annotations for path, _, annotations in data}
+    found = by_name["a.png"].xyxy
+    assert found.tolist() == [[x, y, x + width, y + height] for x, y, width, height in BOXES]
+
+
+@pytest.mark.parametrize("opened", ["pillow", "opencv"])
+def test_masks_are_pictures_of_0_and_255(tmp_path: Path, opened: str) -> None:
+    found = pictures(tmp_path / "images")
+    masks.write(tmp_path / "masks", found)
+    path = str(tmp_path / "masks" / "a.png")
+    values = np.asarray(Image.open(path)) if opened == "pillow" else cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    assert values is not None
+    np.testing.assert_array_equal(values, found[0].union_mask() * 255)
 
 
 def test_sahi_reads_coco(tmp_path: Path) -> None:

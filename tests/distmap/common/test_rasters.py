@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 import rasterio
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from rasterio._err import CPLE_AppDefinedError
@@ -307,3 +310,37 @@ def test_errors_of_gdal_are_those_of_a_damaged_picture(tmp_path: Path) -> None:
         opened_picture(tmp_path / "a.tif"),
     ):
         raise CPLE_AppDefinedError(1, 1, "a tag that cannot be read")
+
+
+@given(
+    values_HW=hnp.arrays(
+        st.sampled_from([np.uint8, np.uint16, np.int16, np.float32]),
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements={"allow_nan": False, "allow_infinity": False},
+    ),
+    compression=st.sampled_from([None, "zlib"]),
+    order=st.sampled_from("<>"),
+)
+def test_tiffs_hold_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, values_HW: NDArray[np.generic], compression: str | None, order: str
+) -> None:
+    path = tmp_path_factory.mktemp("pictures") / "a.tif"
+    tifffile.imwrite(path, values_HW, compression=compression, byteorder=order, photometric="minisblack", metadata=None)
+    np.testing.assert_array_equal(read_picture(path)[..., 0], values_HW)
+
+
+@given(data=st.data(), kind=st.sampled_from(["png", "tif", "webp", "bmp", "jpg"]))
+def test_damaged_pictures_are_read_or_named(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kind: str
+) -> None:
+    path = tmp_path_factory.mktemp("pictures") / f"a.{kind}"
+    Image.fromarray(wedge()).save(path)
+    content = bytearray(path.read_bytes())
+    for place, value in data.draw(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6)):
+        content[place % len(content)] = value
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+    try:
+        assert read_picture(path).ndim == 3
+    except PictureError as error:
+        if path.name not in str(error):
+            raise AssertionError(f"names no {path.name}: {error}") from error
