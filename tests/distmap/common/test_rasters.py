@@ -319,13 +319,15 @@ def test_errors_of_gdal_are_those_of_a_damaged_picture(tmp_path: Path) -> None:
         elements={"allow_nan": False, "allow_infinity": False},
     ),
     compression=st.sampled_from([None, "zlib"]),
-    order=st.sampled_from("<>"),
+    big=st.booleans(),
 )
 def test_tiffs_hold_what_was_written(
-    tmp_path_factory: pytest.TempPathFactory, values_HW: NDArray[np.generic], compression: str | None, order: str
+    tmp_path_factory: pytest.TempPathFactory, values_HW: NDArray[np.generic], compression: str | None, big: bool
 ) -> None:
     path = tmp_path_factory.mktemp("pictures") / "a.tif"
-    tifffile.imwrite(path, values_HW, compression=compression, byteorder=order, photometric="minisblack", metadata=None)
+    tifffile.imwrite(
+        path, values_HW, compression=compression, byteorder=">" if big else "<", photometric="minisblack", metadata=None
+    )
     np.testing.assert_array_equal(read_picture(path)[..., 0], values_HW)
 
 
