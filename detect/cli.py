@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from detect.formats import FOLDER_FORMATS, FORMATS
-from distmap.common.commands import SIZE_LIMIT, CommandGroup
+from distmap.common.commands import SIZE_LIMIT, SOURCE, CommandGroup
 from distmap.common.extras import need
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def main() -> None:
 @click.option("--tuned", is_flag=True, help="With the settings that `detect tune` found.")
 @click.option("--set", "pairs", metavar="KEY=VALUE", multiple=True, help="Any setting of the extraction.")
 @click.option("--category", default="object", show_default=True, help="What the objects are called.")
+@SOURCE
 @SIZE_LIMIT
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
@@ -82,6 +83,7 @@ def extract(
     overlays: Path | None,
     from_maps: Path | None,
     category: str,
+    source: str,
     device: str,
     as_json: bool,
     **choices: Any,
@@ -92,14 +94,14 @@ def extract(
     from distmap.common.picture_files import find_pictures
     from distmap.common.progress import shown_progress, tracked
 
-    config = _config(run, category=category, **choices)
+    config = _config(run, source=source, category=category, **choices)
     if out.is_dir() and target_format not in FOLDER_FORMATS:
         raise ValueError(f"--out {out}: is a folder, give the name of a file")
     for option, folder in (("--maps", maps), ("--masks", masks), ("--overlays", overlays)):
         _check_replaces_no_picture(option, folder, images)
     click.echo(_size_note(config), err=True)
     with shown_progress() as progress:
-        source_maps = _maps(run, images, from_maps, device)
+        source_maps = _maps(run, images, from_maps, device, source)
         pictures = extract_and_write(
             tracked(source_maps, "mapping", progress, total=len(find_pictures(images))),
             config,
@@ -132,6 +134,7 @@ def _config(
     object_size: str,
     tuned: bool,
     pairs: tuple[str, ...],
+    source: str,
     category: str,
 ) -> ExtractionConfig:
     """The run's settings with what was asked for on the command line."""
@@ -142,7 +145,7 @@ def _config(
     from distmap.common.object_size import parse_object_size
 
     return extraction_config(
-        read_detection_settings(run),
+        read_detection_settings(run).of_source(source),
         threshold=_threshold(threshold),
         false_alarm=false_alarm,
         min_area=min_area,
@@ -164,7 +167,9 @@ def _size_note(config: ExtractionConfig) -> str:
     return f"objects: {describe_objects(config.object_size)}"
 
 
-def _maps(run: Path, images: tuple[Path, ...], from_maps: Path | None, device: str) -> Iterable[PictureMap]:
+def _maps(
+    run: Path, images: tuple[Path, ...], from_maps: Path | None, device: str, source: str
+) -> Iterable[PictureMap]:
     """Maps that were saved, or else those that the run makes."""
     if from_maps is not None:
         from detect.saved_maps import saved_maps
@@ -172,7 +177,7 @@ def _maps(run: Path, images: tuple[Path, ...], from_maps: Path | None, device: s
         return saved_maps(from_maps, images)
     import distmap
 
-    return distmap.load(run, device=device).maps(list(images))
+    return distmap.load(run, device=device, source=source).maps(list(images))
 
 
 def _georeferences(images: Iterable[Path], target_format: str) -> dict[str, Georeference]:
@@ -534,7 +539,7 @@ def report(
     with shown_progress() as progress:
         made = write_report(
             run,
-            _maps(run, images, from_maps, device),
+            _maps(run, images, from_maps, device, "auto"),
             {picture.name: picture.path for picture in find_pictures(images)},
             out,
             truth=truth,

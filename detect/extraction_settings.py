@@ -17,7 +17,7 @@ from distmap.common.object_size import ObjectSize
 # where objects are not countable.
 OPEN, CLOSE, LEAST, NECK, GAP, HALO = 0.1, 0.0, 0.25, 0.9, 0.5, 0.45
 OPEN_ELSE, CLOSE_ELSE, LEAST_ELSE = 0.05, 0.05, 0.05
-PROBABILITIES = ("student",)  # kinds of maps whose values are probabilities
+PROBABILITIES = ("student", "localizer")  # kinds of maps whose values are probabilities
 
 
 def size_settings(size: ObjectSize) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from distmap.common.commands import SIZE_LIMIT, CommandGroup
+from distmap.common.commands import SIZE_LIMIT, SOURCE, CommandGroup
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -116,16 +116,17 @@ def _size(_context: click.Context, _option: click.Parameter, value: str | None) 
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the maps.")
 @click.option("--preview", is_flag=True, help="Also a PNG of picture and map beside each map.")
+@SOURCE
 @SIZE_LIMIT
 @DEVICE
-def map_command(run: Path, images: tuple[Path, ...], out: Path, preview: bool, device: str) -> None:
+def map_command(run: Path, images: tuple[Path, ...], out: Path, preview: bool, source: str, device: str) -> None:
     """Write one float32 TIFF a picture, same height and width; + is what only pictures WITH hold."""
     import distmap
     from distmap.common.progress import shown_progress
     from distmap.inference.map_files import write_maps
 
     with shown_progress() as progress:
-        write_maps(distmap.load(run, device), images, out, preview=preview, progress=progress)
+        write_maps(distmap.load(run, device, source), images, out, preview=preview, progress=progress)
 
 
 @main.command()

@@ -173,19 +173,15 @@ def _checked(kind: type[Any], settings: Settings, known: Iterable[str]) -> Any:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])  # longer than the key where a setting has several kinds
         key = next((key for key in known if where == key or where.startswith(f"{key}.")), where)
-        hint = "; or give auto" if key == "student.rounds" else ""
-        raise ValueError(f"setting {key}={shortened(first['input'])}: {first['msg']}{hint}") from error
+        raise ValueError(f"setting {key}={shortened(first['input'])}: {first['msg']}") from error
 
 
 def _check_together(common: Common) -> None:
     if common.image_size % 2:
         raise ValueError(f"setting image_size={common.image_size}: must be even, so that windows overlap by half")
-    multiple = 2**common.student.encoder_depth
-    if common.student.max_side % multiple:
-        raise ValueError(
-            f"setting student.max_side={common.student.max_side}: must be a multiple of {multiple} "
-            "(2 to the power student.encoder_depth)"
-        )
+    student = common.student
+    if student.least_side > student.max_side:
+        raise ValueError(f"setting student.least_side={student.least_side}: must not be above student.max_side")
     training = common.training
     if training.steps is None and training.time_limit is None:
         raise ValueError("setting training.steps=None: give --steps, --time-limit or both")

@@ -140,13 +140,17 @@ def save(run: Path, model: DistinctionModel) -> None:
         path.write_bytes(content)
 
 
-def load(run: str | Path, device: str = "auto") -> DistinctionModel:
+def load(run: str | Path, device: str = "auto", source: str = "auto") -> DistinctionModel:
     """A trained run, ready to map pictures.
+
+    ``source``: what the maps are of: ``student``, or a kind of the method's own maps, such as ``branch1``; ``auto``:
+    what was found best.
 
     Raises
     ------
     ValueError
-        The folder is not a run, its training has not come to an end yet, or its files are damaged.
+        The run has no such source. The folder is not a run, its training has not come to an end yet, or its files are
+        damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -172,7 +176,8 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
         if any(name.startswith("student.") for name in tensors):
             from distmap.inference.student import StudentPredictor, student_side
 
-            student = StudentPredictor(config.student, stats.bands, side=student_side(stats, config.student))
+            side, precision = student_side(stats, config.student), config.training.precision
+            student = StudentPredictor(config.student, stats.bands, side=side, precision=precision)
             student.load_state_dict(_part(tensors, "student."))
         if not all(bool(value.isfinite().all()) for value in tensors.values()):
             raise ValueError("weights that are not finite")
@@ -183,7 +188,7 @@ def load(run: str | Path, device: str = "auto") -> DistinctionModel:
         raise ValueError(
             f"{run / WEIGHTS}: damaged, or not made with this config.yaml or version; train again with --overwrite"
         ) from error
-    return DistinctionModel(predictor, stats, config.data, device=target, student=student)
+    return DistinctionModel(predictor, stats, config.data, device=target, student=student).of_source(source)
 
 
 def _kind(settings: DetectionSettings, kinds: tuple[str, ...]) -> str:

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from distmap.common.kinds import BatchSize, Channels, Count, NonNegative, Positive, UpToOne
-from distmap.data.pasting import PasteSettings
 from distmap.data.warping import WarpSettings
 from distmap.methods.schedules import OneCycle
 
@@ -51,42 +50,39 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StudentSettings:
-    """The segmentation network (a U-Net) that learns what the maps are sure of, and then makes the maps itself."""
+    """The segmentation network (a U-Net) that learns what the method's maps show, and then makes the maps itself."""
 
-    rounds: Annotated[int, Ge(0), Le(100)] | Literal["auto"] = "auto"
-    """How often one is trained; each after the first learns from the maps of the one before. 0: none; auto: once where
-    edge contrast is low, so that maps cannot follow the thing's edges."""
-    encoder: str = "resnet18"
-    """Of segmentation-models-pytorch, by its name there."""
-    encoder_weights: Literal["imagenet"] | None = None
-    """imagenet: start from weights that are downloaded; None: from random ones."""
-    encoder_depth: Annotated[int, Ge(3), Le(5)] = 4
-    """Halvings of the size."""
-    width: Channels = 8
-    """Channels of the decoder's finest level; doubled a level."""
-    max_side: Annotated[int, Ge(32), Le(8192)] = 128
-    """It sees pictures at their own size, up to this longer side."""
-    positive_ratio: Annotated[float, Ge(1)] = 1.5
-    """In pictures WITH, pixels from so many times the threshold on are taken for the thing,"""
-    negative_fraction: Annotated[float, Gt(0), Le(1)] = 0.01
-    """and those below this fraction of it for free of the thing."""
-    target_positive: UpToOne = 0.92
-    """What the label 1 counts as, for more of the pixels that a map takes are wrong"""
-    target_negative: UpToOne = 0.02
-    """than of those it leaves: what the label 0 counts as."""
-    paste: PasteSettings = field(default_factory=PasteSettings)
-    """Pieces of what is sure, pasted onto pictures WITHOUT, so that outlines are learnt."""
+    rounds: Annotated[int, Ge(0), Le(100)] = 1
+    """How often one is trained; each after the first learns from the maps of the one before. 0: none."""
+    encoder: str = "tf_efficientnet_lite0"
+    """Network of timm; it begins with what it knows of ImageNet, or at random where that cannot be had."""
+    decoder_widths: tuple[Channels, Channels, Channels, Channels, Channels] = (96, 64, 48, 32, 16)
+    """Channels of the decoder, from the coarsest level to the finest."""
+    least_side: Annotated[int, Ge(32), Le(8192)] = 128
+    """It sees pictures at their own size, but smaller ones enlarged to this longer side"""
+    max_side: Annotated[int, Ge(32), Le(8192)] = 256
+    """and larger ones reduced to this one;"""
+    crop: Annotated[int, Ge(32), Le(8192)] = 128
+    """it learns from parts of them as large as this."""
+    pictures: Count = 600
+    """Training pictures WITH whose maps teach it, at most."""
+    sharpness: Positive = 4.0
+    """Power k of its targets m^k / (m^k + threshold^k)."""
+    overlap: NonNegative = 0.5
+    """Weight of 1 - soft Dice beside the cross-entropy of pixels."""
     warp: WarpSettings = field(default_factory=WarpSettings)
     """How far its pictures are warped and relit."""
-    steps: Count = 600
-    """Of a round."""
-    batch_size: BatchSize = 8
+    steps: Count = 800
+    """Of a round, at most."""
+    batch_size: BatchSize = 12
     """Pictures a step, half of them of each class."""
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 2e-3
     """Highest of the one-cycle schedule."""
-    weight_decay: NonNegative = 0.01
+    backbone_rate: UpToOne = 0.25
+    """Of that rate, for the encoder."""
+    weight_decay: NonNegative = 0.05
     """Of AdamW."""
-    time_fraction: Annotated[float, Gt(0), Lt(0.8)] = 0.5
+    time_fraction: Annotated[float, Gt(0), Lt(0.8)] = 0.4
     """Fraction of the time limit that is kept for it;"""
     train_by: Deadline = 0.95
     """it must be done by this fraction of the limit."""

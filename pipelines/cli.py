@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distmap.common.commands import CommandGroup
+from distmap.common.commands import SOURCE, CommandGroup
 
 if TYPE_CHECKING:
     from pipelines.synthetic_sets import Split
@@ -75,6 +75,7 @@ def synthetic(folder: Path, split: Split, count: int, image_size: int | None, se
     help="Dask workers on this machine; 1: this process.  [default: one a core or GPU, as --memory allows]",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to work on, such as tcp://host:8786.")
+@SOURCE
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @TRUST_VRT
 @click.option("--resume", is_flag=True, help="Pass over scenes that are done with this run and these settings.")

@@ -32,6 +32,14 @@ SIZE_LIMIT = click.option(
     help="Refuse larger pictures, which take much memory as a whole.  [default: 200]",
 )
 
+SOURCE = click.option(
+    "--source",
+    default="auto",
+    show_default=True,
+    metavar="branch1|localizer|student|auto",
+    help="What the maps are of; auto: what was found best.",
+)
+
 
 class CommandGroup(click.Group):
     """A group of commands that never shows a traceback for wrong input.

@@ -22,6 +22,27 @@ Unit = Literal["pixel", "object"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceSettings:
+    """What of `DetectionSettings` goes with the maps of one source; see there.
+
+    Raises
+    ------
+    ValueError
+        The threshold is not a finite number above 0.
+    """
+
+    threshold: float
+    false_alarm: float
+    rates: tuple[float, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    object_size: ObjectSize | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < math.inf:
+            raise ValueError(f"threshold {self.threshold}: must be above 0 and finite")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DetectionSettings:
     """How the maps of a run become objects, and what is known of these maps.
 
@@ -69,6 +90,8 @@ class DetectionSettings:
     """Whether the maps follow the pictures' edges."""
     warnings: tuple[str, ...] = ()
     """What the scores say against the maps."""
+    sources: dict[str, SourceSettings] = field(default_factory=dict)
+    """What goes with the maps of each other source that the run has."""
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -91,6 +114,41 @@ class DetectionSettings:
             raise ValueError(f"threshold {self.threshold}: thresholds must be finite, the one in use above 0")
         if self.unit not in get_args(Unit):
             raise ValueError(f"unit {self.unit!r}: must be {' or '.join(get_args(Unit))}")
+
+    def of_source(self, source: str) -> DetectionSettings:
+        """The settings that go with the maps of a source; ``auto`` and the one in use: these.
+
+        Raises
+        ------
+        ValueError
+            The run has no maps of that source.
+        """
+        if source in ("auto", self.map_kind):
+            return self
+        if source not in self.sources:
+            known = ", ".join(name for name in ("auto", self.map_kind, *self.sources) if name)
+            raise ValueError(f"--source {source}: the run has no such maps; choose one of {known}")
+        other = self.sources[source]
+        return dataclasses.replace(
+            self,
+            map_kind=source,
+            threshold=other.threshold,
+            low_threshold=other.threshold,
+            false_alarm=other.false_alarm,
+            rates=other.rates,
+            thresholds=other.thresholds,
+            object_size=other.object_size,
+        )
+
+    def as_source(self) -> SourceSettings:
+        """What of these goes with their maps alone."""
+        return SourceSettings(
+            threshold=self.threshold,
+            false_alarm=self.false_alarm,
+            rates=self.rates,
+            thresholds=self.thresholds,
+            object_size=self.object_size,
+        )
 
     def threshold_at(self, false_alarm: float) -> float:
         """Threshold for another false-alarm rate, from the table, linear in the logarithm of the rate.

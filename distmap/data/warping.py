@@ -28,25 +28,29 @@ class WarpSettings:
     """Colour jitter: change of contrast and brightness, and of the logarithm of gamma."""
 
 
-def random_affines(count: int, settings: WarpSettings, *, any_angle: bool, rng: torch.Generator) -> Tensor:
+def random_affines(
+    count: int, settings: WarpSettings, *, any_angle: bool, rng: torch.Generator, shown: float = 1.0
+) -> Tensor:
     """Maps from the places of the result to those of the picture, ``count`` x 2 x 3, as ``affine_grid`` takes them.
 
-    As far as ``settings`` say; with ``any_angle`` the angle is any.
-    ``rng`` is a CPU generator.
+    As far as ``settings`` say; with ``any_angle`` the angle is any. The result shows this fraction of the picture's
+    side, anywhere within it. ``rng`` is a CPU generator.
     """
     turn, zoom, right, down = 2 * torch.rand((4, count), generator=rng) - 1
     turn = turn * (math.pi if any_angle else math.radians(settings.turn))
-    scale = torch.exp(settings.zoom * zoom)
+    scale = shown * torch.exp(settings.zoom * zoom)
+    reach = 2 * settings.shift * shown + (1 - shown)
     cosine, sine = scale * torch.cos(turn), scale * torch.sin(turn)
     # The side of a picture is 2 in these coordinates.
-    rows = torch.stack([cosine, -sine, 2 * settings.shift * right, sine, cosine, 2 * settings.shift * down], dim=1)
+    rows = torch.stack([cosine, -sine, reach * right, sine, cosine, reach * down], dim=1)
     return rows.reshape(count, 2, 3)
 
 
-def warp(x_BCHW: Tensor, affines_B23: Tensor, *, beyond: str) -> Tensor:
-    """Each picture as its map from ``random_affines`` says, linearly interpolated. ``beyond`` the border lies its
-    ``reflection``, or ``zeros``."""
-    places = F.affine_grid(affines_B23.to(x_BCHW), list(x_BCHW.shape), align_corners=False)
+def warp(x_BCHW: Tensor, affines_B23: Tensor, *, beyond: str, side: int | None = None) -> Tensor:
+    """Each picture as its map from ``random_affines`` says, linearly interpolated, at its own size or as a square of
+    this side. ``beyond`` the border lies its ``reflection``, or ``zeros``."""
+    size = list(x_BCHW.shape) if side is None else [*x_BCHW.shape[:2], side, side]
+    places = F.affine_grid(affines_B23.to(x_BCHW), size, align_corners=False)
     return F.grid_sample(x_BCHW, places, padding_mode=beyond, align_corners=False)
 
 

@@ -73,7 +73,7 @@ def export_onnx(
     need("onnx", "onnxscript", extra="onnx")
     if out.is_dir():
         raise ValueError(f"--out {out}: is a folder; name a file")
-    if size is not None and model.window_side(*size) != max(size):
+    if size is not None and model.windows(*size).side < max(size):
         raise ValueError(
             f"--size {size[0]}x{size[1]}: the model sees pictures of up to {model.stats.longest_side} pixels as a "
             "whole, and larger ones in windows; export a smaller size"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from distmap.data.resizing import resize
 from distmap.data.scaling import Scaling
 from distmap.data.settings import DataSettings
 from distmap.data.statistics import DatasetStats
-from distmap.inference.sliding_window import Canvas, Network, see_all, whole_canvas
+from distmap.inference.sliding_window import Canvas, Network, Windows, half_overlapping, see_all, whole_canvas
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from distmap.inference.predictor import Predictor
 
 PICTURES_AT_ONCE = 8  # in memory while mapping
+EXPLAINED = 16  # pictures at most, where a student makes the maps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,33 @@ class DistinctionModel:
         return DistinctionModel(self.predictor, self.stats, self.data, device=self.device, student=student)
 
     @property
+    def source(self) -> str:
+        """What the maps are of: ``student``, or the kind of the predictor's maps."""
+        return self.mapper.kind
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What the maps may be of."""
+        return self.predictor.kinds + (() if self.student is None else self.student.kinds)
+
+    def of_source(self, source: str) -> DistinctionModel:
+        """The model whose maps are of one of its sources; ``auto``: as they are.
+
+        Raises
+        ------
+        ValueError
+            There is no such source.
+        """
+        if source in ("auto", self.source):
+            return self
+        if source not in self.predictor.kinds:
+            raise ValueError(
+                f"--source {source}: the run has no such maps; choose one of auto, {', '.join(self.sources)}"
+            )
+        self.predictor.choose(source, follow_edges=self.predictor.follow_edges)
+        return DistinctionModel(self.predictor, self.stats, self.data, device=self.device)
+
+    @property
     def mapper(self) -> Predictor:
         """What makes the maps."""
         return self.predictor if self.student is None else self.student
@@ -83,24 +112,31 @@ class DistinctionModel:
     def scaling(self) -> Scaling:
         return self.stats.scaling
 
-    def window_side(self, height: int, width: int) -> int:
-        """Side of the windows, in pixels of a picture, that are brought to the side that predictors see.
+    def windows(
+        self, height: int, width: int, *, predictor: Predictor | None = None, usual: int | None = None
+    ) -> Windows:
+        """The windows that cover a picture of this size, as a predictor sees it, or the one that makes the maps.
 
         A picture about as large as those trained on is one window; a larger one is covered by windows as large as the
-        usual picture.
+        usual picture, or, where the predictor sees larger ones as well, several times as large, which overlap by one.
+        ``usual``: side of the usual picture, where it is another one than in training.
         """
+        predictor = predictor or self.mapper
         longest = max(height, width)
-        if longest <= self.data.whole_slack * self.stats.longest_side:
-            return longest
-        return even(self.stats.longer_side)
+        if usual is None and longest <= self.data.whole_slack * self.stats.longest_side:
+            return half_overlapping(longest, predictor.side)
+        usual = usual or even(self.stats.longer_side)
+        times = min(predictor.span, math.ceil(longest / usual))
+        if times == 1:
+            return half_overlapping(usual, predictor.side)
+        return Windows(side=times * usual, step=(times - 1) * usual, seen=times * predictor.side)
 
     def network(self, predictor: Predictor, forward: Callable[[Tensor], Tensor] | None = None) -> Network:
         """A predictor, or another function of its windows, as ``see_all`` takes it."""
         return Network(
-            side=predictor.side,
             forward=predictor if forward is None else forward,
             scale=self.scaling.apply,
-            symmetry=self.data.symmetry,
+            symmetry=self.data.symmetry if predictor.averaged else "none",
             device=self.device,
         )
 
@@ -120,15 +156,23 @@ class DistinctionModel:
         return map_HW
 
     def _canvas(
-        self, picture_HWC: NDArray[np.generic], valid_HW: Valid | None = None, anchor: tuple[int, int] = (0, 0)
+        self,
+        picture_HWC: NDArray[np.generic],
+        valid_HW: Valid | None = None,
+        anchor: tuple[int, int] = (0, 0),
+        predictor: Predictor | None = None,
     ) -> Canvas:
-        return whole_canvas(picture_HWC, valid_HW, self.window_side(*picture_HWC.shape[:2]), anchor)
+        windows = self.windows(*picture_HWC.shape[:2], predictor=predictor)
+        return whole_canvas(picture_HWC, valid_HW, windows, anchor)
 
-    def canvas_map(self, canvas: Canvas, raw_KHW: Array) -> Array:
-        """The map of a canvas' inner part, H x W, from its raw outputs; 0 where nothing is held."""
+    def canvas_map(
+        self, canvas: Canvas, raw_KHW: Array, predictor: Predictor | None = None, kind: str | None = None
+    ) -> Array:
+        """The map of a canvas' inner part, H x W, from the raw outputs of a predictor, or of what makes the maps; 0
+        where nothing is held. ``kind``: of map; None: the one in use."""
         import torch
 
-        scale = canvas.side / self.mapper.side
+        scale = canvas.scale
         rows, columns = canvas.inner
         # Only what overlaps the inner part counts: beyond it the border is repeated.
         first, last = (int(rows.start / scale), int(columns.start / scale)), (rows.stop / scale, columns.stop / scale)
@@ -139,13 +183,14 @@ class DistinctionModel:
         pixels_HWC = fill_nearest(canvas.pixels_HWC[canvas.inner], valid_HW)
         picture_CHW = np.ascontiguousarray(np.moveaxis(self.scaling.apply(pixels_HWC), -1, 0))
         with torch.inference_mode():
-            map_BHW = self.mapper.to_map(
+            map_BHW = (predictor or self.mapper).to_map(
                 torch.from_numpy(np.ascontiguousarray(inner_KHW)).to(self.device)[None],
                 torch.from_numpy(picture_CHW).to(self.device)[None],
                 scale,
                 top=rows.start - first[0] * scale,
                 left=columns.start - first[1] * scale,
                 valid_BHW=None if whole else torch.from_numpy(valid_HW).to(self.device)[None],
+                kind=kind,
             )
         map_HW: Array = map_BHW[0].float().cpu().numpy()
         return map_HW if whole else np.where(valid_HW, map_HW, np.float32(0))
@@ -160,7 +205,7 @@ class DistinctionModel:
 
     def at_network_scale(self, canvas: Canvas, raw_KHW: Array) -> tuple[Array, Array]:
         """A whole picture at the network's scale, H x W x C in [-1, 1], and the raw outputs of it, K x H x W."""
-        scale = canvas.side / self.predictor.side
+        scale = canvas.scale
         top, left = (round(part.start / scale) for part in canvas.inner)
         height, width = (max(1, round((part.stop - part.start) / scale)) for part in canvas.inner)
         filled_HWC = self.scaling.apply(fill_nearest(canvas.pixels_HWC, canvas.valid_HW))
@@ -187,7 +232,7 @@ class DistinctionModel:
         self.scaling.check(picture_HWC, "the picture")
         as_class = WITHOUT if label is None else label
         network = self.network(self.predictor, lambda x_BCHW: branches(x_BCHW, as_class).flatten(1, 2))
-        seen = next(see_all([self._canvas(picture_HWC)], network))
+        seen = next(see_all([self._canvas(picture_HWC, predictor=self.predictor)], network))
         scaled_HWC, raw_KHW = self.at_network_scale(*seen)
         branches_NHWC = np.moveaxis(raw_KHW.reshape(-1, self.scaling.bands, *raw_KHW.shape[1:]), 1, -1)
         if label is None:
@@ -211,40 +256,70 @@ class DistinctionModel:
         """
         yield from self.map_files(find_pictures(sources))
 
-    def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
+    def map_files(
+        self, files: Sequence[PictureFile], *, explained: bool = True, averaged: bool = True
+    ) -> Iterator[PictureMap]:
         """Map picture files, in order; the next ones are read while the network works.
 
-        Without ``explained`` there are no scores, and a student need not wait for the method's own predictor.
-        """
-        for chunk, canvases in self._read_ahead(files):
-            maps = self.canvas_maps(canvases)
-            scores = self._scores(canvases) if explained and self.student is not None else None
-            for file, (map_HW, canvas, raw_KHW) in zip(chunk, maps, strict=True):
-                found: dict[str, float] = {}
-                if explained:
-                    found = next(scores) if scores is not None else self.explain(canvas, raw_KHW)
-                    found |= {"score": float(map_HW.max())}
-                yield PictureMap(name=file.name, map_HW=map_HW, scores=found)
+        Without ``averaged`` each picture is seen in one view alone, not in all its symmetries.
 
-    def canvas_maps(self, canvases: Sequence[Canvas]) -> Iterator[tuple[Array, Canvas, Array]]:
+        With ``explained`` there are scores. Where a student makes the maps, some pictures, spread evenly, are explained
+        by the method's own predictor as well, which takes much longer than mapping.
+        """
+        every = max(1, -(-len(files) // EXPLAINED))
+        index = 0
+        for chunk, canvases in self._read_ahead(files):
+            for file, (map_HW, canvas, raw_KHW) in zip(
+                chunk, self.canvas_maps(canvases, averaged=averaged), strict=True
+            ):
+                scores: dict[str, float] = {}
+                if explained and self.mapper is self.predictor:
+                    scores = self.explain(canvas, raw_KHW)
+                elif explained and index % every == 0:
+                    (seen,) = self._seen([self._read(file, self.predictor)], self.predictor, averaged=False)
+                    scores = self.explain(*seen)
+                if explained:
+                    scores |= {"score": float(map_HW.max())}
+                index += 1
+                yield PictureMap(name=file.name, map_HW=map_HW, scores=scores)
+
+    def maps_by_kind(
+        self, files: Sequence[PictureFile], kinds: Sequence[str]
+    ) -> Iterator[tuple[dict[str, Array], dict[str, float]]]:
+        """The maps of each picture by their kind, of what makes the maps, and what it says of the picture; in order."""
+        for _, canvases in self._read_ahead(files):
+            for canvas, raw_KHW in self._seen(canvases, self.mapper):
+                scores = self.explain(canvas, raw_KHW) if self.mapper is self.predictor else {}
+                yield {kind: self.canvas_map(canvas, raw_KHW, kind=kind) for kind in kinds}, scores
+
+    def canvas_maps(
+        self, canvases: Sequence[Canvas], *, averaged: bool = True
+    ) -> Iterator[tuple[Array, Canvas, Array]]:
         """The map of each canvas, with the canvas and its raw outputs, in order."""
-        for canvas, raw_KHW in see_all(canvases, self.network(self.mapper)):
+        for canvas, raw_KHW in self._seen(canvases, self.mapper, averaged=averaged):
             yield self.canvas_map(canvas, raw_KHW), canvas, raw_KHW
 
-    def _scores(self, canvases: Sequence[Canvas]) -> Iterator[dict[str, float]]:
-        return (self.explain(*seen) for seen in see_all(canvases, self.network(self.predictor)))
+    def _seen(
+        self, canvases: Sequence[Canvas], predictor: Predictor, *, averaged: bool = True
+    ) -> Iterator[tuple[Canvas, Array]]:
+        network = self.network(predictor)
+        return see_all(canvases, network if averaged else replace(network, symmetry="none"))
 
     def raw_files(self, files: Sequence[PictureFile]) -> Iterator[tuple[Array, Array]]:
-        """Pictures at the network's scale, H x W x C in [-1, 1], and their raw outputs, K x H x W; in order."""
-        for _, canvases in self._read_ahead(files):
-            for seen in see_all(canvases, self.network(self.predictor)):
+        """Pictures at the network's scale, H x W x C in [-1, 1], and the raw outputs, K x H x W, of the method's own
+        predictor; in order."""
+        for _, canvases in self._read_ahead(files, self.predictor):
+            for seen in self._seen(canvases, self.predictor):
                 yield self.at_network_scale(*seen)
 
-    def _read_ahead(self, files: Sequence[PictureFile]) -> Iterator[tuple[Sequence[PictureFile], list[Canvas]]]:
-        """Files, a few at a time, with their canvases; the next ones are read meanwhile."""
+    def _read_ahead(
+        self, files: Sequence[PictureFile], predictor: Predictor | None = None
+    ) -> Iterator[tuple[Sequence[PictureFile], list[Canvas]]]:
+        """Files, a few at a time, with their canvases for a predictor, or for what makes the maps; the next ones are
+        read meanwhile."""
 
         def read(some: Sequence[PictureFile]) -> list[Canvas]:
-            return [self._read(file) for file in some]
+            return [self._read(file, predictor) for file in some]
 
         chunks = [files[first : first + PICTURES_AT_ONCE] for first in range(0, len(files), PICTURES_AT_ONCE)]
         with ThreadPoolExecutor(max_workers=1) as reader:
@@ -254,10 +329,10 @@ class DistinctionModel:
                 upcoming += [reader.submit(read, chunk) for chunk in chunks[index + 1 : index + 2]]
                 yield chunk, canvases
 
-    def _read(self, file: PictureFile) -> Canvas:
+    def _read(self, file: PictureFile, predictor: Predictor | None = None) -> Canvas:
         picture = read_placed_picture(file.path)
         self.scaling.check(picture.pixels_HWC, file.path)
-        return self._canvas(picture.pixels_HWC, picture.valid_HW, picture.anchor)
+        return self._canvas(picture.pixels_HWC, picture.valid_HW, picture.anchor, predictor)
 
 
 def even(side: int) -> int:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from distmap.inference.refinement import resample
-
-ThresholdRule = Literal["minimum-cross-entropy", "otsu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +29,26 @@ class Predictor(nn.Module):
     side
         Height and width of the windows that it sees, even.
     kinds
-        Kinds of map that it can make, the preferred one first; ``kind`` is the one in use.
+        Kinds of map that it can make; ``kind`` is the one in use.
+    candidates
+        Those of them that are chosen from by validation pictures, the preferred one first.
     follow_edges
         Whether maps may follow the edges of pictures; where validation pictures have low edge contrast they do not.
     """
 
     kinds: tuple[str, ...] = ("map",)
-    threshold_rules: Mapping[str, ThresholdRule] = {}
-    """Rule that parts the maps of a kind in two; where none is named, Otsu's."""
     refine_bytes: int = 64
     """Memory that ``to_map`` takes, in bytes for each pixel of a picture."""
+    span: int = 1
+    """It sees windows of up to so many times ``side`` as well, a whole number of times."""
+    averaged: bool = True
+    """Whether its raw outputs are averaged over the symmetries of the pictures."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
         self.side = side
-        self.kind = self.kinds[0]
+        self.candidates = self.kinds
+        self.kind = self.candidates[0]
         self.follow_edges = True
 
     def choose(self, kind: str, *, follow_edges: bool) -> Predictor:
@@ -61,10 +62,6 @@ class Predictor(nn.Module):
         """K of the raw outputs, for pictures of so many bands."""
         return 1
 
-    @property
-    def threshold_rule(self) -> ThresholdRule:
-        return self.threshold_rules.get(self.kind, "otsu")
-
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Raw outputs, B x K x H x W, of pictures in [-1, 1]; they may be averaged where windows overlap."""
         raise NotImplementedError
@@ -77,8 +74,16 @@ class Predictor(nn.Module):
         """How far around a pixel ``coarse_map`` looks, in pixels of the network."""
         return 0
 
-    def refine(self, map_BHW: Tensor, picture_BCHW: Tensor, scale: float, valid_BHW: Tensor | None = None) -> Tensor:
-        """A coarse map that was brought to the size of its picture -> the map as it is handed out, B x H x W."""
+    def refine(
+        self,
+        map_BHW: Tensor,
+        picture_BCHW: Tensor,
+        scale: float,
+        valid_BHW: Tensor | None = None,
+        kind: str | None = None,
+    ) -> Tensor:
+        """A coarse map of this kind that was brought to the size of its picture -> the map as it is handed out, B x H x
+        W."""
         return map_BHW
 
     def refine_margin(self, scale: float) -> int:
@@ -94,6 +99,7 @@ class Predictor(nn.Module):
         top: float = 0.0,
         left: float = 0.0,
         valid_BHW: Tensor | None = None,
+        kind: str | None = None,
     ) -> Tensor:
         """The map of pictures, B x H x W at their size, from raw outputs at the network's scale.
 
@@ -109,11 +115,13 @@ class Predictor(nn.Module):
             Where the picture begins in the raw outputs, in pixels of the picture.
         valid_BHW
             Pixels that hold something; None: all. What is invalid counts as beyond the picture.
+        kind
+            Of map; None: the one in use.
         """
-        coarse_BHW = self.coarse_map(raw_BKHW)
+        coarse_BHW = self.coarse_map(raw_BKHW, kind)
         height, width = picture_BCHW.shape[-2:]
         map_BHW = resample(coarse_BHW[:, None], height, width, scale, top=top, left=left)[:, 0]
-        return self.refine(map_BHW, picture_BCHW, scale, valid_BHW)
+        return self.refine(map_BHW, picture_BCHW, scale, valid_BHW, kind)
 
     def margin(self, scale: float = 1.0) -> int:
         """How far around a pixel ``to_map`` looks, in pixels of the picture."""

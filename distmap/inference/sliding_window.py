@@ -1,9 +1,9 @@
-"""How a predictor that sees square windows sees pictures of any size: windows overlap by half and are blended.
+"""How a predictor that sees square windows sees pictures of any size: windows overlap and are blended.
 
-Windows lie on a lattice: they start at every multiple of half their side, counted from the picture's ``anchor``. Those
-that are needed to cover the picture are used, so that none begins or ends more than half a side beyond it. A large
-scene is cut into parts that see the same windows. Windows are cut in pixels of the picture and each is brought to the
-side that the predictor sees; raw outputs are blended at the predictor's scale.
+Windows lie on a lattice: they start at every multiple of their step, counted from the picture's ``anchor``. Those that
+are needed to cover the picture are used, so that none begins or ends more than a step beyond it. A large scene is cut
+into parts that see the same windows. Windows are cut in pixels of the picture and each is brought to the side that the
+predictor sees; raw outputs are blended at the predictor's scale.
 """
 
 from __future__ import annotations
@@ -23,25 +23,48 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-WINDOWS_AT_ONCE = 16  # through the networks
+WINDOWS_AT_ONCE = 16  # through the networks,
+PIXELS_AT_ONCE = 2**19  # or fewer, where windows are large
 
 
-def window_starts(length: int, side: int, anchor: int = 0) -> range:
-    """Where the windows start that cover ``length`` pixels: every half a side, the first at most at 0.
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The windows that a picture is covered by.
+
+    ``side`` and ``step`` are in pixels of the picture, ``seen`` is the side of what the predictor is shown of each.
+    """
+
+    side: int
+    step: int
+    seen: int
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the picture for each of the predictor's."""
+        return self.side / self.seen
+
+
+def half_overlapping(side: int, seen: int) -> Windows:
+    """Windows that overlap by half."""
+    return Windows(side=side, step=max(1, side // 2), seen=seen)
+
+
+def window_starts(length: int, windows: Windows, anchor: int = 0) -> range:
+    """Where the windows start that cover ``length`` pixels: every step, the first at most at 0.
 
     ``anchor``: how many pixels before 0 a window of the lattice starts.
     """
-    step = max(1, side // 2)
+    step = windows.step
     first = -(anchor % step)
-    more = max(0, -(-(length - side - first) // step))
+    more = max(0, -(-(length - windows.side - first) // step))
     return range(first, first + more * step + 1, step)
 
 
-def lattice(height: int, width: int, side: int, anchor: tuple[int, int] = (0, 0)) -> tuple[range, range]:
+def lattice(height: int, width: int, windows: Windows, anchor: tuple[int, int] = (0, 0)) -> tuple[range, range]:
     """Where windows start along rows and columns of a picture; one that fits into a window is that window."""
-    if side >= max(height, width):
+    if windows.side >= max(height, width):
         anchor = 0, 0
-    return window_starts(height, side, anchor[0]), window_starts(width, side, anchor[1])
+    return window_starts(height, windows, anchor[0]), window_starts(width, windows, anchor[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,66 +77,71 @@ class Canvas:
         In the numbers of the file, from the first window's first pixel to the last one's last.
     valid_HW
         Which of them hold something; beyond the picture none does.
-    side
-        Of the windows, even; they start at every multiple of half of it.
+    windows
+        That cover it; they start at every multiple of their step.
     inner
         Rows and columns of the canvas whose map is asked for.
     """
 
     pixels_HWC: NDArray[np.generic]
     valid_HW: Valid
-    side: int
+    windows: Windows
     inner: tuple[slice, slice]
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the picture for each of the predictor's."""
+        return self.windows.scale
 
     def corners(self) -> list[tuple[int, int]]:
         """Top left corners of windows that hold something."""
-        side = self.side
-        rows, columns = (range(0, length - side + 1, max(1, side // 2)) for length in self.valid_HW.shape)
+        side = self.windows.side
+        rows, columns = (range(0, length - side + 1, self.windows.step) for length in self.valid_HW.shape)
         return [
             (top, left) for top in rows for left in columns if self.valid_HW[top : top + side, left : left + side].any()
         ]
 
     def window(self, top: int, left: int) -> NDArray[np.generic]:
         """The pixels of a window; those that hold nothing have the value of the nearest that does."""
-        place = (slice(top, top + self.side), slice(left, left + self.side))
+        side = self.windows.side
+        place = (slice(top, top + side), slice(left, left + side))
         return fill_nearest(self.pixels_HWC[place], self.valid_HW[place])
 
 
 def whole_canvas(
-    picture_HWC: NDArray[np.generic], valid_HW: Valid | None, side: int, anchor: tuple[int, int] = (0, 0)
+    picture_HWC: NDArray[np.generic], valid_HW: Valid | None, windows: Windows, anchor: tuple[int, int] = (0, 0)
 ) -> Canvas:
-    """The canvas of a whole picture, covered by windows of this side; ``anchor`` as `lattice` takes it."""
+    """The canvas of a whole picture, covered by these windows; ``anchor`` as `lattice` takes it."""
     height, width = picture_HWC.shape[:2]
-    rows, columns = lattice(height, width, side, anchor)
+    rows, columns = lattice(height, width, windows, anchor)
     around = (
-        (-rows[0], rows[-1] + side - height),
-        (-columns[0], columns[-1] + side - width),
+        (-rows[0], rows[-1] + windows.side - height),
+        (-columns[0], columns[-1] + windows.side - width),
     )
     valid = np.ones((height, width), bool) if valid_HW is None else valid_HW
     return Canvas(
         pixels_HWC=np.pad(picture_HWC, (*around, (0, 0))),
         valid_HW=np.pad(valid, around),
-        side=side,
+        windows=windows,
         inner=(slice(-rows[0], height - rows[0]), slice(-columns[0], width - columns[0])),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What sees windows: ``forward`` takes B x C x S x S in [-1, 1], S = ``side``, to B x K x S x S; that is averaged
-    over ``symmetry`` (see ``distmap.data.batches.symmetries``). ``scale`` brings numbers of a file to [-1, 1]."""
+    """What sees windows: ``forward`` takes B x C x S x S in [-1, 1] to B x K x S x S; that is averaged over
+    ``symmetry`` (see ``distmap.data.batches.symmetries``). ``scale`` brings numbers of a file to [-1, 1]."""
 
-    side: int
     forward: Callable[[Tensor], Tensor]
     scale: Callable[[NDArray[np.generic]], Array]
     symmetry: str
     device: torch.device
 
-    def see(self, windows: Sequence[NDArray[np.generic]]) -> Array:
-        """Raw outputs of windows of any side, B x K x S x S."""
+    def see(self, windows: Sequence[NDArray[np.generic]], side: int) -> Array:
+        """Raw outputs of windows that are brought to this side, B x K x S x S."""
         import torch
 
-        scaled = [resize(self.scale(window_HWC), self.side, self.side) for window_HWC in windows]
+        scaled = [resize(self.scale(window_HWC), side, side) for window_HWC in windows]
         x_BCHW = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.stack(scaled), -1, 1))).to(self.device)
         with torch.inference_mode():
             seen: Array = over_symmetries(x_BCHW, self.symmetry, self.forward).cpu().numpy()
@@ -146,20 +174,31 @@ def see_all(canvases: Iterable[Canvas], network: Network) -> Iterator[tuple[Canv
     waiting: list[Canvas] = []
     windows = 0
     for canvas in canvases:
-        waiting.append(canvas)
-        windows += len(canvas.corners())
-        if windows >= WINDOWS_AT_ONCE:
+        if waiting and canvas.windows.seen != waiting[0].windows.seen:
             yield from _see_together(waiting, network)
             waiting, windows = [], 0
-    yield from _see_together(waiting, network)
+        waiting.append(canvas)
+        windows += len(canvas.corners())
+        if windows >= _at_once(canvas.windows.seen):
+            yield from _see_together(waiting, network)
+            waiting, windows = [], 0
+    if waiting:
+        yield from _see_together(waiting, network)
+
+
+def _at_once(seen: int) -> int:
+    """How many windows of this side go through the networks together."""
+    return max(1, min(WINDOWS_AT_ONCE, PIXELS_AT_ONCE // seen**2))
 
 
 def _see_together(canvases: Sequence[Canvas], network: Network) -> Iterator[tuple[Canvas, Array]]:
-    blends = [_Blend(canvas, network.side) for canvas in canvases]
+    """Canvases whose windows are seen at one side."""
+    seen = canvases[0].windows.seen
+    blends = [_Blend(canvas) for canvas in canvases]
     jobs = [(blend, top, left) for blend in blends for top, left in blend.canvas.corners()]
-    for first in range(0, len(jobs), WINDOWS_AT_ONCE):
-        some = jobs[first : first + WINDOWS_AT_ONCE]
-        seen_BKHW = network.see([blend.canvas.window(top, left) for blend, top, left in some])
+    for first in range(0, len(jobs), _at_once(seen)):
+        some = jobs[first : first + _at_once(seen)]
+        seen_BKHW = network.see([blend.canvas.window(top, left) for blend, top, left in some], seen)
         for (blend, top, left), raw_KHW in zip(some, seen_BKHW, strict=True):
             blend.add(raw_KHW, top, left)
     for blend in blends:
@@ -169,10 +208,10 @@ def _see_together(canvases: Sequence[Canvas], network: Network) -> Iterator[tupl
 class _Blend:
     """Raw outputs of a canvas' windows, averaged with a Hann weight where windows overlap."""
 
-    def __init__(self, canvas: Canvas, side: int) -> None:
+    def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
-        self._side = side
-        self._scale = canvas.side / side
+        self._side = side = canvas.windows.seen
+        self._scale = canvas.scale
         height, width = (round(length / self._scale) for length in canvas.valid_HW.shape)
         self._alone = (height, width) == (side, side)
         self._weight = np.ones((side, side), np.float32) if self._alone else hann(side)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,55 +9,73 @@ from torch import Tensor
 
 from distmap.data.statistics import DatasetStats
 from distmap.inference.predictor import Predictor
+from distmap.networks.backbones import BackboneError, load_imagenet_weights, normalisation
+from distmap.networks.devices import autocast
 
 if TYPE_CHECKING:
     from distmap.settings import StudentSettings
 
 STUDENT = "student"  # its kind of map
+DEPTH = 5  # halvings of the size in the encoder
+MULTIPLE = 2**DEPTH
 
 
 class StudentPredictor(Predictor):
-    """A U-Net. Raw outputs: the logit of WITH at each pixel, B x 1 x H x W; the map is its probability.
+    """A U-Net on the features of a pretrained network. Raw outputs: the logit of WITH at each pixel, B x 1 x H x W; the
+    map is its probability.
 
-    H and W must be multiples of 2 to the power ``encoder_depth``. ``fetch``: start from the downloaded weights that
-    ``encoder_weights`` names; without it nothing is downloaded.
+    Fully convolutional: H and W are any multiples of 32. Its weights are random until `load_imagenet_weights`.
 
     Raises
     ------
     ValueError
-        The encoder is not known, cannot be had with this depth, or its weights cannot be had.
+        timm has no such encoder, or none of five halvings.
     """
 
     kinds = (STUDENT,)
+    span = 6
+    averaged = False
 
-    def __init__(self, settings: StudentSettings, bands: int, *, side: int, fetch: bool = False) -> None:
+    def __init__(self, settings: StudentSettings, bands: int, *, side: int, precision: str) -> None:
         import segmentation_models_pytorch as smp
 
         super().__init__(side)
-        self.multiple = 2**settings.encoder_depth
+        self.encoder, self.bands, self.precision = settings.encoder, bands, precision
         try:
             self.unet = smp.Unet(
-                settings.encoder,
-                encoder_depth=settings.encoder_depth,
-                encoder_weights=settings.encoder_weights if fetch else None,
-                decoder_channels=[settings.width * 2**level for level in reversed(range(settings.encoder_depth))],
+                f"tu-{settings.encoder}",
+                encoder_depth=DEPTH,
+                encoder_weights=None,
+                decoder_channels=list(settings.decoder_widths),
                 in_channels=bands,
                 classes=1,
             )
-        except OSError as error:
-            raise ValueError(
-                f"setting student.encoder_weights={settings.encoder_weights}: could not be fetched "
-                f"({type(error).__name__}); give student.encoder_weights=none where there is no network"
+            mean, spread = normalisation(settings.encoder, bands)
+        except (KeyError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+            raise BackboneError(
+                f"setting student.encoder={settings.encoder!r}: cannot be the encoder of a U-Net ({error}); give "
+                "another network of timm"
             ) from error
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"setting student.encoder={settings.encoder!r} with student.encoder_depth={settings.encoder_depth}: "
-                f"segmentation-models-pytorch has no such encoder ({error})"
-            ) from error
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("spread", spread, persistent=False)
+
+    mean: Tensor
+    spread: Tensor
+
+    def load_imagenet_weights(self) -> str:
+        """Take over ImageNet's weights, and give a line that says where none can be had; else an empty one."""
+        return load_imagenet_weights(self.unet.encoder.model, self.encoder, self.bands, range(DEPTH))
+
+    def parameter_groups(self, rate: float, backbone_rate: float) -> list[dict[str, object]]:
+        """Parameters for an optimiser: new ones at ``rate``, the encoder's at this fraction of it."""
+        old = list(self.unet.encoder.parameters())
+        new = [parameter for name, parameter in self.unet.named_parameters() if not name.startswith("encoder.")]
+        return [{"params": new, "lr": rate}, {"params": old, "lr": rate * backbone_rate}]
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """See the class."""
-        logits: Tensor = self.unet(x_BCHW)
+        with autocast(self.precision, x_BCHW.device):
+            logits: Tensor = self.unet((x_BCHW - self.mean) / self.spread)
         return logits.float()
 
     def coarse_map(self, raw_BKHW: Tensor, kind: str | None = None) -> Tensor:
@@ -67,7 +84,7 @@ class StudentPredictor(Predictor):
 
 
 def student_side(stats: DatasetStats, settings: StudentSettings) -> int:
-    """Side of the square that the student sees: the usual longer side of a picture, brought up to what the network can
-    take, but not above ``max_side``."""
-    multiple: int = 2**settings.encoder_depth
-    return min(math.ceil(stats.longer_side / multiple) * multiple, settings.max_side)
+    """Side of the square that the student sees pictures at: the usual longer side of a picture, but from ``least_side``
+    to ``max_side``; so small things are enlarged."""
+    side = min(max(stats.longer_side, settings.least_side), settings.max_side)
+    return -(-side // MULTIPLE) * MULTIPLE

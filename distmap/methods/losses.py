@@ -11,14 +11,18 @@ def classification(logits_B2: Tensor, labels_B: Tensor, smoothing: float = 0.1) 
     return F.cross_entropy(logits_B2.float(), labels_B, label_smoothing=smoothing)
 
 
-def pixel_cross_entropy(
-    logits_BHW: Tensor, target_BHW: Tensor, weight_BHW: Tensor, *, of_positive: float = 0.92, of_negative: float = 0.02
-) -> Tensor:
-    """Cross-entropy of pixels against labels that may be wrong, mean over the weight; 0 where there is no weight.
+def soft_cross_entropy(logits_BHW: Tensor, target_BHW: Tensor) -> Tensor:
+    """Cross-entropy of pixels against how sure it is, 0..1, that each shows the thing; mean over all pixels."""
+    return F.binary_cross_entropy_with_logits(logits_BHW.float(), target_BHW)
 
-    Labels are smoothed: the target 1 counts as ``of_positive`` and 0 as ``of_negative``, for more of the pixels that a
-    map takes are wrong than of those it leaves.
+
+def soft_dice_loss(logits_BHW: Tensor, target_BHW: Tensor) -> Tensor:
+    """1 - (2 Σ p t + 1) / (Σ p² + Σ t² + 1) of each picture, the mean over them; p is the probability, t the target.
+
+    The form with squares (Milletari et al. 2016, V-Net), which soft targets reach 0 at. 0 without pictures.
     """
-    smoothed = (of_positive - of_negative) * target_BHW + of_negative
-    each = F.binary_cross_entropy_with_logits(logits_BHW.float(), smoothed, reduction="none")
-    return (each * weight_BHW).sum() / weight_BHW.sum().clamp(min=1)
+    if not len(logits_BHW):
+        return logits_BHW.new_zeros(())
+    p, t = logits_BHW.float().sigmoid().flatten(1), target_BHW.flatten(1)
+    overlap = (2 * (p * t).sum(dim=1) + 1) / (p.square().sum(dim=1) + t.square().sum(dim=1) + 1)
+    return (1 - overlap).mean()

@@ -11,37 +11,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distmap.common.kinds import Channels, Fraction, NonNegative, Positive, Sigma
-from distmap.data.augment import augment, mix_bands
+from distmap.common.kinds import Sigma
 from distmap.data.seeding import LOCALIZER, seeded_networks, step_rng
 from distmap.inference.predictor import Predictor
 from distmap.inference.refinement import gaussian, gaussian_reach
 from distmap.methods.base import Batch, Findings, FitContext, Frame, Method
-from distmap.methods.classifier_training import AdversarialPerturbation, AdversarialSettings, classifier_step
+from distmap.methods.classifier_training import classifier_step, set_rates
+from distmap.methods.localizer_training import LocalizerTraining, localizer_change, localizer_optimiser
 from distmap.methods.registry import register
-from distmap.networks.localizer import LocationClassifier
+from distmap.networks.localizer import Localizer
+from distmap.networks.settings import LocalizerShape
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierSettings:
+class ClassifierSettings(LocalizerShape, LocalizerTraining):
     """The classifier of locations and its training."""
-
-    width: Channels = 32
-    """Channels of the first layer; doubled once."""
-    sharpness: Positive = 1.0
-    """Of the log-mean-exp over locations: towards 0 their mean counts, towards infinity the strongest alone."""
-    learning_rate: Positive = 2e-3
-    """Highest of the one-cycle schedule."""
-    weight_decay: NonNegative = 0.1
-    """Of AdamW."""
-    label_smoothing: Fraction = 0.1
-    """Of the cross-entropy."""
-    augment_shift: Fraction = 0.125
-    """Largest shift of what it sees, as a fraction of the side."""
-    augment_contrast: Fraction = 0.2
-    """Largest relative change of contrast and brightness of what it sees."""
-    band_mixing: NonNegative = 0.3
-    """How far the colours of what it sees are changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +41,13 @@ class MilSettings:
     """Everything that decides the pooled classifier."""
 
     classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
-    adversarial: AdversarialSettings = field(default_factory=AdversarialSettings)
     map: LocationMapSettings = field(default_factory=LocationMapSettings)
 
 
 class MilPredictor(Predictor):
     """Raw outputs: the logit of WITH at each location, B x 1 x H x W. The map is its probability, smoothed."""
 
-    def __init__(self, classifier: LocationClassifier, settings: MilSettings, *, side: int) -> None:
+    def __init__(self, classifier: Localizer, settings: MilSettings, *, side: int) -> None:
         super().__init__(side)
         self.classifier = classifier
         self.settings = settings.map
@@ -92,22 +75,21 @@ class Mil(Method[MilSettings]):
     family = "localisation trained with the classifier"
     summary = "a classifier of locations pooled over the picture; what makes a picture one WITH is the map"
     Settings = MilSettings
-    defaults = {"training": {"steps": 1000}, "data": {"batch_size": 16}}  # noqa: RUF012 - a constant
+    defaults = {"training": {"steps": 300}, "data": {"batch_size": 16}}  # noqa: RUF012 - a constant
 
     def __init__(self, settings: MilSettings, frame: Frame) -> None:
         super().__init__(settings, frame)
         with seeded_networks(frame.seed, LOCALIZER):
             network = self.new_network(settings, frame.bands)
         self._network = network.to(frame.device).to(memory_format=torch.channels_last).train()
-        rate, decay = settings.classifier.learning_rate, settings.classifier.weight_decay
-        self._optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-        self._perturbation = AdversarialPerturbation.none()
+        self._optimiser = localizer_optimiser(network, settings.classifier)
+        self._change = localizer_change(settings.classifier, frame.symmetry)
         self._rate = 1.0
 
     @classmethod
-    def new_network(cls, settings: MilSettings, bands: int) -> LocationClassifier:
+    def new_network(cls, settings: MilSettings, bands: int) -> Localizer:
         """An untrained classifier; its ``location_logits`` are what maps are made of."""
-        return LocationClassifier(bands, width=settings.classifier.width, sharpness=settings.classifier.sharpness)
+        return Localizer(settings.classifier, bands)
 
     @classmethod
     def new_predictor(cls, settings: MilSettings, frame: Frame) -> MilPredictor:
@@ -115,25 +97,22 @@ class Mil(Method[MilSettings]):
         return MilPredictor(cls.new_network(settings, frame.bands), settings, side=frame.side)
 
     def prepare(self, context: FitContext) -> Findings:
-        """See how far the pictures are spread."""
-        self._perturbation = AdversarialPerturbation.of_pictures(self.settings.adversarial, context.train)
+        """Begin with what is known of ImageNet."""
+        if note := self._network.backbone.load_imagenet_weights():
+            context.progress.say(f"warning: {note}")
         return Findings()
 
     def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """One update."""
         settings, frame = self.settings.classifier, self.frame
-        rng = step_rng(frame.seed, LOCALIZER, batch.step)
-        x_BCHW = batch.x_BCHW.to(frame.device)
-        x_BCHW = augment(x_BCHW, settings.augment_shift, settings.augment_contrast, rng)
-        x_BCHW = mix_bands(x_BCHW, settings.band_mixing, rng)
-        self._optimiser.param_groups[0]["lr"] = settings.learning_rate * self._rate * frame.schedule(progress)
+        x_BCHW = self._change(batch.x_BCHW.to(frame.device), step_rng(frame.seed, LOCALIZER, batch.step))
+        set_rates(self._optimiser, self._rate * frame.schedule(progress))
         self._network.train()
         loss = classifier_step(
             self._network,
             self._optimiser,
             x_BCHW,
             batch.labels_B.to(frame.device),
-            self._perturbation,
             smoothing=settings.label_smoothing,
             precision=frame.precision,
         )
@@ -159,7 +138,6 @@ class Mil(Method[MilSettings]):
         return {
             "network": self._network.state_dict(),
             "optimiser": self._optimiser.state_dict(),
-            "perturbation": self._perturbation.state_dict(),
             "rate": self._rate,
         }
 
@@ -167,6 +145,4 @@ class Mil(Method[MilSettings]):
         """See ``Method.load_state_dict``."""
         self._network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self._perturbation = AdversarialPerturbation(self.settings.adversarial, 0.0)
-        self._perturbation.load_state_dict(state["perturbation"])
         self._rate = float(state["rate"])

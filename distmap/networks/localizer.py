@@ -1,76 +1,68 @@
-"""Classifiers that look at each location by itself, and several of them together."""
+"""A classifier that looks at each location by itself, on pretrained features."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distmap.networks.blocks import ResidualBlock
+from distmap.networks.backbones import Backbone
+from distmap.networks.settings import LocalizerShape
 
-
-class LocationClassifier(nn.Module):
-    """A classifier, WITHOUT against WITH, that looks at each location by itself: B x C x H x W -> B x 2 logits.
-
-    Every location gets a logit from what lies within about 25 pixels, and the picture's logit is their log-mean-exp
-    (Pinheiro & Collobert 2015, eq. 6); ``sharpness`` 0 would be their mean, infinity the greatest. From the classes of
-    pictures alone the locations learn which of them make a picture one WITH.
-    """
-
-    def __init__(self, bands: int, *, width: int, sharpness: float) -> None:
-        super().__init__()
-        wide = 2 * width
-        self.sharpness = sharpness
-        self.enter = nn.Conv2d(bands, width, 4, stride=2, padding=1)
-        self.blocks = nn.Sequential(
-            ResidualBlock(width, wide, down=True, norm=True),
-            ResidualBlock(wide, wide, down=False, norm=True),
-            ResidualBlock(wide, wide, down=False, norm=True),
-            nn.BatchNorm2d(wide),
-        )
-        self.head = nn.Conv2d(wide, 1, 1)
-
-    def location_logits(self, x_BCHW: Tensor) -> Tensor:
-        """The logit of WITH at each location, B x H/4 x W/4."""
-        logits: Tensor = self.head(F.leaky_relu(self.blocks(self.enter(x_BCHW)), 0.2))
-        return logits[:, 0].float()
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        logits = self.sharpness * self.location_logits(x_BCHW).flatten(1)
-        pooled = (torch.logsumexp(logits, dim=1) - math.log(logits.shape[1])) / self.sharpness
-        return torch.stack([torch.zeros_like(pooled), pooled], dim=1)
+STRIDES = (4, 8, 16)  # the coarse ones give context, without which what looks alike far away is taken for the thing
 
 
 class Localizer(nn.Module):
-    """Several location classifiers that were trained apart, the first of which guides.
+    """A classifier, WITHOUT against WITH, whose locations each give a logit: B x C x H x W -> B x 2 logits.
 
-    One alone may have learnt to look at something that only comes with the thing; which it is depends on chance. So the
-    mean of those that vote says where; but what that guided was reconstructed worse, so one of them is the guide.
+    Pictures are enlarged, so that small things span enough of the features; those of the backbone at strides 4, 8 and
+    16 are brought to the same channels and the finest size, and summed (a feature pyramid, Lin et al. 2017). The
+    picture's logit is the log-mean-exp over its locations (Pinheiro & Collobert 2015, eq. 6); ``sharpness`` 0 would be
+    their mean, infinity the greatest. From the classes of pictures alone the locations learn which of them make a
+    picture one WITH.
     """
 
-    votes: Tensor  # of each member, 1 or 0
-
-    def __init__(self, bands: int, *, members: int, width: int, sharpness: float) -> None:
+    def __init__(self, shape: LocalizerShape, bands: int) -> None:
         super().__init__()
-        made = nn.ModuleList(LocationClassifier(bands, width=width, sharpness=sharpness) for _ in range(members))
-        self.members = cast("Sequence[LocationClassifier]", made)
-        self.register_buffer("votes", torch.ones(members))
+        self.enlarge, self.sharpness = shape.enlarge, shape.sharpness
+        self.backbone = Backbone(shape.backbone, bands, STRIDES)
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, shape.width, 1) for channels in self.backbone.channels)
+        self.mix = nn.Sequential(
+            nn.BatchNorm2d(shape.width),
+            nn.ReLU(),
+            nn.Conv2d(shape.width, shape.width, 3, padding=1),
+            nn.BatchNorm2d(shape.width),
+            nn.ReLU(),
+        )
+        self.head = nn.Conv2d(shape.width, 1, 1)
 
-    def rank(self, order: Sequence[int], voting: int) -> None:
-        """Put the members in this order, and let the first ``voting`` of them vote."""
-        self.members = cast("Sequence[LocationClassifier]", nn.ModuleList(self.members[index] for index in order))
-        self.votes[:voting], self.votes[voting:] = 1, 0
+    def parameter_groups(self, rate: float, backbone_rate: float) -> list[dict[str, object]]:
+        """Parameters for an optimiser: new ones at ``rate``, the backbone's at this fraction of it."""
+        old = list(self.backbone.parameters())
+        new = [parameter for name, parameter in self.named_parameters() if not name.startswith("backbone.")]
+        return [{"params": new, "lr": rate}, {"params": old, "lr": rate * backbone_rate}]
 
     def location_logits(self, x_BCHW: Tensor) -> Tensor:
-        """The mean logit of WITH at each location, B x H/4 x W/4."""
-        logits = torch.stack([member.location_logits(x_BCHW) for member in self.members], dim=-1)
-        return (logits * self.votes).sum(dim=-1) / self.votes.sum()
+        """The logit of WITH at each location, B x H e / 4 x W e / 4 where pictures are enlarged e times."""
+        if self.enlarge != 1:
+            x_BCHW = F.interpolate(x_BCHW, scale_factor=self.enlarge, mode="bilinear")
+        finest, *coarser = (
+            lateral(features) for lateral, features in zip(self.lateral, self.backbone(x_BCHW), strict=True)
+        )
+        total: Tensor = finest
+        for features in coarser:
+            total = total + F.interpolate(features, size=finest.shape[-2:], mode="bilinear")
+        logits: Tensor = self.head(self.mix(total))
+        return logits[:, 0].float()
 
-    @property
-    def guide(self) -> LocationClassifier:
-        """The member that the generator has to convince."""
-        return self.members[0]
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return pooled_logits(self.location_logits(x_BCHW), self.sharpness)
+
+
+def pooled_logits(logits_BHW: Tensor, sharpness: float) -> Tensor:
+    """Logits of pictures, B x 2, from those of their locations: 0, and the log-mean-exp of these."""
+    scaled = sharpness * logits_BHW.flatten(1)
+    pooled = (torch.logsumexp(scaled, dim=1) - math.log(scaled.shape[1])) / sharpness
+    return torch.stack([torch.zeros_like(pooled), pooled], dim=1)

@@ -50,3 +50,17 @@ class DiscriminatorSettings:
     """Largest shift, as a fraction of the side, of what the discriminator sees (differentiable augmentation)."""
     augment_contrast: Fraction = 0.2
     """Largest relative change of contrast and brightness of what the discriminator sees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizerShape:
+    """Shape of the classifier of locations."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    """Network of timm whose features it looks at; those of ImageNet, or random ones where they cannot be had."""
+    enlarge: Annotated[int, Ge(1), Le(8)] = 2
+    """It sees pictures this much larger."""
+    width: Channels = 64
+    """Channels that the features are brought to."""
+    sharpness: Positive = 1.0
+    """Of the log-mean-exp over locations: towards 0 their mean counts, towards infinity the strongest alone."""

@@ -65,11 +65,11 @@ def _best_kind(
 
     predictor = model.predictor
     strengths: dict[tuple[str, int], list[float]] = {}
-    contrasts: dict[str, list[float]] = {kind: [] for kind in predictor.kinds}
+    contrasts: dict[str, list[float]] = {kind: [] for kind in predictor.candidates}
     files = [picture.file for picture in pictures]
     for picture, (x_HWC, raw_KHW) in zip(pictures, model.raw_files(files), strict=True):
         grey_HW = torch.from_numpy(np.ascontiguousarray(x_HWC.mean(axis=-1)))
-        for kind in predictor.kinds:
+        for kind in predictor.candidates:
             with torch.inference_mode():
                 map_HW = predictor.coarse_map(torch.from_numpy(raw_KHW)[None].to(model.device), kind)[0].cpu()
             strengths.setdefault((kind, picture.label), []).append(strength(map_HW.numpy(), settings.strength_fraction))
@@ -84,9 +84,9 @@ def _best_kind(
             auroc=auroc(strengths.get((kind, WITH), []), strengths.get((kind, WITHOUT), [])),
             follow_edges=(typical[kind] or 0) >= settings.edge_contrast,
         )
-        for kind in predictor.kinds
+        for kind in predictor.candidates
     ]
-    preferred = typical[predictor.kinds[0]]
+    preferred = typical[predictor.candidates[0]]
     low_contrast = preferred is not None and preferred < settings.edge_contrast
     return _clearly_best(choices[::-1] if low_contrast else choices, settings.tie)
 

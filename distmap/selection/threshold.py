@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from distmap.common.detection_settings import DetectionSettings
 from distmap.common.pictures import Array
-from distmap.inference.predictor import ThresholdRule
 
 RATES = tuple(float(rate) for rate in np.round(np.geomspace(0.2, 1e-5, 44), 8))
 
@@ -30,13 +29,12 @@ def threshold_for(values: Array, rate: float) -> float:
     return float(np.nextafter(np.float32(max(highest_refused, 0)), np.float32(np.inf)))
 
 
-def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], rule: ThresholdRule) -> DetectionSettings:
+def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array]) -> DetectionSettings:
     """Threshold from maps (H x W each), pooled over their pixels: of pictures WITHOUT that were kept out of training,
     and of pictures WITH.
 
-    The threshold parts the pixels of pictures WITH in two. Few of a weighted map's pixels are more than faint, and
-    minimum cross-entropy (Li & Tam 1998) suits such a distribution; other maps are more evenly spread, and there the
-    greatest variance between the two parts (Otsu 1979) does. A rate of false alarms in pictures WITHOUT, the usual
+    The threshold parts the pixels of pictures WITH in two, with the greatest variance between the two parts (Otsu
+    1979). A rate of false alarms in pictures WITHOUT, the usual
     criterion, depends on a few strong pixels of what may be a dozen pictures; here they only tell what fraction of
     their pixels is taken, at this and at other thresholds. No label of a pixel is used.
 
@@ -50,7 +48,7 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], rule: T
     nothing, something = (
         np.concatenate([map_HW.ravel() for map_HW in maps]).astype(np.float32) for maps in (without_maps, with_maps)
     )
-    threshold = find_threshold(something, rule)
+    threshold = find_threshold(something)
     return DetectionSettings(
         threshold=threshold,
         low_threshold=threshold,
@@ -61,18 +59,14 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array], rule: T
     )
 
 
-def find_threshold(values: Array, rule: ThresholdRule) -> float:
+def find_threshold(values: Array) -> float:
     """The value > 0 that parts pixels in two; above the greatest where all are the same."""
-    from skimage.filters import threshold_li, threshold_otsu
+    from skimage.filters import threshold_otsu
 
     greatest = float(values.max())
     if float(values.min()) == greatest:
         return float(np.nextafter(np.float32(max(greatest, 0)), np.float32(np.inf)))
-    rules: Mapping[ThresholdRule, Callable[[Array], float]] = {
-        "minimum-cross-entropy": threshold_li,
-        "otsu": threshold_otsu,
-    }
-    return float(rules[rule](values))
+    return float(threshold_otsu(values))  # type: ignore[no-untyped-call]
 
 
 def mean_scores(scores: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:

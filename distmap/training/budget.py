@@ -14,14 +14,13 @@ class Budget:
     """The steps and the time of a fit that started at ``start`` (of ``time.monotonic``).
 
     The method's time is all of the time limit, less ``student.time_fraction`` of it where students are to come.
-    ``rounds``: how many; None as long as that is open.
     """
 
     def __init__(self, config: Config, start: float) -> None:
         self._training = config.training
         self._student = config.student
         self._start = start
-        self.rounds = None if config.student.rounds == "auto" else config.student.rounds
+        self.rounds = config.student.rounds
 
     @property
     def seconds(self) -> float:

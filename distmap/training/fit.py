@@ -175,7 +175,6 @@ class _Fit:
             split.validation,
             everything,
             config.selection,
-            map_kind=choice.kind,
             step=choice.step,
             progress=self.progress,
         )
@@ -200,7 +199,7 @@ class _Fit:
         return FitContext(train=self.store, validation=self.unseen, clock=clock, progress=self.progress)
 
     def _prepare(self) -> None:
-        """What comes before the first step, unless that was done before; then it is known how many students come."""
+        """What comes before the first step, unless that was done before."""
         from distmap.training.checkpoint import STATE
         from distmap.training.monitor import stop_on_interrupt
 
@@ -212,10 +211,6 @@ class _Fit:
             if stopping.is_set():
                 self.progress.say("stopped before the first step; go on with the same command and --resume")
                 raise KeyboardInterrupt
-        if self.budget.rounds is None:
-            self.budget.rounds = int(state.findings.low_edge_contrast)
-            if self.budget.rounds:
-                self.progress.say("edge contrast is low: a student will learn the outlines")
 
     def _train(self) -> None:
         from distmap.training.checkpoint import STATE
@@ -248,7 +243,7 @@ class _Fit:
         weights: dict[int, Mapping[str, Tensor] | None] = {state.step: None}
         weights = dict(state.candidates) | weights
         latest_first = sorted(weights, reverse=True)
-        count = affordable(selection.choice_views, self.config.data.symmetry, selection)
+        count = affordable(selection.choice_views, self._model(None), selection)
         choice = choose(
             ((step, self._model(weights[step])) for step in latest_first),
             stratified_subsample(self.split.validation, count),

@@ -1,22 +1,24 @@
-"""Rounds of self-training: maps give pseudo-labels, a student learns them, its maps give the next ones."""
+"""Rounds of self-training: maps give targets of pixels, a student learns them, its maps give the next ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distmap.common.detection_settings import DetectionSettings
 from distmap.common.picture_files import PictureFile
+from distmap.common.pictures import Array
 from distmap.common.progress import Progress
 from distmap.config import Config
 from distmap.data.folders import WITH, LabelledPicture, Split, stratified_subsample
 from distmap.data.resizing import fit_square
 from distmap.inference.model import DistinctionModel
-from distmap.inference.student import STUDENT, student_side
+from distmap.inference.student import student_side
 from distmap.selection.validation import calibrated
-from distmap.training.pseudo_labels import NEGATIVE, PseudoLabelledStore, pseudo_label
+from distmap.training.soft_targets import TargetStore, soft_target
 from distmap.training.student import new_student, train_student
 
 
@@ -29,21 +31,14 @@ def learn_from_maps(
     time_spent: Callable[[], float],
     progress: Progress,
 ) -> tuple[DistinctionModel, DetectionSettings]:
-    """Train a student in each round, on what the maps of the one before are sure of at their threshold.
+    """Train a student in each round, on how sure the maps of the one before are of each pixel.
 
     Returns the model with the last student, and the detection settings of its maps. ``time_spent``: fraction of the
-    time for all rounds that is over, 0 where there is no limit; a round that no time is left for is left out, and so is
-    one for which no picture WITH is sure anywhere, and one whose student had too little time to learn what it was
-    shown: the line that says so begins with ``warning:``.
+    time for all rounds that is over, 0 where there is no limit. A round that no time is left for is left out; a student
+    that finds little of what it was taught, or tells the validation pictures apart clearly worse than its teacher does,
+    is not used: the line that says so begins with ``warning:``.
     """
     for number in range(1, rounds + 1):
-        store = _labelled(model, split.train, detection.threshold, config, progress)
-        if not any(picture.label == WITH for picture in store.pictures):
-            progress.say(
-                f"warning: no picture WITH reaches {config.student.positive_ratio:g} times the threshold, so there is "
-                "nothing to train a student on"
-            )
-            break
         start, deadline = time_spent(), number / rounds
         if start >= deadline:
             progress.say(f"warning: no time left for round {number} of self-training; give more")
@@ -53,6 +48,9 @@ def learn_from_maps(
             return (time_spent() - start) / (deadline - start)
 
         student = new_student(config, model.stats, number)
+        if note := student.load_imagenet_weights():
+            progress.say(f"warning: {note}")
+        store = _targets(model, split.train, detection.threshold, config, progress)
         train_student(student, store, config, model.device, number, of_round, progress)
         taught = model.with_student(student)
         # Those that it was trained on it has learnt by heart, so that they are not typical.
@@ -61,19 +59,23 @@ def learn_from_maps(
             split.validation,
             split.validation,
             config.selection,
-            map_kind=STUDENT,
             step=detection.step,
             progress=progress,
         )
         few = stratified_subsample(split.validation, config.selection.least_pictures)
         agreed = agreement((model, detection.threshold), (taught, candidate.threshold), few)
-        if agreed < config.student.least_agreement:
+        before, after = (settings.validation_scores["auroc"] for settings in (detection, candidate))
+        if agreed < config.student.least_agreement or after < before - config.selection.tie:
             progress.say(
-                f"warning: the student of round {number} finds little of what it was taught (dice {agreed:.2f}), "
-                "so the maps stay as they were; give more time"
+                f"warning: the student of round {number} finds too little of what it was taught (dice {agreed:.2f}, "
+                f"auroc {after:.2f} after {before:.2f}), so the maps stay as they were; give more time"
             )
             break
-        model, detection = taught, candidate
+        sources = candidate.sources | detection.sources
+        if number == 1:
+            sources |= {detection.map_kind: detection.as_source()}
+        scores = detection.validation_scores | candidate.validation_scores
+        model, detection = taught, replace(candidate, sources=sources, validation_scores=scores)
     return model, detection
 
 
@@ -98,33 +100,22 @@ def _masks(model: DistinctionModel, threshold: float, files: Sequence[PictureFil
     return (result.map_HW >= threshold for result in model.map_files(files, explained=False))
 
 
-def _labelled(
+def _targets(
     model: DistinctionModel,
     pictures: Sequence[LabelledPicture],
     threshold: float,
     config: Config,
     progress: Progress,
-) -> PseudoLabelledStore:
-    """The pictures whose pixels can be labelled, with their labels."""
+) -> TargetStore:
+    """Pictures with the targets of their pixels: some of those WITH, and all of those WITHOUT."""
     side, settings = student_side(model.stats, config.student), config.student
-    with_ = [picture for picture in pictures if picture.label == WITH]
-    kept: list[LabelledPicture] = []
-    labels: list[NDArray[np.uint8]] = []
-    maps = model.map_files([picture.file for picture in with_], explained=False)
-    for index, (picture, result) in enumerate(zip(with_, maps, strict=True)):
-        progress.update("labelling", index / len(with_), {})
-        map_HW = fit_square(result.map_HW[..., None], side)[..., 0]
-        high, low = settings.positive_ratio * threshold, settings.negative_fraction * threshold
-        label_HW = pseudo_label(map_HW, WITH, high, low)
-        if label_HW is not None:
-            kept.append(picture)
-            labels.append(label_HW)
+    taught = [picture for picture in stratified_subsample(pictures, settings.pictures) if picture.label == WITH]
+    targets: list[Array | None] = []
+    maps = model.map_files([picture.file for picture in taught], explained=False, averaged=False)
+    for index, result in enumerate(maps):
+        progress.update("making targets", index / len(taught), {})
+        target_HW = soft_target(result.map_HW, WITH, threshold, settings.sharpness)
+        targets.append(fit_square(target_HW[..., None], side)[..., 0])
     without = [picture for picture in pictures if picture.label != WITH]
-    nothing = np.full((side, side), NEGATIVE, np.uint8)
-    return PseudoLabelledStore(
-        [*kept, *without],
-        [*labels, *(nothing for _ in without)],
-        model.scaling,
-        side,
-        config.data.cache_mb,
-    )
+    nothing = [None] * len(without)
+    return TargetStore([*taught, *without], [*targets, *nothing], model.scaling, side, config.data.cache_mb)

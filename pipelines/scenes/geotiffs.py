@@ -70,6 +70,7 @@ def geotiff(
     memory_mb: int = MEMORY_MB,
     workers: int | None = None,
     scheduler: str | None = None,
+    source: str = "auto",
     device: str = "auto",
     trust_vrt: bool = False,
     resume: bool = False,
@@ -107,6 +108,8 @@ def geotiff(
         Tiles are done by a Dask cluster: by that at the address ``scheduler``, or else by a local one of so many
         processes; None: see `pipelines.scenes.cluster.default_workers`, where they are faster than this process. One
         worker is this process itself, as it is where there is but one tile to do.
+    source
+        What the maps are of; see `distmap.load`.
     trust_vrt
         Whether VRTs may name files that are not below their own folders, and addresses.
     resume
@@ -123,8 +126,8 @@ def geotiff(
     run, out = Path(run), Path(out)
     progress = progress or Silent()
     resources = Resources(memory_mb=memory_mb, workers=workers, scheduler=scheduler)
-    detection = read_detection_settings(run)
-    mapper = RunMapper(run=run.absolute(), device=device, side=window, digest=run_digest(run))
+    detection = read_detection_settings(run).of_source(source)
+    mapper = RunMapper(run=run.absolute(), device=device, side=window, digest=run_digest(run), source=source)
     if window is not None and window < SMALLEST_WINDOW:
         raise ValueError(f"--window {window}: must be {SMALLEST_WINDOW} or more pixels")
     model = mapper()
@@ -147,7 +150,7 @@ def geotiff(
         mapper,
         config,
         out=out,
-        identity={"run": mapper.digest, "window": model.side},
+        identity={"run": mapper.digest, "window": model.side, "source": source},
         options=OutputOptions(category=config.category, stac=stac),
         resources=dataclasses.replace(resources, gpus=model.gpus),
         resume=resume,

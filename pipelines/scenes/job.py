@@ -181,11 +181,11 @@ class TileMemory:
     ) -> TileMemory:
         """With ``at_once`` tiles in memory, of which one is mapped."""
         raw = len(scene.bands) * np.dtype(scene.dtype).itemsize + 1
-        side = mapper.window_side(scene.height, scene.width)
+        windows = mapper.windows(scene.height, scene.width)
         # Beside what mapping takes a tile has its map, and that smoothed and masked.
         return cls(
-            pixel=at_once * (raw + 8) + int(mapper.bytes_per_pixel(side)) + 24,
-            margin=side + mapper.margin(side) + margin(extraction),
+            pixel=at_once * (raw + 8) + int(mapper.bytes_per_pixel(windows)) + 24,
+            margin=windows.side + mapper.margin(windows) + margin(extraction),
         )
 
     def least_mb(self) -> int:
@@ -233,9 +233,9 @@ class MappedTile:
 
 def read_tile(job: Job, reader: SceneReader, tile: Region, mapper: WindowMapper) -> SceneCanvas:
     """Read what the tile's map and mask depend on."""
-    side = mapper.window_side(job.scene.height, job.scene.width)
-    region = tile.grown(mapper.margin(side) + margin(job.extraction), job.scene)
-    return read_canvas(reader, region, side)
+    windows = mapper.windows(job.scene.height, job.scene.width)
+    region = tile.grown(mapper.margin(windows) + margin(job.extraction), job.scene)
+    return read_canvas(reader, region, windows)
 
 
 def map_tile(canvas: SceneCanvas, tile: Region, mapper: WindowMapper) -> MappedTile:

@@ -12,7 +12,7 @@ import numpy as np
 
 import distmap
 from distmap.inference.model import even
-from distmap.inference.sliding_window import Canvas, see_all
+from distmap.inference.sliding_window import Canvas, Windows, see_all
 from pipelines.scenes.source import Scene
 from pipelines.scenes.windows import Floats
 
@@ -47,20 +47,19 @@ class ModelMapper:
         """Raise ValueError where a scene's bands or numbers are not those trained on."""
         self._model.scaling.check(np.empty((1, 1, len(scene.bands)), scene.dtype), scene.path)
 
-    def window_side(self, height: int, width: int) -> int:
-        """Side of the windows, in pixels of a scene of this size."""
-        return self._side or self._model.window_side(height, width)
+    def windows(self, height: int, width: int) -> Windows:
+        """The windows that cover a scene of this size."""
+        return self._model.windows(height, width, usual=self._side)
 
-    def margin(self, side: int) -> int:
-        """How far around a pixel the map looks, in pixels of the scene, where windows have this side."""
-        mapper = self._model.mapper
-        return mapper.margin(side / mapper.side)
+    def margin(self, windows: Windows) -> int:
+        """How far around a pixel the map looks, in pixels of the scene, where it is seen in these windows."""
+        return self._model.mapper.margin(windows.scale)
 
-    def bytes_per_pixel(self, side: int) -> float:
-        """Memory that mapping takes for each pixel of a scene, where windows have this side: raw outputs, twice, at the
+    def bytes_per_pixel(self, windows: Windows) -> float:
+        """Memory that mapping takes for each pixel of a scene that is seen in these windows: raw outputs, twice, at the
         network's scale, and what makes the map of them."""
         mapper = self._model.mapper
-        return 8 * mapper.raw_channels(self.bands) * (mapper.side / side) ** 2 + mapper.refine_bytes
+        return 8 * mapper.raw_channels(self.bands) / windows.scale**2 + mapper.refine_bytes
 
     def maps(self, canvases: Sequence[Canvas]) -> list[Floats]:
         """The distinction map of each canvas' inner part, 0 where nothing is held."""
@@ -76,6 +75,7 @@ class RunMapper:
     device: str = "auto"
     side: int | None = None
     digest: str | None = None
+    source: str = "auto"
 
     def __call__(self) -> ModelMapper:
         return _load(self)
@@ -85,7 +85,7 @@ class RunMapper:
 def _load(source: RunMapper) -> ModelMapper:
     if source.digest is not None and run_digest(source.run) != source.digest:
         raise ValueError(f"{source.run}: has changed since the work began, or is another one on this machine")
-    return ModelMapper(distmap.load(source.run, device=source.device), source.side)
+    return ModelMapper(distmap.load(source.run, source.device, source.source), source.side)
 
 
 def run_digest(run: Path) -> str:

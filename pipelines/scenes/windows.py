@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from distmap.inference.sliding_window import Canvas, lattice
+from distmap.inference.sliding_window import Canvas, Windows, lattice
 from pipelines.scenes.source import Scene, SceneReader, Valid
 
 Floats = NDArray[np.float32]
@@ -23,13 +23,13 @@ NOISE_BITS = 10  # of the 24 binary digits of a float32
 class WindowMapper(Protocol):
     """What makes maps of parts of a scene. A window's raw outputs depend on that window alone."""
 
-    def window_side(self, height: int, width: int) -> int:
-        """Side of the windows in pixels of a scene of this size."""
+    def windows(self, height: int, width: int) -> Windows:
+        """The windows that cover a scene of this size."""
 
-    def margin(self, side: int) -> int:
+    def margin(self, windows: Windows) -> int:
         """How far, in pixels of the scene, the map looks around a pixel."""
 
-    def bytes_per_pixel(self, side: int) -> float:
+    def bytes_per_pixel(self, windows: Windows) -> float:
         """Memory that mapping takes for each pixel."""
 
     def maps(self, canvases: Sequence[Canvas]) -> list[Floats]:
@@ -84,15 +84,15 @@ class SceneCanvas:
         return self.canvas.valid_HW[self.canvas.inner]
 
 
-def read_canvas(reader: SceneReader, region: Region, side: int) -> SceneCanvas:
+def read_canvas(reader: SceneReader, region: Region, windows: Windows) -> SceneCanvas:
     """Read what the windows on ``region`` see, beyond the region and beyond the scene too."""
     scene = reader.scene
-    rows, columns = lattice(scene.height, scene.width, side, scene.anchor)
-    top, bottom = touching(rows, region.top, region.bottom, side)
-    left, right = touching(columns, region.left, region.right, side)
+    rows, columns = lattice(scene.height, scene.width, windows, scene.anchor)
+    top, bottom = touching(rows, region.top, region.bottom, windows.side)
+    left, right = touching(columns, region.left, region.right, windows.side)
     pixels_HWC, valid_HW = reader.read(top, left, bottom - top, right - left)
     outer = Region(top=top, left=left, bottom=bottom, right=right)
-    canvas = Canvas(pixels_HWC=pixels_HWC, valid_HW=valid_HW, side=side, inner=region.within(outer))
+    canvas = Canvas(pixels_HWC=pixels_HWC, valid_HW=valid_HW, windows=windows, inner=region.within(outer))
     return SceneCanvas(region=region, canvas=canvas)
 
 

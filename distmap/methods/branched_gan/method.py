@@ -21,13 +21,13 @@ from distmap.methods.branched_gan.classifiers import (
     new_localizer,
     separable,
     train_judge,
-    train_localizer,
     train_picture_guide,
 )
 from distmap.methods.branched_gan.interventions import diagnose
-from distmap.methods.branched_gan.predictor import BranchedGanPredictor
+from distmap.methods.branched_gan.predictor import LOCALIZER, WEIGHTED, BranchedGanPredictor
 from distmap.methods.branched_gan.presets import PRESETS
 from distmap.methods.branched_gan.settings import BranchedGanSettings, LossSettings, OptimiserSettings
+from distmap.methods.localizer_training import train_localizer
 from distmap.methods.losses import classification
 from distmap.methods.registry import register
 from distmap.networks.classifiers import PictureClassifier
@@ -90,7 +90,9 @@ class BranchedGan(Method[BranchedGanSettings]):
         # channels_last is what the convolutions of CPUs and tensor cores compute fastest.
         generator = generator.to(device).to(memory_format=torch.channels_last)
         discriminator = discriminator.to(device).to(memory_format=torch.channels_last)
-        self.localizer = localizer.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.localizer = localizer
+        if localizer is not None:
+            localizer.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         optimiser = settings.optimiser
         betas = (optimiser.beta1, optimiser.beta2)
@@ -119,8 +121,8 @@ class BranchedGan(Method[BranchedGanSettings]):
                 "(generator.stride times 2 to the power generator.depth)"
             )
         _check_size(settings.generator, image_size)
-        if settings.localizer.members == 0 and settings.map.kind == "weighted":
-            raise ValueError("setting map.kind='weighted': needs a localizer; give localizer.members of 1 or more")
+        if not settings.localizer.enabled and settings.map.kind in (WEIGHTED, LOCALIZER):
+            raise ValueError(f"setting map.kind={settings.map.kind!r}: needs a localizer; give localizer.enabled=true")
 
     @classmethod
     def new_predictor(cls, settings: BranchedGanSettings, frame: Frame) -> BranchedGanPredictor:
@@ -137,13 +139,15 @@ class BranchedGan(Method[BranchedGanSettings]):
     def prepare(self, context: FitContext) -> Findings:
         """Train the localizer, find out what it tells of the classes, and train the picture guide where it serves."""
         settings, device = self.settings, self.frame.device
-        if settings.localizer.members == 0:
+        if self.localizer is None:
             return Findings()
-        few = context.validation.sample(settings.localizer.validation_pictures)
+        if note := self.localizer.backbone.load_imagenet_weights():
+            context.progress.say(f"warning: {note}")
         context.progress.update("finding locations", 0, {})
         clock = context.clock(settings.localizer.time_fraction)
-        train_localizer(self.localizer, context.train, few, settings, self.frame, clock)
-        self.separable = separable(self.localizer.guide, few, settings.localizer, device)
+        train_localizer(self.localizer, settings.localizer, context.train, self.frame, clock)
+        few = context.validation.sample(settings.localizer.validation_pictures)
+        self.separable = separable(self.localizer, few, settings.localizer, device)
         low_contrast = low_edge_contrast(self.localizer, few, settings, device)
         if self.separable and not low_contrast:
             context.progress.update("learning whole pictures", 0, {})
@@ -215,8 +219,7 @@ class BranchedGan(Method[BranchedGanSettings]):
 
     def _guides(self) -> list[nn.Module]:
         """The classifiers that the generator has to convince."""
-        guides: list[nn.Module] = [] if self.settings.localizer.members == 0 else [self.localizer.guide]
-        return guides if self.picture_guide is None else [*guides, self.picture_guide]
+        return [guide for guide in (self.localizer, self.picture_guide) if guide is not None]
 
     def review(self) -> list[str]:
         """Look at the steps since the last review, change what can be changed, and say so, a line each."""
@@ -310,7 +313,8 @@ class BranchedGan(Method[BranchedGanSettings]):
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimisers, and what was found out and changed on the way."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        state["picture_guide"] = None if self.picture_guide is None else self.picture_guide.state_dict()
+        for name, guide in (("localizer", self.localizer), ("picture_guide", self.picture_guide)):
+            state[name] = None if guide is None else guide.state_dict()
         plain = {"steps": self.steps, "separable": self.separable}
         return state | plain | {"factors": self._factors, "tried": self._tried, "recent": self._recent}
 
@@ -318,6 +322,8 @@ class BranchedGan(Method[BranchedGanSettings]):
         """Go on from what ``state_dict`` gave."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+        if self.localizer is not None:
+            self.localizer.load_state_dict(state["localizer"])
         self.picture_guide = None
         if state["picture_guide"] is not None:
             guide = new_classifier(self.settings.picture_guide, self.frame)
@@ -333,7 +339,6 @@ class BranchedGan(Method[BranchedGanSettings]):
             "generator": self._generator.module,
             "discriminator": self._discriminator.module,
             "average": self.average,
-            "localizer": self.localizer,
             "generator_optimiser": self._generator_optimiser.optimizer,
             "discriminator_optimiser": self._discriminator_optimiser.optimizer,
         }

@@ -25,7 +25,7 @@ from distmap.networks.generators import Generator
 from distmap.networks.localizer import Localizer
 
 DATA_RANGE = 2.0  # of pictures in [-1, 1]
-WEIGHTED, UNWEIGHTED, BRANCH1 = "weighted", "unweighted", "branch1"
+WEIGHTED, UNWEIGHTED, BRANCH1, LOCALIZER = "weighted", "unweighted", "branch1", "localizer"
 
 
 class BranchedGanPredictor(Predictor):
@@ -34,27 +34,31 @@ class BranchedGanPredictor(Predictor):
     x̂(y) is the sum of the branches under class y. The map is large where the picture holds what only pictures WITH
     have, and zero where branch 1 is the same under both classes: ``r g / (g + gate)`` with ``r = abs(x - x̂(0))`` and
     ``g = abs(b_1(x, 1) - b_1(x, 0))``, both mean over bands. ``r`` gives the shape, the gate drops what is merely
-    reconstructed badly. Weighted maps are multiplied by the localizer's smoothed probability: the reconstruction knows
-    what shape, the localizer knows where.
+    reconstructed badly. A weighted map is ``p sqrt(m / (m + gain))`` with the unweighted map m and the localizer's
+    probability p: the reconstruction knows what shape, the localizer knows where. ``branch1`` is ``g`` alone,
+    ``localizer`` the probability alone.
     """
 
-    threshold_rules = {WEIGHTED: "minimum-cross-entropy"}  # few of its pixels are more than faint  # noqa: RUF012
+    kinds: tuple[str, ...] = (WEIGHTED, UNWEIGHTED, BRANCH1, LOCALIZER)
 
     def __init__(
         self,
         generator: Generator,
-        localizer: Localizer,
+        localizer: Localizer | None,
         judge: PictureClassifier | None,
         settings: BranchedGanSettings,
         *,
         side: int,
         bands: int,
     ) -> None:
-        if settings.map.kind != "auto":
-            self.kinds = (settings.map.kind,)
-        else:
-            self.kinds = (WEIGHTED, UNWEIGHTED) if len(localizer.members) else (UNWEIGHTED,)
+        if localizer is None:
+            self.kinds = (UNWEIGHTED, BRANCH1)
         super().__init__(side)
+        if settings.map.kind != "auto":
+            self.candidates = (settings.map.kind,)
+        else:
+            self.candidates = tuple(kind for kind in (WEIGHTED, UNWEIGHTED) if kind in self.kinds)
+        self.kind = self.candidates[0]
         self.generator = generator
         self.localizer = localizer
         self.judge = judge
@@ -82,7 +86,7 @@ class BranchedGanPredictor(Predictor):
         without = self._branches(features, x_BCHW, WITHOUT)
         with_ = self._branches(features, x_BCHW, WITH)
         outputs = [x_BCHW - without.sum(dim=1), x_BCHW - with_.sum(dim=1), with_[:, 0] - without[:, 0]]
-        if len(self.localizer.members):
+        if self.localizer is not None:
             logits = self.localizer.location_logits(x_BCHW)[:, None]
             outputs.append(F.interpolate(logits, x_BCHW.shape[2:], mode="bilinear"))
         else:
@@ -96,13 +100,38 @@ class BranchedGanPredictor(Predictor):
         return change if kind == BRANCH1 else residual * change / (change + self.settings.gate)
 
     def coarse_map(self, raw_BKHW: Tensor, kind: str | None = None) -> Tensor:
-        """The distinction, smoothed, without halos, and weighted where it is to be."""
-        settings, kind = self.settings, kind or self.kind
-        smooth = gaussian(self.distinction(raw_BKHW, kind), settings.smoothing)
-        map_BHW = suppress_halos(smooth, settings.halo_suppression, settings.halo_radius)
-        if kind != WEIGHTED:
-            return map_BHW
-        return map_BHW * gaussian(torch.sigmoid(raw_BKHW[:, -1]), settings.localizer_smoothing)
+        """See the class; edges and contrast are not seen to yet."""
+        kind = kind or self.kind
+        if kind == LOCALIZER:
+            return gaussian(torch.sigmoid(raw_BKHW[:, -1]), self.settings.localizer_smoothing)
+        if kind == WEIGHTED:
+            return self._weighted(self.coarse_map(raw_BKHW, UNWEIGHTED), self.coarse_map(raw_BKHW, LOCALIZER))
+        smooth = gaussian(self.distinction(raw_BKHW, kind), self.settings.smoothing)
+        return suppress_halos(smooth, self.settings.halo_suppression, self.settings.halo_radius)
+
+    def _weighted(self, distinction_BHW: Tensor, probability_BHW: Tensor) -> Tensor:
+        return probability_BHW * (distinction_BHW / (distinction_BHW + self.settings.gain)).sqrt()
+
+    def to_map(
+        self,
+        raw_BKHW: Tensor,
+        picture_BCHW: Tensor,
+        scale: float = 1.0,
+        *,
+        top: float = 0.0,
+        left: float = 0.0,
+        valid_BHW: Tensor | None = None,
+        kind: str | None = None,
+    ) -> Tensor:
+        """See ``Predictor.to_map``; a weighted map is made of the two others as they are handed out."""
+
+        def of(kind: str) -> Tensor:
+            return super(BranchedGanPredictor, self).to_map(
+                raw_BKHW, picture_BCHW, scale, top=top, left=left, valid_BHW=valid_BHW, kind=kind
+            )
+
+        kind = kind or self.kind
+        return self._weighted(of(UNWEIGHTED), of(LOCALIZER)) if kind == WEIGHTED else of(kind)
 
     def coarse_margin(self) -> int:
         """See ``Predictor.coarse_margin``."""
@@ -110,9 +139,18 @@ class BranchedGanPredictor(Predictor):
         halo = settings.halo_radius if settings.halo_suppression else 0
         return max(gaussian_reach(settings.smoothing) + halo, gaussian_reach(settings.localizer_smoothing))
 
-    def refine(self, map_BHW: Tensor, picture_BCHW: Tensor, scale: float, valid_BHW: Tensor | None = None) -> Tensor:
-        """Edges moved to those of the picture, local normalisation, shrinkage."""
+    def refine(
+        self,
+        map_BHW: Tensor,
+        picture_BCHW: Tensor,
+        scale: float,
+        valid_BHW: Tensor | None = None,
+        kind: str | None = None,
+    ) -> Tensor:
+        """Edges moved to those of the picture, local normalisation, shrinkage; a localizer's map stays as it is."""
         settings = self.settings
+        if (kind or self.kind) == LOCALIZER:
+            return map_BHW
         moved = follow_edges(
             map_BHW,
             picture_BCHW.mean(dim=1),

@@ -8,7 +8,7 @@ from typing import Any
 # Equations 2 to 9 and StarGAN v2's losses, and nothing that this project adds to them.
 PAPER_LOSSES: Mapping[str, Any] = {
     "losses": {"guidance": 0.0, "locality": 0.0, "r1_every": 1},
-    "localizer": {"members": 0},
+    "localizer": {"enabled": False},
     "interventions": {"enabled": False},
     "discriminator": {"augment_shift": 0.0, "augment_contrast": 0.0},
     "map": {

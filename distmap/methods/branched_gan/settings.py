@@ -18,8 +18,8 @@ from distmap.common.kinds import (
     Sigma,
     UpToOne,
 )
-from distmap.methods.classifier_training import AdversarialSettings
-from distmap.networks.settings import DiscriminatorSettings, GeneratorSettings
+from distmap.methods.localizer_training import LocalizerTraining
+from distmap.networks.settings import DiscriminatorSettings, GeneratorSettings, LocalizerShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +86,18 @@ class OptimiserSettings:
 class MapSettings:
     """From reconstructions to the map. Lengths in pixels of the network, values in a range of 2 for the picture."""
 
-    kind: Literal["auto", "unweighted", "weighted", "branch1"] = "auto"
+    kind: Literal["auto", "unweighted", "weighted", "branch1", "localizer"] = "auto"
     """weighted: by the localizer's probability; unweighted: not; branch1: the change of branch 1
-    alone; auto: what of the first two tells validation pictures apart better, and
-    where both do, weighted, or unweighted where edge contrast is low."""
+    alone; localizer: its probability alone; auto: what of the first two tells validation pictures
+    apart better, and where both do, weighted, or unweighted where edge contrast is low."""
     gate: Positive = 0.01
     """Difference of branch 1 between the classes at which the gate is half open."""
     smoothing: Sigma = 1.0
     """Sigma of the Gaussian that smooths a map."""
-    localizer_smoothing: Sigma = 3.0
-    """The same for the localizer's probability, which a weighted map is multiplied by."""
+    localizer_smoothing: Sigma = 1.0
+    """The same for the localizer's probability."""
+    gain: Positive = 0.1
+    """Unweighted map at which a weighted one is 0.7 of the localizer's probability."""
     halo_suppression: Fraction = 0.2
     """Set to zero what is less than this fraction of the largest value within"""
     halo_radius: Radius = 3
@@ -123,41 +125,20 @@ class MapSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalizerSettings:
-    """The per-location classifiers that are trained first, and find what tells the classes apart."""
+class LocalizerSettings(LocalizerShape, LocalizerTraining):
+    """The classifier of locations that is trained first: it finds what tells the classes apart, guides the generator,
+    and weights the map."""
 
-    members: Annotated[int, Ge(0), Le(64)] = 3
-    """Classifiers, trained apart: the one whose locations point best at what they see guides the generator, the mean of
-    those that point well weights the map. Fewer are trained where one separates the classes. 0:
-    nothing guides, and maps are unweighted."""
-    width: Channels = 32
-    """Channels of the first layer; doubled once."""
-    sharpness: Positive = 1.0
-    """Of the log-mean-exp over locations: towards 0 their mean counts, towards infinity the strongest alone."""
-    band_mixing: NonNegative = 0.3
-    """How far the colours of what it sees are changed; 0 where colour alone tells the classes apart."""
-    steps: Count = 1000
-    """Of each."""
-    batch_size: BatchSize = 16
-    """Pictures a step, half of them of each class."""
-    learning_rate: Positive = 2e-3
-    """Highest of the one-cycle schedule."""
-    weight_decay: NonNegative = 0.1
-    """Of AdamW."""
-    time_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2
-    """Of the method's time, for all of them at most."""
+    enabled: bool = True
+    """Without it nothing guides, and maps are unweighted."""
+    time_fraction: Annotated[float, Gt(0), Lt(1)] = 0.25
+    """Of the method's time, at most."""
     separable_auroc: Annotated[float, Gt(0.5)] = 0.995
     """Classes are separable where it tells validation pictures apart so well,"""
     separable_pictures: Count = 30
     """of which there must be so many of each class, since fewer may be told apart by chance;"""
     validation_pictures: Count = 100
     """at most so many of each class are looked at."""
-    occluded_radius: Annotated[float, Gt(0), Le(256)] = 7.0
-    """Occlusion test: pixels of the network around a location that are hidden, to see whether it looks there."""
-    occluded_pictures: Count = 64
-    """Pictures WITH of that test."""
-    occlusion_tie: NonNegative = 0.3
-    """Members that fare so much worse in it than the best have no vote."""
     contrast_smoothing: Sigma = 3.0
     """Test of edge contrast: sigma that smooths its probability, in pixels of the network,"""
     contrast_radius: Radius = 2
@@ -249,7 +230,6 @@ class BranchedGanSettings:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     map: MapSettings = field(default_factory=MapSettings)
     localizer: LocalizerSettings = field(default_factory=LocalizerSettings)
-    adversarial: AdversarialSettings = field(default_factory=AdversarialSettings)
     picture_guide: PictureGuideSettings = field(default_factory=PictureGuideSettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     interventions: InterventionSettings = field(default_factory=InterventionSettings)
