@@ -22,17 +22,17 @@ class TrainingSettings:
     """Steps to train; None: until the time is up."""
     time_limit: Positive | None = None
     """Seconds for the whole of ``fit``, calibration included; None: until the steps are done."""
-    train_by: Deadline = 0.88
+    train_by: Deadline = 0.9
     """Fraction of the method's time by which the last step must be done,"""
-    finish_by: Deadline = 0.925
+    finish_by: Deadline = 0.94
     """by which the method must be finished (the branched GAN's judge),"""
-    choose_by: Deadline = 0.945
+    choose_by: Deadline = 0.96
     """and by which earlier weights must have been looked at."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """auto: bf16 where the device computes it natively."""
     schedule: OneCycle = field(default_factory=OneCycle)
     """Learning rates of classifiers and of the student."""
-    candidates: tuple[UpToOne, ...] = (0.5, 0.75)
+    candidates: tuple[UpToOne, ...] = ()
     """Fractions of the training after which weights are kept to choose from."""
     log_every: Count = 10
     """Steps between lines of ``metrics.jsonl``."""
@@ -66,15 +66,17 @@ class StudentSettings:
     """it learns from parts of them as large as this."""
     pictures: Count = 600
     """Training pictures WITH whose maps teach it, at most."""
-    sharpness: Positive = 4.0
-    """Power k of its targets m^k / (m^k + threshold^k)."""
+    sharpness: Positive = 1.5
+    """Power k of its targets m^k / (m^k + threshold^k),"""
+    sharpness_if_countable: Positive = 4.0
+    """and where the things have a typical size, so that neighbours stay apart."""
     overlap: NonNegative = 0.5
     """Weight of 1 - soft Dice beside the cross-entropy of pixels."""
     warp: WarpSettings = field(default_factory=WarpSettings)
     """How far its pictures are warped and relit."""
-    steps: Count = 800
+    steps: Count = 1000
     """Of a round, at most."""
-    batch_size: BatchSize = 12
+    batch_size: BatchSize = 8
     """Pictures a step, half of them of each class."""
     learning_rate: Positive = 2e-3
     """Highest of the one-cycle schedule."""

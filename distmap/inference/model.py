@@ -264,7 +264,7 @@ class DistinctionModel:
         Without ``averaged`` each picture is seen in one view alone, not in all its symmetries.
 
         With ``explained`` there are scores. Where a student makes the maps, some pictures, spread evenly, are explained
-        by the method's own predictor as well, which takes much longer than mapping.
+        by the method's own predictor as well, which takes much longer than mapping; not those larger than one window.
         """
         every = max(1, -(-len(files) // EXPLAINED))
         index = 0
@@ -276,8 +276,10 @@ class DistinctionModel:
                 if explained and self.mapper is self.predictor:
                     scores = self.explain(canvas, raw_KHW)
                 elif explained and index % every == 0:
-                    (seen,) = self._seen([self._read(file, self.predictor)], self.predictor, averaged=False)
-                    scores = self.explain(*seen)
+                    whole = self._read(file, self.predictor)
+                    if len(whole.corners()) == 1:
+                        (seen,) = self._seen([whole], self.predictor, averaged=False)
+                        scores = self.explain(*seen)
                 if explained:
                     scores |= {"score": float(map_HW.max())}
                 index += 1

@@ -16,7 +16,7 @@ class SelectionSettings:
 
     choice_views: Count = 200
     """Views of pictures of each class to choose weights by; each picture is seen in all its symmetries."""
-    threshold_views: Count = 600
+    threshold_views: Count = 200
     """The same for the threshold; more would hardly move it."""
     least_pictures: Count = 60
     """Pictures of each class at least, where there are as many."""

@@ -50,7 +50,7 @@ def learn_from_maps(
         student = new_student(config, model.stats, number)
         if note := student.load_imagenet_weights():
             progress.say(f"warning: {note}")
-        store = _targets(model, split.train, detection.threshold, config, progress)
+        store = _targets(model, split.train, detection, config, progress)
         train_student(student, store, config, model.device, number, of_round, progress)
         taught = model.with_student(student)
         # Those that it was trained on it has learnt by heart, so that they are not typical.
@@ -103,18 +103,20 @@ def _masks(model: DistinctionModel, threshold: float, files: Sequence[PictureFil
 def _targets(
     model: DistinctionModel,
     pictures: Sequence[LabelledPicture],
-    threshold: float,
+    detection: DetectionSettings,
     config: Config,
     progress: Progress,
 ) -> TargetStore:
     """Pictures with the targets of their pixels: some of those WITH, and all of those WITHOUT."""
     side, settings = student_side(model.stats, config.student), config.student
+    countable = detection.object_size is not None and detection.object_size.countable
+    power = settings.sharpness_if_countable if countable else settings.sharpness
     taught = [picture for picture in stratified_subsample(pictures, settings.pictures) if picture.label == WITH]
     targets: list[Array | None] = []
     maps = model.map_files([picture.file for picture in taught], explained=False, averaged=False)
     for index, result in enumerate(maps):
         progress.update("making targets", index / len(taught), {})
-        target_HW = soft_target(result.map_HW, WITH, threshold, settings.sharpness)
+        target_HW = soft_target(result.map_HW, WITH, detection.threshold, power)
         targets.append(fit_square(target_HW[..., None], side)[..., 0])
     without = [picture for picture in pictures if picture.label != WITH]
     nothing = [None] * len(without)

@@ -162,7 +162,7 @@ def _row(row: Row, results: Sequence[Result]) -> list[str]:
     spread = ["median", "range"] if len(results) > 1 else []
     head = ["", *(f"seed {result.seed}" for result in results), *spread]
     lines = []
-    for name in (score.name for score in row.scores):
+    for name in (score.name for score in row.reported):
         each = [_shown(name, _number(result, name)) for result in results]
         over_seeds = [_median(results, name), _range(name, _values(results, name))] if spread else []
         lines.append([KINDS[name].label, *each, *over_seeds])

@@ -86,6 +86,11 @@ class Row:
         """How long it trains, in words."""
         return f"{self.steps} steps" if self.minutes is None else f"{self.minutes:g} minutes"
 
+    @property
+    def reported(self) -> tuple[Score, ...]:
+        """The scores of its table: its own, and what single sources of maps give."""
+        return (*self.scores, Score(name="branch1_pixel_ap"), Score(name="localizer_pixel_ap"))
+
     def protocol(self) -> dict[str, Any]:
         """All that decides the figures apart from the seed, the code and the defaults, as plain values."""
         plain: dict[str, Any] = json.loads(

@@ -25,6 +25,8 @@ from pipelines.quality.scores import every_score
 
 FULL = 1.0
 PROTOCOL, FITTED = "protocol.json", "fitted.json"
+SOURCES = ("branch1", "localizer")  # of maps that are scored beside those that a run makes by itself
+SOURCE_SCORES = ("pixel_ap", "dice", "ap50", "centre_f1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,4 +179,30 @@ def _score(row: Row, pictures: Path, place: Path, progress: Progress) -> tuple[d
     progress.update("scoring", 0, {})
     scores = detect.evaluate(annotations, pictures / row.truth, maps=maps, group=row.group)
     everything = every_score(scores, maps, pictures / "test" / "shapes")
-    return everything, {"extract": extracted - started, "evaluate": time.monotonic() - extracted}
+    seconds = {"extract": extracted - started, "evaluate": time.monotonic() - extracted}
+    for source in SOURCES:
+        if source != model.source and source in model.sources:
+            everything |= _score_source(row, pictures, place, source, progress)
+    return everything, seconds
+
+
+def _score_source(row: Row, pictures: Path, place: Path, source: str, progress: Progress) -> dict[str, Any]:
+    """Scores of the maps of one source alone, by their names with the source's before them."""
+    annotations, maps = place / f"{source}.json", place / f"maps-{source}"
+    progress.update(f"mapping with {source}", 0, {})
+    shutil.rmtree(maps, ignore_errors=True)
+    run = place / "run"
+    settings = detect.read_detection_settings(run).of_source(source)
+    model = distmap.load(run, source=source)
+    detect.extract_and_write(
+        model.maps([pictures / folder for folder in row.images]),
+        detect.extraction_config(settings, category=row.category),
+        annotations,
+        map_folder=maps,
+    )
+    found = every_score(
+        detect.evaluate(annotations, pictures / row.truth, maps=maps, group=row.group),
+        maps,
+        pictures / "test" / "shapes",
+    )
+    return {f"{source}_{name}": found[name] for name in SOURCE_SCORES if found.get(name) is not None}

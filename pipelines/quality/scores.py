@@ -30,6 +30,8 @@ class Kind:
 
 KINDS = {
     "pixel_ap": Kind(label="pixel_ap"),
+    "branch1_pixel_ap": Kind(label="pixel_ap of branch 1 alone"),
+    "localizer_pixel_ap": Kind(label="pixel_ap of the localizer alone"),
     "ncc": Kind(label="ncc"),
     "psnr": Kind(label="psnr, dB", digits=1),
     "dice": Kind(label="dice, label-free threshold"),
