@@ -13,8 +13,12 @@ from typing import Any
 
 import detect
 import distmap
+from detect.rasters import write_map
+from detect.saved_maps import saved_maps
 from distmap.common.files import read_json, write_json
 from distmap.common.locks import locked
+from distmap.common.output_names import output_path
+from distmap.common.picture_files import find_pictures
 from distmap.common.progress import Progress
 from distmap.config import resolve
 from pipelines.quality.machine import Machine, code_revision, look
@@ -180,29 +184,33 @@ def _score(row: Row, pictures: Path, place: Path, progress: Progress) -> tuple[d
     scores = detect.evaluate(annotations, pictures / row.truth, maps=maps, group=row.group)
     everything = every_score(scores, maps, pictures / "test" / "shapes")
     seconds = {"extract": extracted - started, "evaluate": time.monotonic() - extracted}
-    for source in SOURCES:
-        if source != model.source and source in model.sources:
-            everything |= _score_source(row, pictures, place, source, progress)
+    everything |= _score_sources(row, pictures, place, progress)
     return everything, seconds
 
 
-def _score_source(row: Row, pictures: Path, place: Path, source: str, progress: Progress) -> dict[str, Any]:
-    """Scores of the maps of one source alone, by their names with the source's before them."""
-    annotations, maps = place / f"{source}.json", place / f"maps-{source}"
-    progress.update(f"mapping with {source}", 0, {})
-    shutil.rmtree(maps, ignore_errors=True)
+def _score_sources(row: Row, pictures: Path, place: Path, progress: Progress) -> dict[str, Any]:
+    """Scores of the maps of each source alone, by their names with the source's before them."""
     run = place / "run"
-    settings = detect.read_detection_settings(run).of_source(source)
-    model = distmap.load(run, source=source)
-    detect.extract_and_write(
-        model.maps([pictures / folder for folder in row.images]),
-        detect.extraction_config(settings, category=row.category),
-        annotations,
-        map_folder=maps,
-    )
-    found = every_score(
-        detect.evaluate(annotations, pictures / row.truth, maps=maps, group=row.group),
-        maps,
-        pictures / "test" / "shapes",
-    )
-    return {f"{source}_{name}": found[name] for name in SOURCE_SCORES if found.get(name) is not None}
+    settings = detect.read_detection_settings(run)
+    sources = [source for source in SOURCES if source in settings.sources]
+    if not sources:
+        return {}
+    images = [pictures / folder for folder in row.images]
+    files = find_pictures(images)
+    folders = {source: place / f"maps-{source}" for source in sources}
+    for folder in folders.values():
+        shutil.rmtree(folder, ignore_errors=True)
+    model = distmap.load(run, source=sources[0])
+    for index, (file, (maps, _)) in enumerate(zip(files, model.maps_by_kind(files, sources), strict=True)):
+        progress.update("mapping with each source", index / len(files), {})
+        for source, folder in folders.items():
+            write_map(output_path(folder, file.name, ".tiff"), maps[source])
+    scores: dict[str, Any] = {}
+    for source, folder in folders.items():
+        annotations = place / f"{source}.json"
+        config = detect.extraction_config(settings.of_source(source), category=row.category)
+        detect.extract_and_write(saved_maps(folder, images), config, annotations)
+        found = detect.evaluate(annotations, pictures / row.truth, maps=folder, group=row.group)
+        known = every_score(found, folder, pictures / "test" / "shapes")
+        scores |= {f"{source}_{name}": known[name] for name in SOURCE_SCORES if known.get(name) is not None}
+    return scores
