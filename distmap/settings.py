@@ -84,7 +84,7 @@ class StudentSettings:
     """Of that rate, for the encoder."""
     weight_decay: NonNegative = 0.05
     """Of AdamW."""
-    time_fraction: Annotated[float, Gt(0), Lt(0.8)] = 0.4
+    time_fraction: Annotated[float, Gt(0), Lt(0.8)] = 0.5
     """Fraction of the time limit that is kept for it;"""
     train_by: Deadline = 0.95
     """it must be done by this fraction of the limit."""

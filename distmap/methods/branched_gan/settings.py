@@ -96,7 +96,7 @@ class MapSettings:
     """Sigma of the Gaussian that smooths a map."""
     localizer_smoothing: Sigma = 1.0
     """The same for the localizer's probability."""
-    gain: Positive = 0.1
+    gain: Positive = 0.03
     """Unweighted map at which a weighted one is 0.7 of the localizer's probability."""
     halo_suppression: Fraction = 0.2
     """Set to zero what is less than this fraction of the largest value within"""
@@ -131,7 +131,7 @@ class LocalizerSettings(LocalizerShape, LocalizerTraining):
 
     enabled: bool = True
     """Without it nothing guides, and maps are unweighted."""
-    time_fraction: Annotated[float, Gt(0), Lt(1)] = 0.25
+    time_fraction: Annotated[float, Gt(0), Lt(1)] = 0.4
     """Of the method's time, at most."""
     separable_auroc: Annotated[float, Gt(0.5)] = 0.995
     """Classes are separable where it tells validation pictures apart so well,"""
