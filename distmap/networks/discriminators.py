@@ -1,4 +1,4 @@
-"""StarGAN v2's discriminator."""
+"""The discriminators: StarGAN v2's, and which of them is made."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distmap.networks.blocks import CLASSES, ResidualBlock, level_widths
+from distmap.networks.projected import ProjectedDiscriminator
 from distmap.networks.settings import DiscriminatorSettings
 
 
@@ -43,3 +44,11 @@ class Discriminator(nn.Module):
         pooled = torch.cat([h.mean(dim=(2, 3)), h.amax(dim=(2, 3))], dim=1)
         logits: Tensor = self.heads(pooled).float()
         return logits
+
+
+def new_discriminator(
+    settings: DiscriminatorSettings, bands: int, image_size: int
+) -> Discriminator | ProjectedDiscriminator:
+    """An untrained discriminator of the kind that the settings name."""
+    kind = ProjectedDiscriminator if settings.kind == "projected" else Discriminator
+    return kind(settings, bands, image_size)

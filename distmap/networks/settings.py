@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
@@ -40,12 +40,20 @@ class GeneratorSettings:
 class DiscriminatorSettings:
     """Shape of the discriminator, and how it is kept from learning small folders by heart."""
 
+    kind: Literal["stargan", "projected"] = "stargan"
+    """stargan: StarGAN v2's, which learns all it knows; projected: small heads on pretrained features that stay as they
+    are (Sauer et al. 2021), without R1."""
     width: Channels = 32
-    """Channels at the finest level; doubled a level."""
+    """Channels at the finest level; doubled a level. Where it is projected, those of its heads."""
     max_width: Channels = 128
     """Channels at most."""
     stride: Stride = 2
-    """2 works at half resolution inside."""
+    """2 works at half resolution inside. StarGAN v2's alone has it;"""
+    backbone: str = "tf_efficientnet_lite0"
+    """the projected one alone has a network of timm whose features it looks at, those of ImageNet or random ones where
+    they cannot be had,"""
+    enlarge: Annotated[int, Ge(1), Le(8)] = 2
+    """and sees pictures this much larger."""
     augment_shift: Fraction = 0.125
     """Largest shift, as a fraction of the side, of what the discriminator sees (differentiable augmentation)."""
     augment_contrast: Fraction = 0.2

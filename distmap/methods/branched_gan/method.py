@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,9 +32,10 @@ from distmap.methods.branched_gan.settings import BranchedGanSettings, LossSetti
 from distmap.methods.localizer_training import train_localizer
 from distmap.methods.losses import classification
 from distmap.methods.registry import register
+from distmap.networks.backbones import Backbone
 from distmap.networks.classifiers import PictureClassifier
 from distmap.networks.devices import pick_precision
-from distmap.networks.discriminators import Discriminator
+from distmap.networks.discriminators import new_discriminator
 from distmap.networks.generators import Generator
 from distmap.networks.settings import GeneratorSettings
 
@@ -85,7 +88,7 @@ class BranchedGan(Method[BranchedGanSettings]):
         self._fabric = Fabric(accelerator=device.type, devices=1, precision=pick_precision(frame.precision, device))
         with seeded_networks(frame.seed, NETWORKS):
             generator = Generator(settings.generator, frame.bands)
-            discriminator = Discriminator(settings.discriminator, frame.bands, frame.side)
+            discriminator = new_discriminator(settings.discriminator, frame.bands, frame.side)
             localizer = new_localizer(settings.localizer, frame.bands)
         # channels_last is what the convolutions of CPUs and tensor cores compute fastest.
         generator = generator.to(device).to(memory_format=torch.channels_last)
@@ -94,6 +97,8 @@ class BranchedGan(Method[BranchedGanSettings]):
         if localizer is not None:
             localizer.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
+        projected = settings.discriminator.kind == "projected"
+        self._loss_weights = replace(settings.losses, r1=0.0) if projected else settings.losses
         optimiser = settings.optimiser
         betas = (optimiser.beta1, optimiser.beta2)
         mapping = list(generator.mapping.parameters())
@@ -108,7 +113,12 @@ class BranchedGan(Method[BranchedGanSettings]):
         )
         self._discriminator, self._discriminator_optimiser = self._fabric.setup(
             discriminator,
-            torch.optim.Adam(discriminator.parameters(), lr=optimiser.discriminator_rate, betas=betas, fused=True),
+            torch.optim.Adam(
+                [parameter for parameter in discriminator.parameters() if parameter.requires_grad],
+                lr=optimiser.discriminator_rate,
+                betas=betas,
+                fused=True,
+            ),
         )
 
     @classmethod
@@ -137,12 +147,16 @@ class BranchedGan(Method[BranchedGanSettings]):
         )
 
     def prepare(self, context: FitContext) -> Findings:
-        """Train the localizer, find out what it tells of the classes, and train the picture guide where it serves."""
+        """Load pretrained features, train the localizer, find out what it tells of the classes, and train the picture
+        guide where it serves."""
         settings, device = self.settings, self.frame.device
+        networks = [network for network in (self._discriminator.module, self.localizer) if network is not None]
+        backbones = [part for network in networks for part in network.modules() if isinstance(part, Backbone)]
+        for note in dict.fromkeys(backbone.load_imagenet_weights() for backbone in backbones):
+            if note:
+                context.progress.say(f"warning: {note}")
         if self.localizer is None:
             return Findings()
-        if note := self.localizer.backbone.load_imagenet_weights():
-            context.progress.say(f"warning: {note}")
         context.progress.update("finding locations", 0, {})
         clock = context.clock(settings.localizer.time_fraction)
         train_localizer(self.localizer, settings.localizer, context.train, self.frame, clock)
@@ -160,7 +174,7 @@ class BranchedGan(Method[BranchedGanSettings]):
 
         Returns every loss term as weighted in its sum, and what ``interventions`` look at, detached.
         """
-        weights = self.settings.losses
+        weights = self._loss_weights
         seen_by = self.settings.discriminator
         factors = self._factors
         rng = step_rng(self.frame.seed, STEPS, batch.step)
@@ -175,10 +189,9 @@ class BranchedGan(Method[BranchedGanSettings]):
 
         terms = self._discriminator_step(x_BCHW, swapped.detach(), y, batch.step, rng)
 
-        self._discriminator.requires_grad_(False)
         seen = augment(swapped, seen_by.augment_shift, seen_by.augment_contrast, rng)
-        fake_logits = of_class(self._logits(seen), 1 - y)
-        self._discriminator.requires_grad_(True)
+        with frozen(self._discriminator_optimiser):
+            fake_logits = of_class(self._logits(seen), 1 - y)
         guidance, flips = self._guidance(seen, 1 - y, rng)
         change = losses.locality(swapped, x_BCHW)
         locality = weights.locality * (weights.locality_if_separable if self.separable else 1.0)
@@ -231,7 +244,7 @@ class BranchedGan(Method[BranchedGanSettings]):
         means = {name: recent[name] / count for name in WATCHED}
         lines = []
         learnt = self.steps * self.settings.optimiser.discriminator_rate
-        for found in diagnose(means, settings, self.settings.losses, learnt, separable=self.separable):
+        for found in diagnose(means, settings, self._loss_weights, learnt, separable=self.separable):
             tried = self._tried.get(found.name, 0)
             if tried < found.tries:
                 self._tried[found.name] = tried + 1
@@ -246,7 +259,7 @@ class BranchedGan(Method[BranchedGanSettings]):
     def _discriminator_step(
         self, real_BCHW: Tensor, fake_BCHW: Tensor, y: Tensor, step: int, rng: torch.Generator
     ) -> dict[str, Tensor]:
-        weights, seen_by = self.settings.losses, self.settings.discriminator
+        weights, seen_by = self._loss_weights, self.settings.discriminator
         penalised = weights.r1 > 0 and step % weights.r1_every == 0
         shift, contrast = seen_by.augment_shift, seen_by.augment_contrast
         seen = augment(real_BCHW, shift, contrast, rng).requires_grad_(penalised)
@@ -342,6 +355,19 @@ class BranchedGan(Method[BranchedGanSettings]):
             "generator_optimiser": self._generator_optimiser.optimizer,
             "discriminator_optimiser": self._discriminator_optimiser.optimizer,
         }
+
+
+@contextmanager
+def frozen(optimiser: torch.optim.Optimizer) -> Iterator[None]:
+    """Inside, gradients pass by what the optimiser trains; they may still reach the picture."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 def of_class(logits_B2: Tensor, labels_B: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class LossSettings:
     locality_if_separable: NonNegative = 2.0
     """What it is multiplied by where the classes are separable, so that what has to change is sure."""
     r1: NonNegative = 1.0
-    """Of the gradient penalty on real pictures."""
+    """Of the gradient penalty on real pictures; not with a projected discriminator, which needs none."""
     r1_every: Count = 4
     """R1 is computed every so many steps, weighted up by as many."""
 

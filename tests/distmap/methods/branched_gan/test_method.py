@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from distmap.common.progress import Silent
 from distmap.data.batches import PictureStore
 from distmap.methods.base import Batch, Findings, FitContext, Frame
 from distmap.methods.branched_gan import BranchedGan, losses
@@ -171,6 +172,79 @@ def test_r1_is_computed_every_so_many_steps_and_weighted_up(make_gan: MakeGan, m
     once, twice = (float(make_gan(losses={"r1_every": every}).step(make_batch(), 0.0)["r1"]) for every in (1, 2))
     assert twice == pytest.approx(2 * once)
     assert "r1" not in make_gan(losses={"r1": 0.0}).step(make_batch(), 0.0)
+
+
+# --- a projected discriminator -----------------------------------------------------------------------------------
+
+PROJECTED = {"kind": "projected", "backbone": "test_efficientnet"}  # of random weights
+FIXED = ("discriminator.backbone.", "discriminator.mixing.")
+
+
+@pytest.mark.parametrize(("bands", "precision"), [(1, "32"), (3, "32"), (5, "bf16")])
+def test_of_a_projected_discriminator_the_heads_alone_are_trained(
+    make_gan: MakeGan, make_batch: MakeBatch, bands: int, precision: str
+) -> None:
+    gan = make_gan(bands, precision=precision, discriminator=PROJECTED)
+    before = weights(gan)
+    for number in range(3):
+        terms = gan.step(make_batch(number, bands), 0.0)
+        assert all(torch.isfinite(value) for value in terms.values()), terms
+        assert "r1" not in terms  # though it would be due in the first of these
+    after = weights(gan)
+    moved = {name for name in after if not torch.equal(before[name], after[name])}
+    assert not {name for name in moved if name.startswith(FIXED)}
+    assert {name for name in after if name.startswith("discriminator.heads.")} <= moved
+    assert any(name.startswith("generator.") for name in moved)
+    trained = [name for name, parameter in gan._discriminator.module.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all(name.startswith("heads.") for name in trained)
+
+
+def test_a_training_with_a_projected_discriminator_is_resumed(make_gan: MakeGan, make_batch: MakeBatch) -> None:
+    whole = make_gan(discriminator=PROJECTED)
+    for number in range(2):
+        whole.step(make_batch(number), 0.0)
+    resumed = make_gan(seed=1, discriminator=PROJECTED)  # of other features, mixing and heads, which the state has, too
+    resumed.load_state_dict(copy.deepcopy(whole.state_dict()))
+    resumed.frame = whole.frame
+    for number in range(2, 4):
+        for gan in (whole, resumed):
+            gan.step(make_batch(number), 0.0)
+    assert same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("localizer", [True, False])
+def test_pretrained_features_are_loaded_before_the_first_step(
+    make_gan: MakeGan, known: PictureStore, monkeypatch: pytest.MonkeyPatch, localizer: bool
+) -> None:
+    loaded: list[str] = []
+    said: list[str] = []
+
+    def load(features: torch.nn.Module, name: str, bands: int, indices: tuple[int, ...]) -> str:
+        loaded.append(name)
+        next(features.parameters()).data.fill_(0.25)
+        return f"{name}: none"
+
+    class Noted(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    monkeypatch.setattr("distmap.networks.backbones.load_imagenet_weights", load)
+    shape = {"enabled": localizer, "backbone": "test_efficientnet"}
+    gan = make_gan(discriminator=PROJECTED, localizer=shape)
+    gan.prepare(FitContext(train=known, validation=known, progress=Noted()))
+    assert loaded == ["test_efficientnet"] * (1 + localizer)
+    assert said == ["warning: test_efficientnet: none"]
+    assert (next(gan._discriminator.module.backbone.parameters()) == 0.25).all()
+
+
+@pytest.mark.parametrize(("discriminator", "cut"), [({}, True), (PROJECTED, False)])
+def test_r1_is_not_cut_where_there_is_none(make_gan: MakeGan, discriminator: dict[str, Any], cut: bool) -> None:
+    gan = make_gan(discriminator=discriminator)
+    gan.separable = True
+    gan.steps = 500  # times the rate of 1e-3: the discriminator should have learnt something
+    gan._recent = {"flips": 1.0, "change": 0.0, "margin": 0.0, "steps": 1.0}
+    assert any("underfits" in line for line in gan.review()) == cut
 
 
 # --- rates -------------------------------------------------------------------------------------------------------
