@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -100,8 +101,9 @@ class DistinctionModel:
             raise ValueError(
                 f"--source {source}: the run has no such maps; choose one of auto, {', '.join(self.sources)}"
             )
-        self.predictor.choose(source, follow_edges=self.predictor.follow_edges)
-        return DistinctionModel(self.predictor, self.stats, self.data, device=self.device)
+        predictor = copy.copy(self.predictor)  # the weights are shared, what it makes of them is not
+        predictor.choose(source, follow_edges=predictor.follow_edges)
+        return DistinctionModel(predictor, self.stats, self.data, device=self.device)
 
     @property
     def mapper(self) -> Predictor:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from distmap.settings import StudentSettings
 
 STUDENT = "student"  # its kind of map
-DEPTH = 5  # halvings of the size in the encoder
-MULTIPLE = 2**DEPTH
+DEPTH: int = 5  # halvings of the size in the encoder
+MULTIPLE = 32  # 2 to the power DEPTH
 
 
 class StudentPredictor(Predictor):
@@ -87,4 +87,4 @@ def student_side(stats: DatasetStats, settings: StudentSettings) -> int:
     """Side of the square that the student sees pictures at: the usual longer side of a picture, but from ``least_side``
     to ``max_side``; so small things are enlarged."""
     side = min(max(stats.longer_side, settings.least_side), settings.max_side)
-    return -(-side // MULTIPLE) * MULTIPLE
+    return MULTIPLE * ((side + MULTIPLE - 1) // MULTIPLE)
