@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ def main() -> None:
 def _duration(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
+    if value.lower() == "none":
+        return math.inf
     from distmap.config import parse_duration
 
     try:
@@ -42,8 +45,13 @@ def _duration(_context: click.Context, _option: click.Parameter, value: str | No
 )
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="One setting, such as losses.sparsity=1.")
 @click.option("--image-size", type=int, help="Side of the square that the network sees, in pixels.")
-@click.option("--time-limit", metavar="TIME", callback=_duration, help="For the whole fit: 90s, 10m, 1h30m.")
-@click.option("--steps", type=int, help="Training steps.")
+@click.option(
+    "--time-limit",
+    metavar="TIME",
+    callback=_duration,
+    help="For the whole fit: 90s, 10m, 1h30m; none: no limit.  [default: the preset's]",
+)
+@click.option("--steps", type=int, help="Training steps, unless the time is up before.")
 @click.option("--seed", type=int, help="The same seed gives the same run.")
 @DEVICE
 @click.option("--group", metavar="REGEX", help="Files whose REGEX group agrees (a patient, a scene) stay together.")
@@ -76,11 +84,9 @@ def fit(
     overrides: dict[str, Any] = {
         key: value for key, value in (("image_size", image_size), ("seed", seed)) if value is not None
     }
-    duration: dict[str, float | None] = {
-        key: value for key, value in (("time_limit", time_limit), ("steps", steps)) if value is not None
-    }
-    if steps is not None and time_limit is None:
-        duration["time_limit"] = None  # the preset's limit must not cut asked-for steps short
+    duration: dict[str, float | None] = {} if steps is None else {"steps": steps}
+    if time_limit is not None:
+        duration["time_limit"] = None if time_limit == math.inf else time_limit
     if duration:
         overrides["training"] = duration
     if group is not None:

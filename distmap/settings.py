@@ -75,7 +75,7 @@ class StudentSettings:
     warp: WarpSettings = field(default_factory=WarpSettings)
     """How far its pictures are warped and relit."""
     steps: Count = 1000
-    """Of a round, at most."""
+    """Of a round, at most, and not more than ``training.steps``."""
     batch_size: BatchSize = 8
     """Pictures a step, half of them of each class."""
     learning_rate: Positive = 2e-3

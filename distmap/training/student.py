@@ -41,7 +41,8 @@ def train_student(
     time_spent: Callable[[], float],
     progress: Progress,
 ) -> None:
-    """Train a student on pictures and their targets for ``config.student.steps`` steps, and leave it ready for use.
+    """Train a student on pictures and their targets for ``config.student.steps`` steps, or as many as the method made
+    where its steps are limited to fewer, and leave it ready for use.
 
     The loss is the cross-entropy of pixels, and in pictures WITH 1 - soft Dice. ``time_spent``: fraction of the time
     for it that is over, 0 where there is no limit; the learning rate falls with it, so that a training cut short has
@@ -54,8 +55,9 @@ def train_student(
         student.parameter_groups(settings.learning_rate, settings.backbone_rate), weight_decay=settings.weight_decay
     )
     pictures = batches(store, config.data.symmetry, settings.batch_size, (config.seed, stream), start=0)
-    for step in range(settings.steps):
-        done = max(step / settings.steps, time_spent())
+    steps = min(settings.steps, config.training.steps or settings.steps)
+    for step in range(steps):
+        done = max(step / steps, time_spent())
         if done >= 1:
             break
         planes_BKHW, labels_B = (torch.from_numpy(part).to(device) for part in next(pictures))

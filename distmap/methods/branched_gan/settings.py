@@ -94,7 +94,7 @@ class MapSettings:
     """Difference of branch 1 between the classes at which the gate is half open."""
     smoothing: Sigma = 1.0
     """Sigma of the Gaussian that smooths a map."""
-    localizer_smoothing: Sigma = 1.0
+    localizer_smoothing: Sigma = 3.0
     """The same for the localizer's probability."""
     gain: Positive = 0.03
     """Unweighted map at which a weighted one is 0.7 of the localizer's probability."""
