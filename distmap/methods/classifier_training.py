@@ -96,9 +96,24 @@ def train_classifier(
 
 def classifier_auroc(network: nn.Module, store: PictureStore, device: torch.device) -> float:
     """How well a trained classifier tells the pictures of a store apart: area under the ROC curve, 0.5 is chance."""
+    logits = classifier_logits(network, store, device)
+    return auroc(logits[WITH], logits[WITHOUT])
+
+
+def classifier_certainty(network: nn.Module, store: PictureStore, device: torch.device) -> float:
+    """How sure a trained classifier is of the pictures of a store: its mean probability of WITH in pictures WITH less
+    that in pictures WITHOUT; 1 at most, 0 where it knows nothing."""
+    logits = classifier_logits(network, store, device)
+    with_, without = (torch.tensor(logits[label]).sigmoid().mean() for label in (WITH, WITHOUT))
+    return float(with_ - without)
+
+
+def classifier_logits(network: nn.Module, store: PictureStore, device: torch.device) -> dict[int, list[float]]:
+    """What a trained classifier says for WITH and against WITHOUT of each picture, by the pictures' class."""
     logits: dict[int, list[float]] = {WITH: [], WITHOUT: []}
     with torch.inference_mode():
         for index, picture in enumerate(store.pictures):
             x_BCHW = torch.from_numpy(store[index])[None].to(device)
-            logits[picture.label].append(float(network(x_BCHW)[0, WITH]))
-    return auroc(logits[WITH], logits[WITHOUT])
+            without, with_ = network(x_BCHW)[0].tolist()
+            logits[picture.label].append(with_ - without)
+    return logits

@@ -29,6 +29,7 @@ from distmap.methods.branched_gan.interventions import diagnose
 from distmap.methods.branched_gan.predictor import LOCALIZER, WEIGHTED, BranchedGanPredictor
 from distmap.methods.branched_gan.presets import PRESETS
 from distmap.methods.branched_gan.settings import BranchedGanSettings, LossSettings, OptimiserSettings
+from distmap.methods.classifier_training import classifier_certainty
 from distmap.methods.localizer_training import train_localizer
 from distmap.methods.losses import classification
 from distmap.methods.registry import register
@@ -79,6 +80,7 @@ class BranchedGan(Method[BranchedGanSettings]):
         super().__init__(settings, frame)
         self.steps = 0
         self.separable = False
+        self.located = True
         self.picture_guide: PictureClassifier | None = None
         self.judge: PictureClassifier | None = None
         self._factors = dict.fromkeys(("guidance", "locality", "r1", "discriminator_rate", "rate"), 1.0)
@@ -162,6 +164,7 @@ class BranchedGan(Method[BranchedGanSettings]):
         train_localizer(self.localizer, settings.localizer, context.train, self.frame, clock)
         few = context.validation.sample(settings.localizer.validation_pictures)
         self.separable = separable(self.localizer, few, settings.localizer, device)
+        self.located = classifier_certainty(self.localizer, few, device) >= settings.localizer.least_certainty
         low_contrast = low_edge_contrast(self.localizer, few, settings, device)
         if self.separable and not low_contrast:
             context.progress.update("learning whole pictures", 0, {})
@@ -319,16 +322,20 @@ class BranchedGan(Method[BranchedGanSettings]):
         generator = copy.deepcopy(self.average)
         if weights is not None:
             generator.load_state_dict(weights)
-        return BranchedGanPredictor(
+        predictor = BranchedGanPredictor(
             generator, self.localizer, self.judge, self.settings, side=self.frame.side, bands=self.frame.bands
         )
+        if not self.located and self.settings.map.kind == "auto":
+            predictor.candidates = tuple(kind for kind in predictor.candidates if kind != WEIGHTED)
+            predictor.kind = predictor.candidates[0]
+        return predictor
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimisers, and what was found out and changed on the way."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         for name, guide in (("localizer", self.localizer), ("picture_guide", self.picture_guide)):
             state[name] = None if guide is None else guide.state_dict()
-        plain = {"steps": self.steps, "separable": self.separable}
+        plain = {"steps": self.steps, "separable": self.separable, "located": self.located}
         return state | plain | {"factors": self._factors, "tried": self._tried, "recent": self._recent}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -343,7 +350,7 @@ class BranchedGan(Method[BranchedGanSettings]):
             guide.load_state_dict(state["picture_guide"])
             guide = guide.to(self.frame.device).to(memory_format=torch.channels_last)
             self.picture_guide = guide.eval().requires_grad_(False)
-        self.steps, self.separable = int(state["steps"]), bool(state["separable"])
+        self.steps, self.separable, self.located = int(state["steps"]), bool(state["separable"]), bool(state["located"])
         self._factors = dict(state["factors"])
         self._tried, self._recent = dict(state["tried"]), dict(state["recent"])
 
