@@ -139,7 +139,7 @@ class LocalizerSettings(LocalizerShape, LocalizerTraining):
     """of which there must be so many of each class, since fewer may be told apart by chance;"""
     validation_pictures: Count = 100
     """at most so many of each class are looked at."""
-    least_certainty: UpToOne = 0.2
+    least_certainty: UpToOne = 0.4
     """Maps are not weighted by it unless it is so sure of validation pictures: its mean probability in pictures WITH
     less that in pictures WITHOUT."""
     contrast_smoothing: Sigma = 3.0
