@@ -155,3 +155,11 @@ def test_mixing_is_fixed_by_the_seed() -> None:
     one, again, other = (made(seed=seed).mixing.state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not any(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_the_coarsest_scale_shows_reaches_the_finest() -> None:
+    torch.manual_seed(0)
+    mixing = RandomMixing([2, 3, 4])
+    features = [torch.rand(1, 2, 8, 8), torch.rand(1, 3, 4, 4), torch.rand(1, 4, 2, 2)]
+    other = [*features[:2], features[2] + 1]
+    assert all((one != changed).any() for one, changed in zip(mixing(features), mixing(other), strict=True))
