@@ -58,6 +58,7 @@ class StudentPredictor(Predictor):
             ) from error
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("spread", spread, persistent=False)
+        self.to(memory_format=torch.channels_last)
 
     mean: Tensor
     spread: Tensor
@@ -74,8 +75,10 @@ class StudentPredictor(Predictor):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """See the class."""
+        # channels_last is what the convolutions of CPUs and tensor cores compute fastest.
+        x_BCHW = ((x_BCHW - self.mean) / self.spread).contiguous(memory_format=torch.channels_last)
         with autocast(self.precision, x_BCHW.device):
-            logits: Tensor = self.unet((x_BCHW - self.mean) / self.spread)
+            logits: Tensor = self.unet(x_BCHW)
         return logits.float()
 
     def coarse_map(self, raw_BKHW: Tensor, kind: str | None = None) -> Tensor:
@@ -86,5 +89,5 @@ class StudentPredictor(Predictor):
 def student_side(stats: DatasetStats, settings: StudentSettings) -> int:
     """Side of the square that the student sees pictures at: the usual longer side of a picture, but from ``least_side``
     to ``max_side``; so small things are enlarged."""
-    side = min(max(stats.longer_side, settings.least_side), settings.max_side)
+    side: int = min(max(stats.longer_side, settings.least_side), settings.max_side)
     return MULTIPLE * ((side + MULTIPLE - 1) // MULTIPLE)

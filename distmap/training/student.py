@@ -50,7 +50,7 @@ def train_student(
     """
     settings = config.student
     stream = STUDENT + round_number
-    student.to(device).to(memory_format=torch.channels_last).train()
+    student.to(device).train()
     optimiser = torch.optim.AdamW(
         student.parameter_groups(settings.learning_rate, settings.backbone_rate), weight_decay=settings.weight_decay
     )
@@ -63,7 +63,7 @@ def train_student(
         planes_BKHW, labels_B = (torch.from_numpy(part).to(device) for part in next(pictures))
         x_BCHW, target_BHW = _changed(planes_BKHW, config, step_rng(config.seed, stream, step))
         set_rates(optimiser, config.training.schedule(done))
-        logits_BHW = student(x_BCHW.contiguous(memory_format=torch.channels_last))[:, 0]
+        logits_BHW = student(x_BCHW)[:, 0]
         loss = soft_cross_entropy(logits_BHW, target_BHW)
         loss = loss + settings.overlap * soft_dice_loss(logits_BHW[labels_B == WITH], target_BHW[labels_B == WITH])
         optimiser.zero_grad()
