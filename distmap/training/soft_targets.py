@@ -27,8 +27,8 @@ def soft_target(map_HW: Array, label: int, threshold: float, power: float) -> Ar
         raise ValueError(f"threshold {threshold} and power {power} of soft targets: both must be above 0")
     if label != WITH:
         return np.zeros(map_HW.shape, np.float32)
-    risen = np.power(np.maximum(map_HW, 0, dtype=np.float64) / threshold, power)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        risen = np.power(np.maximum(map_HW, 0, dtype=np.float64) / threshold, power)
         target = np.where(np.isinf(risen), 1.0, risen / (risen + 1))
     return target.astype(np.float32)
 
