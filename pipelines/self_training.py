@@ -55,7 +55,7 @@ def self_train(
     ------
     ValueError
         Not a finished run, other pictures than its own, a setting that is wrong or of another section, a folder that
-        holds something, or no picture WITH whose map is sure anywhere. Nothing has been written then.
+        holds something, or a student that learnt too little to be used. Nothing has been written then.
     """
     start = time.monotonic()
     run, out = Path(run), Path(out)

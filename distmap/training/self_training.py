@@ -71,9 +71,8 @@ def learn_from_maps(
                 f"auroc {after:.2f} after {before:.2f}), so the maps stay as they were; give more time"
             )
             break
-        sources = candidate.sources | detection.sources
-        if number == 1:
-            sources |= {detection.map_kind: detection.as_source()}
+        sources = {**detection.sources, detection.map_kind: detection.as_source()}
+        sources.pop(candidate.map_kind, None)  # of a student before
         scores = detection.validation_scores | candidate.validation_scores
         model, detection = taught, replace(candidate, sources=sources, validation_scores=scores)
     return model, detection
