@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from distmap.common.kinds import BatchSize, Count, Fraction, NonNegative, Positive, UpToOne
@@ -19,13 +21,18 @@ from distmap.networks.localizer import Localizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalizerTraining:
-    """How a localizer is trained: lightly, so that it keeps what its backbone knows."""
+class LocalizerWarp(WarpSettings):
+    """How far what a localizer sees is warped and relit: less than what a student sees."""
 
-    steps: Count = 300
-    """At most."""
-    batch_size: BatchSize = 16
-    """Pictures a step, half of them of each class."""
+    zoom: Annotated[float, Ge(0), Le(3)] = 0.2
+    shift: Fraction = 0.1
+    light: NonNegative = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizerUpdates:
+    """How a localizer is updated: lightly, so that it keeps what its backbone knows."""
+
     learning_rate: Positive = 2e-3
     """Highest of the one-cycle schedule."""
     backbone_rate: UpToOne = 0.25
@@ -36,17 +43,27 @@ class LocalizerTraining:
     """Of its cross-entropy: beyond 95 % nothing is gained."""
     band_mixing: NonNegative = 0.3
     """How far the colours of what it sees are changed; 0 where colour alone tells the classes apart."""
-    warp: WarpSettings = field(default_factory=lambda: WarpSettings(zoom=0.2, shift=0.1, light=0.2))
+    warp: LocalizerWarp = field(default_factory=LocalizerWarp)
     """How far what it sees is warped and relit."""
 
 
-def localizer_optimiser(localizer: Localizer, settings: LocalizerTraining) -> torch.optim.AdamW:
+@dataclass(frozen=True, kw_only=True)
+class LocalizerTraining(LocalizerUpdates):
+    """How a localizer is trained by itself."""
+
+    steps: Count = 300
+    """At most."""
+    batch_size: BatchSize = 16
+    """Pictures a step, half of them of each class."""
+
+
+def localizer_optimiser(localizer: Localizer, settings: LocalizerUpdates) -> torch.optim.AdamW:
     """The optimiser of a localizer, with the backbone at its own rate."""
     groups = localizer.parameter_groups(settings.learning_rate, settings.backbone_rate)
     return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
 
 
-def localizer_change(settings: LocalizerTraining, symmetry: str) -> Change:
+def localizer_change(settings: LocalizerUpdates, symmetry: str) -> Change:
     """What changes the pictures that a localizer sees."""
 
     def change(x_BCHW: Tensor, rng: torch.Generator) -> Tensor:

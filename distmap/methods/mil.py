@@ -17,14 +17,14 @@ from distmap.inference.predictor import Predictor
 from distmap.inference.refinement import gaussian, gaussian_reach
 from distmap.methods.base import Batch, Findings, FitContext, Frame, Method
 from distmap.methods.classifier_training import classifier_step, set_rates
-from distmap.methods.localizer_training import LocalizerTraining, localizer_change, localizer_optimiser
+from distmap.methods.localizer_training import LocalizerUpdates, localizer_change, localizer_optimiser
 from distmap.methods.registry import register
 from distmap.networks.localizer import Localizer
 from distmap.networks.settings import LocalizerShape
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierSettings(LocalizerShape, LocalizerTraining):
+class ClassifierSettings(LocalizerShape, LocalizerUpdates):
     """The classifier of locations and its training."""
 
 
