@@ -19,7 +19,24 @@ class BackboneError(ValueError):
     """timm has no network of that name whose features can be had."""
 
 
-class Backbone(nn.Module):
+class Features(nn.Module):
+    """What a localizer looks at: B x C x H x W in [-1, 1] -> features at several strides, from the finest on.
+
+    ``channels``: of each of them.
+    """
+
+    channels: Sequence[int]
+
+    def load_imagenet_weights(self) -> str:
+        """Take over weights to begin with, and give a line that says where none can be had; else an empty one."""
+        return ""
+
+    def forward(self, x_BCHW: Tensor) -> list[Tensor]:
+        """See the class."""
+        raise NotImplementedError
+
+
+class Backbone(Features):
     """Features of pictures at several strides: B x C x H x W in [-1, 1] -> one B x K_i x H/s_i x W/s_i a stride s_i.
 
     Pictures are normalised as those were that the network was trained on. Weights are random until
@@ -48,7 +65,7 @@ class Backbone(nn.Module):
             raise BackboneError(f"{name!r} has no features of stride {missing[0]}, only {', '.join(map(str, known))}")
         self.indices = tuple(known.index(stride) for stride in strides)
         self.features = _create(name, bands, self.indices)
-        self.channels: list[int] = self.features.feature_info.channels()
+        self.channels = self.features.feature_info.channels()
         mean, spread = normalisation(name, bands)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("spread", spread, persistent=False)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distmap.networks.backbones import Backbone
+from distmap.networks.backbones import Backbone, Features
 from distmap.networks.settings import LocalizerShape
 
 STRIDES = (4, 8, 16)  # the coarse ones give context, without which what looks alike far away is taken for the thing
@@ -21,13 +21,13 @@ class Localizer(nn.Module):
     16 are brought to the same channels and the finest size, and summed (a feature pyramid, Lin et al. 2017). The
     picture's logit is the log-mean-exp over its locations (Pinheiro & Collobert 2015, eq. 6); ``sharpness`` 0 would be
     their mean, infinity the greatest. From the classes of pictures alone the locations learn which of them make a
-    picture one WITH.
+    picture one WITH. ``backbone``: features at these strides; None: those of the network that ``shape`` names.
     """
 
-    def __init__(self, shape: LocalizerShape, bands: int) -> None:
+    def __init__(self, shape: LocalizerShape, bands: int, backbone: Features | None = None) -> None:
         super().__init__()
         self.enlarge, self.sharpness = shape.enlarge, shape.sharpness
-        self.backbone = Backbone(shape.backbone, bands, STRIDES)
+        self.backbone = backbone or Backbone(shape.backbone, bands, STRIDES)
         self.lateral = nn.ModuleList(nn.Conv2d(channels, shape.width, 1) for channels in self.backbone.channels)
         self.mix = nn.Sequential(
             nn.BatchNorm2d(shape.width),
