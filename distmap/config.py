@@ -24,7 +24,7 @@ from distmap.settings import StudentSettings, TrainingSettings
 if TYPE_CHECKING:
     from distmap.methods.base import Method
 
-FORMAT = 2  # of run folders; 1 had no number
+FORMAT = 3  # of run folders; 1 had no number
 DEFAULT_METHOD = "branched-gan"
 
 Settings = Mapping[str, Any]
@@ -215,10 +215,10 @@ def _plain(value: Any) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of settings, nested by section; raises ValueError where it is not that, or of another format."""
+    """A YAML file of settings, nested by section; raises ValueError where it is not that, or of a later format."""
     settings = _read_mapping(path)
     version = settings.pop("format", FORMAT)
-    if version != FORMAT:
+    if not (isinstance(version, int) and version <= FORMAT):
         raise ValueError(f"{path}: of format {version}, this version knows {FORMAT}; use the version that wrote it")
     return settings
 
@@ -241,7 +241,8 @@ def read_run_config(run: Path) -> Config:
     path = run / "config.yaml"
     if not path.is_file():
         raise ValueError(f"{run}: not a run folder (no config.yaml); make one with `distmap fit`")
-    if "format" not in _read_mapping(path):
+    version = _read_mapping(path).get("format", 1)
+    if isinstance(version, int) and version < FORMAT:
         raise ValueError(f"{run}: made by an earlier version, whose runs cannot be used; train again with --overwrite")
     with naming(path):
         return validate(read_yaml(path))

@@ -1,4 +1,4 @@
-"""Names that settings had before runs had a format; they are still taken where settings are said."""
+"""Names that settings had in earlier formats of runs; they are still taken where settings are said."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import Any
 
 from distmap.common.settings import flatten, merge, nested
 
-# What settings were called before runs had a format; None: it decides nothing any more.
+# What settings were called; None: it decides nothing any more.
 EARLIER_NAMES: Mapping[str, str | None] = {
     **{
         f"locator.{name}": f"localizer.{name}"
-        for name in (
-            "members", "width", "sharpness", "band_mixing", "steps", "batch_size", "learning_rate", "weight_decay",
-        )
+        for name in ("width", "sharpness", "band_mixing", "steps", "batch_size", "learning_rate", "weight_decay")
     },
-    "locator.robustness": "adversarial.strength",
     **{
         f"training.{name}": f"optimiser.{name}"
         for name in (
@@ -27,13 +24,22 @@ EARLIER_NAMES: Mapping[str, str | None] = {
     "map.halo": "map.halo_suppression",
     "map.evenness": "map.normalisation",
     "map.even_radius": "map.normalisation_radius",
-    "map.close_radius": None,
-    "map.open_radius": None,
-    "map.split_distance": None,
-    "student.high_share": "student.positive_ratio",
-    "student.low_share": "student.negative_fraction",
-    "student.pasted": "student.paste.fraction",
     "student.time_share": "student.time_fraction",
+    **dict.fromkeys(
+        (
+            "map.close_radius", "map.open_radius", "map.split_distance",
+            # One localizer on pretrained features took the place of several small ones, trained adversarially.
+            "locator.members", "locator.robustness", "localizer.members", "localizer.occluded_radius",
+            "localizer.occluded_pictures", "localizer.occlusion_tie", "classifier.augment_shift",
+            "classifier.augment_contrast", "adversarial.strength", "adversarial.accuracy", "adversarial.memory",
+            "adversarial.pace", "adversarial.least", "adversarial.spread_pictures",
+            # Soft targets took the place of pseudo-labels and pasted pieces.
+            "student.high_share", "student.low_share", "student.pasted", "student.encoder_weights",
+            "student.encoder_depth", "student.width", "student.positive_ratio", "student.negative_fraction",
+            "student.target_positive", "student.target_negative", "student.paste.fraction", "student.paste.decoys",
+            "student.paste.least_side", "student.paste.greatest_side",
+        )
+    ),
 }  # fmt: skip
 EARLIER_KINDS: Mapping[str, str] = {"placed": "weighted", "plain": "unweighted"}
 
