@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from distmap.inference.model import DistinctionModel
 from distmap.inference.predictor import Predictor
 from distmap.inference.refinement import resample
 from distmap.inference.sliding_window import over_symmetries
+from distmap.inference.student import MULTIPLE, StudentPredictor
 
 INPUT, OUTPUT = "picture", "map"
 TRACED_BATCH = 2  # a batch of one would be taken for a constant
@@ -58,9 +60,9 @@ def export_onnx(
 
     The graph takes ``picture``: float32, B x C x H x W in [-1, 1], and gives ``map``: float32, B x H x W; B is free.
     H and W are ``size``, height and width of the pictures; None: the side of the windows that the network sees, or,
-    with a student, any multiples of 2 to the power ``student.encoder_depth``. Everything from the picture to the map is
-    inside, made by the functions that map files: bringing the picture to the network's size and the map back, the
-    average over symmetries, and all that makes the map. Scaling a file's numbers to [-1, 1] is not; the file's metadata
+    with a student, any multiples of 32. Everything from the picture to the map is inside, made by the functions that
+    map files, but in float32: bringing the picture to the network's size and the map back, the average over symmetries
+    where there is one, and all that makes the map. Scaling a file's numbers to [-1, 1] is not; the file's metadata
     says how: ``low`` and ``high`` (numbers that become -1 and 1, a band each), ``dtype``, ``height`` and ``width`` (0:
     free), ``side`` (that the longer side of a picture is brought to where they are free or the network's),
     ``multiple``, ``threshold`` and ``low_threshold`` (a pixel is taken where map >= threshold).
@@ -78,8 +80,11 @@ def export_onnx(
             f"--size {size[0]}x{size[1]}: the model sees pictures of up to {model.stats.longest_side} pixels as a "
             "whole, and larger ones in windows; export a smaller size"
         )
-    mapper = model.mapper
-    multiple = getattr(mapper, "multiple", None) if size is None else None
+    mapper = copy.deepcopy(model.mapper)
+    multiple = None
+    if isinstance(mapper, StudentPredictor):
+        mapper.precision = "32"  # a graph in bfloat16 would be tied to the device that it was traced on
+        multiple = MULTIPLE if size is None else None
     height, width = size or ((0, 0) if multiple else (mapper.side, mapper.side))
     facts = {
         "low": json.dumps(model.scaling.low),
@@ -92,7 +97,7 @@ def export_onnx(
         "threshold": repr(detection.threshold),
         "low_threshold": repr(detection.low_threshold),
     }
-    graph = MapGraph(mapper, model.data.symmetry, size).eval()
+    graph = MapGraph(mapper, model.data.symmetry if mapper.averaged else "none", size).eval()
     program = _traced(graph, model.scaling.bands, size or (mapper.side, mapper.side), multiple)
     program.model.metadata_props.update(facts)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -18,26 +19,11 @@ from numpy.typing import NDArray
 
 import distmap
 from distmap.cli import main
+from distmap.common.detection_settings import read_detection_settings
 from distmap.common.pictures import read_picture
-from distmap.config import read_run_config
-from distmap.inference.export import MapGraph
-from distmap.inference.student import StudentPredictor
-from distmap.run import save
+from distmap.inference.export import MapGraph, export_onnx
 
 Maps = NDArray[np.float32]
-FILES = ("config.yaml", "detector.json", "dataset.json")
-
-
-@pytest.fixture(scope="module")
-def taught(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny run with an untrained student, whose maps are far from empty."""
-    run = tmp_path_factory.mktemp("taught")
-    for name in FILES:
-        shutil.copy(fitted / name, run)
-    torch.manual_seed(0)
-    student = StudentPredictor(read_run_config(fitted).student, 1, side=32).eval()
-    save(run, distmap.load(fitted, device="cpu").with_student(student))
-    return run
 
 
 def opened(path: Path) -> Any:
@@ -93,10 +79,11 @@ def test_the_graph_of_a_student_takes_other_sizes_too(taught: Path, tmp_path: Pa
     session = opened(distmap.export(taught, out=tmp_path / "map.onnx"))
     run = distmap.load(taught, device="cpu")
     facts = metadata(session)
-    assert [facts[name] for name in ("side", "multiple", "height", "width")] == ["32", "16", "0", "0"]
+    assert [facts[name] for name in ("side", "multiple", "height", "width")] == ["32", "32", "0", "0"]
     assert run.student is not None
-    graph = MapGraph(run.student, run.data.symmetry).eval()
-    for shape in ((1, 32, 32, 1), (2, 48, 16, 1), (3, 16, 80, 1)):
+    run.student.precision = "32"
+    graph = MapGraph(run.student, "none").eval()  # a student is not averaged over symmetries
+    for shape in ((1, 32, 32, 1), (2, 96, 64, 1), (3, 32, 160, 1)):
         scaled = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
         with torch.inference_mode():
             expected = graph(torch.from_numpy(np.moveaxis(scaled, -1, 1).copy()))
@@ -105,12 +92,24 @@ def test_the_graph_of_a_student_takes_other_sizes_too(taught: Path, tmp_path: Pa
     np.testing.assert_allclose(mapped(session, run.scaling.apply(picture)[None])[0], run.map(picture), atol=1e-5)
 
 
-def test_the_command_writes_into_the_run(taught: Path) -> None:
-    finished = CliRunner().invoke(main, ["export", str(taught), "--format", "onnx", "--json"])
+def test_exporting_leaves_the_model_as_it_was(taught: Path, tmp_path: Path) -> None:
+    """The graph computes in float32, whatever the run does."""
+    run = distmap.load(taught, device="cpu")
+    assert run.student is not None
+    run.student.precision = "bf16"
+    export_onnx(run, read_detection_settings(taught), tmp_path / "map.onnx")
+    assert run.student.precision == "bf16"
+    types = {value.data_type for value in onnx.load(tmp_path / "map.onnx").graph.initializer}
+    assert onnx.TensorProto.BFLOAT16 not in types
+
+
+def test_the_command_writes_into_the_run(taught: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(taught, tmp_path / "run")
+    finished = CliRunner().invoke(main, ["export", str(run), "--format", "onnx", "--json"])
     assert finished.exit_code == 0, finished.output
-    assert json.loads(finished.stdout) == {"file": str(taught / "map.onnx")}
-    assert opened(taught / "map.onnx").get_inputs()[0].name == "picture"
-    assert not list(taught.glob(".*"))
+    assert json.loads(finished.stdout) == {"file": str(run / "map.onnx")}
+    assert opened(run / "map.onnx").get_inputs()[0].name == "picture"
+    assert not list(run.glob(".*"))
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
