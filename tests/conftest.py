@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads weights; networks of timm begin with random ones
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Timing on a busy machine says nothing about the code, and a failure must come back when the test is run again.

@@ -26,11 +26,11 @@ TINY: dict[str, dict[str, Any]] = {
     "branched-gan": {
         "generator": {"width": 8, "max_width": 16, "depth": 2, "style_size": 8, "mapping_width": 8},
         "discriminator": {"width": 8, "max_width": 16},
-        "localizer": {"steps": 2, "batch_size": 4, "width": 8},
+        "localizer": {"steps": 2, "batch_size": 4, "width": 8, "backbone": "test_efficientnet", "enlarge": 1},
         "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
         "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     },
-    "mil": {"classifier": {"width": 8}},
+    "mil": {"classifier": {"width": 8, "backbone": "test_efficientnet", "enlarge": 1}},
 }
 COMMON = {"image_size": 32, "data": {"batch_size": 4}, "student": {"rounds": 0}}
 NAMES = [method.name for method in registry.list_methods()]
@@ -122,7 +122,7 @@ def test_a_run_says_how_it_was_made(made: tuple[str, Path]) -> None:
     name, run = made
     info = json.loads(invoke(distmap_main, "info", run, "--json"))
     assert (info["config"]["method"], info["finished"]) == (name, True)
-    assert info["config"]["format"] == 2 if "format" in info["config"] else True
+    assert info["config"]["format"] == 3 if "format" in info["config"] else True
     assert 0 <= info["detector"]["validation_scores"]["auroc"] <= 1
 
 

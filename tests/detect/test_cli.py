@@ -24,7 +24,12 @@ from detect.conversion import read_annotations
 from detect.formats import coco
 from detect.rasters import read_map
 from detect.scores.curves import write_curves
-from distmap.common.detection_settings import DetectionSettings, read_detection_settings, write_detection_settings
+from distmap.common.detection_settings import (
+    DetectionSettings,
+    SourceSettings,
+    read_detection_settings,
+    write_detection_settings,
+)
 from distmap.common.locks import locked
 from distmap.common.object_size import ObjectSize
 
@@ -40,7 +45,9 @@ class StubMap:
 
 @dataclass(frozen=True)
 class StubModel:
-    """Maps a grey picture to its brightness."""
+    """Maps a grey picture to its brightness; half of it where the maps are to be of branch 1."""
+
+    source: str = "auto"
 
     def maps(self, sources: list[Path]) -> Iterator[StubMap]:
         for source in sources:
@@ -48,14 +55,15 @@ class StubModel:
                 grey = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
                 if grey is None:
                     raise ValueError(f"{file}: not a picture")
-                yield StubMap(file.relative_to(source).as_posix(), (grey / 255).astype(np.float32))
+                factor = 0.5 if self.source == "branch1" else 1
+                yield StubMap(file.relative_to(source).as_posix(), (factor * grey / 255).astype(np.float32))
 
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Command:
     import distmap
 
-    monkeypatch.setattr(distmap, "load", lambda run, device="auto": StubModel(), raising=False)
+    monkeypatch.setattr(distmap, "load", lambda run, device="auto", source="auto": StubModel(source), raising=False)
 
     def call(*arguments: object) -> Result:
         return CliRunner().invoke(main, [str(item) for item in arguments])
@@ -105,6 +113,27 @@ def test_extract_writes_what_was_asked_for(command: Command, run: Path, images: 
     drawn = cv2.imdecode(np.fromfile(masks / "sub" / "one ä.png", np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.unique(np.asarray(drawn)).tolist() == [0, 255]
     assert not np.asarray(cv2.imread(str(masks / "two.png"), cv2.IMREAD_UNCHANGED)).any()
+
+
+def test_extract_by_another_source(command: Command, run: Path, images: Path, tmp_path: Path) -> None:
+    """Its maps and its threshold: those of branch 1 are half as strong here, and both blocks are above 0.15."""
+    branch1 = SourceSettings(threshold=0.15, false_alarm=0.01, rates=(0.1, 0.001), thresholds=(0.1, 0.3))
+    settings = dataclasses.replace(read_detection_settings(run), map_kind="student", sources={"branch1": branch1})
+    write_detection_settings(run, settings)
+    maps = tmp_path / "maps"
+    out = ("--out", tmp_path / "a.json", "--json")
+    result = command("extract", run, images, *out, "--source", "branch1", "--maps", maps)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["objects"] == 2
+    assert read_map(maps / "sub" / "one ä.tiff")[3, 4] == pytest.approx(100 / 255)
+    strict = command("extract", run, images, *out, "--source", "branch1", "--false-alarm", "0.001")
+    assert json.loads(strict.stdout)["objects"] == 1
+    for source in ("auto", "student"):
+        assert json.loads(command("extract", run, images, *out, "--source", source).stdout)["objects"] == 1
+    (tmp_path / "a.json").unlink()
+    line = failed(command("extract", run, images, *out, "--source", "localizer"))
+    assert "--source localizer: the run has no such maps; choose one of auto, student, branch1" in line
+    assert not (tmp_path / "a.json").exists()
 
 
 def test_extract_draws_on_the_pictures(command: Command, run: Path, images: Path, tmp_path: Path) -> None:

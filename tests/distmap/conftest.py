@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,15 @@ TINY = {
     "generator": {"width": 8, "max_width": 16, "depth": 2, "style_size": 8, "mapping_width": 8},
     "discriminator": {"width": 8, "max_width": 16},
     "training": {"steps": 4, "time_limit": None, "precision": "32"},
-    "localizer": {"steps": 2, "batch_size": 4, "width": 8},
-    "student": {"rounds": 0},
+    "localizer": {"steps": 2, "batch_size": 4, "width": 8, "backbone": "test_efficientnet", "enlarge": 1},
+    "student": {
+        "rounds": 0,
+        "steps": 2,
+        "batch_size": 4,
+        "encoder": "test_efficientnet",
+        "decoder_widths": [8, 8, 8, 8, 8],
+        "least_side": 32,
+    },
     "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
 }
@@ -61,4 +70,28 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, pictures: tuple[Path, Path]
 
     run = tmp_path_factory.mktemp("fitted") / "run"
     distmap.fit(*pictures, run=run, overrides=tiny, device="cpu")
+    return run
+
+
+@pytest.fixture(scope="session")
+def taught(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny run with an untrained student, whose maps are far from empty (do not change it)."""
+    import torch
+
+    import distmap
+    from distmap.common.detection_settings import read_detection_settings, write_detection_settings
+    from distmap.config import read_run_config
+    from distmap.inference.student import StudentPredictor
+    from distmap.run import save
+
+    run = tmp_path_factory.mktemp("taught")
+    for name in ("config.yaml", "dataset.json"):
+        shutil.copy(fitted / name, run)
+    of_method = read_detection_settings(fitted)
+    sources = {**of_method.sources, of_method.map_kind: of_method.as_source()}
+    settings = dataclasses.replace(of_method, map_kind="student", threshold=0.5, low_threshold=0.5, sources=sources)
+    write_detection_settings(run, settings)
+    torch.manual_seed(0)
+    student = StudentPredictor(read_run_config(fitted).student, 1, side=32, precision="bf16").eval()
+    save(run, distmap.load(fitted, device="cpu").with_student(student))
     return run

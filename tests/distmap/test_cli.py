@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -76,6 +77,34 @@ def test_fit_map_info(folders: Folders, config: Path, tmp_path: Path) -> None:
     assert "first (finished)" in result.stdout
 
 
+def test_maps_of_each_source(fitted: Path, taught: Path, pictures: Folders, tmp_path: Path) -> None:
+    picture = pictures[0] / "with_00.png"
+    made = {}
+    for run in (fitted, taught):
+        for source in ("weighted", "unweighted", "branch1", "localizer", "auto"):
+            out = tmp_path / run.name / source
+            result = distmap("map", run, picture, "--out", out, "--source", source, "--device", "cpu")
+            assert result.exit_code == 0, result.output
+            made[run, source] = tifffile.imread(out / "with_00.tiff")
+        distinct = [made[run, source] for source in ("weighted", "unweighted", "branch1", "localizer")]
+        assert not any(np.allclose(one, other) for one, other in itertools.combinations(distinct, 2))
+    for source in ("weighted", "unweighted", "branch1", "localizer"):
+        np.testing.assert_allclose(made[fitted, source], made[taught, source], atol=1e-6)
+    assert any(np.array_equal(made[fitted, "auto"], made[fitted, source]) for source in ("weighted", "unweighted"))
+    result = distmap("map", taught, picture, "--out", tmp_path / "student", "--source", "student", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "student" / "with_00.tiff"), made[taught, "auto"])
+
+
+def test_a_source_that_there_is_not_is_refused(fitted: Path, pictures: Folders, tmp_path: Path) -> None:
+    for source in ("student", "brunch"):
+        result = distmap("map", fitted, pictures[0], "--out", tmp_path / "maps", "--source", source, "--device", "cpu")
+        refused(
+            result, f"--source {source}: the run has no such maps; choose one of auto, weighted, unweighted, branch1"
+        )
+        assert not (tmp_path / "maps").exists()
+
+
 def test_options_over_settings(folders: Folders, config: Path, tmp_path: Path) -> None:
     options = ("--image-size", "48", "--steps", "3", "--seed", "9", "--group", r"(\d\d)", "--set", "seed=1")
     result = distmap("fit", *folders, "--run", tmp_path / "run", "--config", config, "--device", "cpu", *options)
@@ -85,12 +114,16 @@ def test_options_over_settings(folders: Folders, config: Path, tmp_path: Path) -
     assert stored["data"]["group"] == r"(\d\d)"
 
 
-def test_steps_alone_lift_the_presets_time_limit(folders: Folders, tmp_path: Path) -> None:
+def test_steps_and_the_time_limit(folders: Folders, tmp_path: Path) -> None:
     # Checked on a fit that is refused late: its settings are resolved first.
     with pytest.MonkeyPatch.context() as patch:
         seen: dict[str, Any] = {}
         patch.setattr("distmap.fit", lambda *_args, **keywords: seen.update(keywords), raising=False)
         assert distmap("fit", *folders, "--run", tmp_path / "run", "--steps", "5").exit_code == 0
+        assert seen["overrides"] == {"training": {"steps": 5}}  # the preset's limit stays
+        assert (
+            distmap("fit", *folders, "--run", tmp_path / "run", "--steps", "5", "--time-limit", "none").exit_code == 0
+        )
         assert seen["overrides"] == {"training": {"steps": 5, "time_limit": None}}
         distmap("fit", *folders, "--run", tmp_path / "run", "--steps", "5", "--time-limit", "1h30m")
         assert seen["overrides"] == {"training": {"steps": 5, "time_limit": 5400.0}}
@@ -320,7 +353,7 @@ def test_a_run_is_needed(pictures: Folders, tmp_path: Path) -> None:
 
 def test_runs_of_an_earlier_version_are_refused_in_one_line(fitted: Path, pictures: Folders, tmp_path: Path) -> None:
     run = shutil.copytree(fitted, tmp_path / "run")
-    (run / "config.yaml").write_text((run / "config.yaml").read_text().removeprefix("format: 2\n"))
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().removeprefix("format: 3\n"))
     words = ("run: made by an earlier version", "train again with --overwrite")
     refused(distmap("info", run), *words)
     refused(distmap("export", run, "--format", "onnx"), *words)

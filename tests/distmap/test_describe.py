@@ -69,7 +69,7 @@ def test_metrics_cut_short_by_a_crash(copy_of_run: Path, lines: str, step: int |
 
 def test_a_run_of_an_earlier_version_is_refused(copy_of_run: Path) -> None:
     config = copy_of_run / "config.yaml"
-    config.write_text(config.read_text().removeprefix("format: 2\n"))
+    config.write_text(config.read_text().removeprefix("format: 3\n"))
     with pytest.raises(ValueError, match="made by an earlier version"):
         describe_run(copy_of_run)
 

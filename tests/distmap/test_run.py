@@ -85,11 +85,11 @@ def test_what_is_no_run_is_refused(tmp_path: Path, fitted: Path) -> None:
 def test_a_run_of_an_earlier_version_is_refused(copy_of_run: Path) -> None:
     path = copy_of_run / "config.yaml"
     text = path.read_text()
-    path.write_text(text.replace("format: 2\n", ""))
+    path.write_text(text.replace("format: 3\n", ""))
     with pytest.raises(ValueError, match="made by an earlier version, whose runs cannot be used; train again"):
         distmap.load(copy_of_run)
-    path.write_text(text.replace("format: 2\n", "format: 3\n"))
-    with pytest.raises(ValueError, match="of format 3, this version knows 2"):
+    path.write_text(text.replace("format: 3\n", "format: 4\n"))
+    with pytest.raises(ValueError, match="of format 4, this version knows 3"):
         distmap.load(copy_of_run)
 
 

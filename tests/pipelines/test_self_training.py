@@ -27,10 +27,17 @@ TINY: dict[str, Any] = {
     "generator": {"width": 8, "max_width": 16, "depth": 2, "style_size": 8, "mapping_width": 8},
     "discriminator": {"width": 8, "max_width": 16},
     "training": {"steps": 2, "time_limit": None, "precision": "32"},
-    "localizer": {"steps": 2, "batch_size": 4, "width": 8},
+    "localizer": {"steps": 2, "batch_size": 4, "width": 8, "backbone": "test_efficientnet", "enlarge": 1},
     "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
-    "student": {"rounds": 0, "encoder_depth": 3, "batch_size": 4},
+    "student": {
+        "rounds": 0,
+        "encoder": "test_efficientnet",
+        "decoder_widths": [8, 8, 8, 8, 8],
+        "least_side": 32,
+        "batch_size": 4,
+    },
+    "selection": {"tie": 1.0},
 }
 
 
@@ -150,14 +157,14 @@ def test_a_run_whose_maps_are_sure_of_nothing_is_refused(teacher: Path, folders:
 
 def test_a_run_of_an_earlier_version_is_refused(teacher: Path, folders: Folders, tmp_path: Path) -> None:
     run = shutil.copytree(teacher, tmp_path / "run")
-    (run / "config.yaml").write_text((run / "config.yaml").read_text().removeprefix("format: 2\n"))
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().removeprefix("format: 3\n"))
     assert "made by an earlier version" in refusal(self_train(run, folders, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("little_will_do")
 def test_a_run_of_another_method_can_teach(folders: Folders, tmp_path: Path) -> None:
-    overrides = {"image_size": 32, "student": {**TINY["student"], "steps": 1, "positive_ratio": 1.0}}
+    overrides = {"image_size": 32, "student": {**TINY["student"], "steps": 1}, "selection": {"tie": 1.0}}
     distmap.fit(*folders, run=tmp_path / "run", method="mean-difference", overrides=overrides, device="cpu")
     finished = self_train(tmp_path / "run", folders, tmp_path / "out")
     assert finished.exit_code == 0, finished.stderr

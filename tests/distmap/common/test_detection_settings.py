@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from distmap.common.detection_settings import DetectionSettings, read_detection_settings, write_detection_settings
+from distmap.common.detection_settings import (
+    DetectionSettings,
+    SourceSettings,
+    read_detection_settings,
+    write_detection_settings,
+)
 from distmap.common.object_size import ObjectSize
 
 CARS = ObjectSize(area=500, length=36, width=16, spread=1.8, several=0.7, objects=321)
@@ -25,6 +30,14 @@ SETTINGS = DetectionSettings(
     step=7,
     follow_edges=False,
     warnings=("too dark",),
+    map_kind="student",
+    object_size=CARS,
+    sources={
+        "branch1": SourceSettings(
+            threshold=0.03, false_alarm=0.02, rates=(0.1, 0.01), thresholds=(0.02, 0.05), object_size=CARS
+        ),
+        "localizer": SourceSettings(threshold=0.6, false_alarm=0.0),
+    },
 )
 
 
@@ -39,6 +52,36 @@ def test_rates_beyond_the_table_are_refused() -> None:
         SETTINGS.threshold_at(0.5)
     with pytest.raises(ValueError, match="no table of false-alarm rates"):
         DetectionSettings(threshold=1, false_alarm=0.01).threshold_at(0.01)
+
+
+def test_each_source_has_its_own_threshold_table_and_typical_object() -> None:
+    assert SETTINGS.of_source("auto") is SETTINGS
+    assert SETTINGS.of_source("student") is SETTINGS
+    branch1 = SETTINGS.of_source("branch1")
+    assert (branch1.map_kind, branch1.threshold, branch1.low_threshold) == ("branch1", 0.03, 0.03)
+    assert (branch1.false_alarm, branch1.object_size) == (0.02, CARS)
+    assert branch1.threshold_at(0.1) == pytest.approx(0.02)
+    localizer = SETTINGS.of_source("localizer")
+    assert (localizer.rates, localizer.thresholds, localizer.object_size) == ((), (), None)
+    # What goes with the run stays.
+    assert (branch1.smoothing, branch1.step, branch1.validation_scores) == (1.5, 7, {"psnr": 30.0})
+    assert branch1.as_source() == SETTINGS.sources["branch1"]
+    assert SETTINGS.as_source().threshold == 0.4
+
+
+def test_a_source_that_the_run_lacks_is_named() -> None:
+    with pytest.raises(ValueError, match=r"--source weighted: .* choose one of auto, student, branch1, localizer"):
+        SETTINGS.of_source("weighted")
+    bare = DetectionSettings(threshold=1, false_alarm=0.01)
+    with pytest.raises(ValueError, match="--source branch1: the run has no such maps; choose one of auto"):
+        bare.of_source("branch1")
+    assert bare.of_source("auto") is bare
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, math.nan, math.inf])
+def test_thresholds_of_sources_are_above_0_and_finite(threshold: float) -> None:
+    with pytest.raises(ValueError, match="must be above 0 and finite"):
+        SourceSettings(threshold=threshold, false_alarm=0.1)
 
 
 def test_the_file_goes_both_ways_and_may_hold_more(tmp_path: Path) -> None:

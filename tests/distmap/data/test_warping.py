@@ -43,6 +43,28 @@ def test_warp_turns_a_quarter() -> None:
     torch.testing.assert_close(warp(picture, quarter, beyond="zeros"), torch.rot90(picture, 1, (2, 3)))
 
 
+def test_a_crop_shows_a_part_of_the_picture_anywhere_within_it() -> None:
+    still = WarpSettings(turn=0, zoom=0, shift=0, light=0)
+    affines = random_affines(2000, still, any_angle=False, rng=rng(), shown=0.25)
+    torch.testing.assert_close(affines[:, :, :2], 0.25 * torch.eye(2).expand(2000, 2, 2))
+    for shifts in affines[:, :, 2].T:  # the picture reaches from -1 to 1, half of the crop is a quarter long
+        assert shifts.min() == pytest.approx(-0.75, abs=0.01)
+        assert shifts.max() == pytest.approx(0.75, abs=0.01)
+    # Zoom, angle and shift are those of the crop.
+    affines = random_affines(2000, WarpSettings(), any_angle=False, rng=rng(), shown=0.25)
+    assert torch.hypot(*affines[:, :, 0].T).max() == pytest.approx(0.25 * math.exp(0.25), abs=0.01)
+    assert affines[:, :, 2].abs().max() == pytest.approx(0.75 + 0.25 * 0.3, abs=0.01)
+
+
+def test_a_crop_has_the_pixels_of_the_picture() -> None:
+    picture = torch.rand(2, 3, 16, 16, generator=rng())
+    upper_left, lower_right = torch.tensor([[[0.5, 0, -0.5], [0, 0.5, -0.5]], [[0.5, 0, 0.5], [0, 0.5, 0.5]]])
+    crops = warp(picture, torch.stack([upper_left, lower_right]), beyond="zeros", side=8)
+    torch.testing.assert_close(crops[0], picture[0, :, :8, :8])
+    torch.testing.assert_close(crops[1], picture[1, :, 8:, 8:])
+    assert warp(picture, torch.stack([upper_left, lower_right]), beyond="zeros", side=4).shape == (2, 3, 4, 4)
+
+
 def test_colour_jitter_changes_each_picture_by_its_own_curve() -> None:
     x = torch.linspace(-1, 1, 9).reshape(1, 1, 1, 9).repeat(500, 1, 1, 1)
     jittered = colour_jitter(x, 0.3, rng())

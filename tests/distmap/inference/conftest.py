@@ -49,6 +49,22 @@ class Columns(Predictor):
         return raw_BKHW[:, 0]
 
 
+class Large(Grey):
+    """Sees windows of up to four times its side."""
+
+    span = 4
+
+
+class Kinds(Grey):
+    """Maps are the grey, or 1 less it."""
+
+    kinds = ("grey", "inverse")
+
+    def coarse_map(self, raw_BKHW: Tensor, kind: str | None = None) -> Tensor:
+        grey_BHW = super().coarse_map(raw_BKHW)
+        return 1 - grey_BHW if (kind or self.kind) == "inverse" else grey_BHW
+
+
 def model_of(
     predictor: Predictor,
     *,

@@ -13,7 +13,6 @@ class Blurred(Predictor):
     """Coarse map: the raw outputs' maximum over 3 x 3; refined: times the picture."""
 
     kinds = ("first", "second")
-    threshold_rules = {"second": "minimum-cross-entropy"}  # noqa: RUF012
 
     def coarse_map(self, raw_BKHW: Tensor, kind: str | None = None) -> Tensor:
         return torch.nn.functional.max_pool2d(raw_BKHW, 3, 1, 1)[:, 0]
@@ -21,15 +20,22 @@ class Blurred(Predictor):
     def coarse_margin(self) -> int:
         return 1
 
-    def refine(self, map_BHW: Tensor, picture_BCHW: Tensor, scale: float, valid_BHW: Tensor | None = None) -> Tensor:
-        return map_BHW * picture_BCHW[:, 0]
+    def refine(
+        self,
+        map_BHW: Tensor,
+        picture_BCHW: Tensor,
+        scale: float,
+        valid_BHW: Tensor | None = None,
+        kind: str | None = None,
+    ) -> Tensor:
+        return map_BHW * picture_BCHW[:, 0] * (2 if kind == "second" else 1)
 
 
 def test_a_kind_is_chosen() -> None:
     predictor = Blurred(8)
-    assert (predictor.kind, predictor.follow_edges, predictor.threshold_rule) == ("first", True, "otsu")
+    assert (predictor.kind, predictor.follow_edges) == ("first", True)
     chosen = predictor.choose("second", follow_edges=False)
-    assert (chosen.kind, chosen.follow_edges, chosen.threshold_rule) == ("second", False, "minimum-cross-entropy")
+    assert (chosen.kind, chosen.follow_edges) == ("second", False)
     with pytest.raises(ValueError, match="map kind 'third': choose one of first, second"):
         predictor.choose("third", follow_edges=True)
 
@@ -42,6 +48,7 @@ def test_the_map_is_made_at_the_networks_scale_and_refined_at_the_pictures() -> 
     coarse[..., :3, :3] = 1
     expected = 2 * torch.nn.functional.interpolate(coarse, size=(8, 8), mode="bilinear")[:, 0]
     torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(Blurred(4).to_map(raw, picture, 2.0, kind="second"), 2 * expected)
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 4.0, 1.7])

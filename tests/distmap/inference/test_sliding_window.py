@@ -17,6 +17,8 @@ from distmap.inference.sliding_window import (
     WINDOWS_AT_ONCE,
     Canvas,
     Network,
+    Windows,
+    half_overlapping,
     hann,
     lattice,
     over_symmetries,
@@ -26,6 +28,7 @@ from distmap.inference.sliding_window import (
 )
 
 SIDE = 32
+HALF = half_overlapping(SIDE, SIDE)
 Picture = NDArray[np.float32]
 
 
@@ -33,7 +36,7 @@ def network_of(forward: Callable[[Tensor], Tensor], symmetry: str = "none") -> N
     def as_it_is(window: NDArray[np.generic]) -> Picture:
         return window.astype(np.float32)
 
-    return Network(side=SIDE, forward=forward, scale=as_it_is, symmetry=symmetry, device=torch.device("cpu"))
+    return Network(forward=forward, scale=as_it_is, symmetry=symmetry, device=torch.device("cpu"))
 
 
 def identity(x_BCHW: Tensor) -> Tensor:
@@ -49,7 +52,7 @@ def picture(height: int, width: int, seed: int = 0) -> Picture:
 
 
 def canvas(picture_HWC: Picture, side: int = SIDE, anchor: tuple[int, int] = (0, 0)) -> Canvas:
-    return whole_canvas(picture_HWC, None, side, anchor)
+    return whole_canvas(picture_HWC, None, half_overlapping(side, SIDE), anchor)
 
 
 @pytest.mark.parametrize(
@@ -68,21 +71,22 @@ def canvas(picture_HWC: Picture, side: int = SIDE, anchor: tuple[int, int] = (0,
     ],
 )
 def test_windows_start_on_the_lattice_and_just_cover(length: int, anchor: int, expected: list[int]) -> None:
-    assert list(window_starts(length, SIDE, anchor)) == expected
+    assert list(window_starts(length, HALF, anchor)) == expected
 
 
-@given(length=st.integers(1, 400), half=st.integers(1, 40), anchor=st.integers(-1000, 1000))
-def test_no_window_is_left_out_and_none_is_too_many(length: int, half: int, anchor: int) -> None:
-    starts = window_starts(length, 2 * half, anchor)
-    assert all((start + anchor) % half == 0 for start in starts)
-    assert -half < starts[0] <= 0
-    assert starts[-1] + 2 * half >= length
-    assert len(starts) == 1 or starts[-2] + 2 * half < length
+@given(length=st.integers(1, 400), step=st.integers(1, 40), more=st.integers(0, 40), anchor=st.integers(-1000, 1000))
+def test_no_window_is_left_out_and_none_is_too_many(length: int, step: int, more: int, anchor: int) -> None:
+    side = step + more
+    starts = window_starts(length, Windows(side=side, step=step, seen=SIDE), anchor)
+    assert all((start + anchor) % step == 0 for start in starts)
+    assert -step < starts[0] <= 0
+    assert starts[-1] + side >= length
+    assert len(starts) == 1 or starts[-2] + side < length
 
 
 def test_a_picture_that_fits_into_a_window_is_that_window() -> None:
-    assert lattice(30, 20, 32, (5, 7)) == (range(0, 1, 16), range(0, 1, 16))
-    assert lattice(30, 40, 32, (5, 7))[0][0] == -5
+    assert lattice(30, 20, HALF, (5, 7)) == (range(0, 1, 16), range(0, 1, 16))
+    assert lattice(30, 40, HALF, (5, 7))[0][0] == -5
 
 
 def test_windows_are_blended_with_a_hann_weight() -> None:
@@ -153,14 +157,14 @@ def test_what_holds_nothing_is_not_seen() -> None:
     only = picture(32, 160)
     valid = np.zeros((32, 160), bool)
     valid[:, :40] = True
-    ((_, raw_KHW),) = see_all([whole_canvas(only, valid, SIDE)], network_of(look))
+    ((_, raw_KHW),) = see_all([whole_canvas(only, valid, HALF)], network_of(look))
     assert sum(seen) == 3  # of nine: those that start at 0, 16 and 32
     np.testing.assert_allclose(raw_KHW[:, :, :40], np.moveaxis(only, -1, 0)[:, :, :40], atol=1e-5)
     np.testing.assert_allclose(raw_KHW[:, :, 40:], np.repeat(raw_KHW[:, :, 39:40], 120, axis=2))
 
 
 def test_nothing_at_all_gives_zeros() -> None:
-    none = whole_canvas(picture(40, 40), np.zeros((40, 40), bool), SIDE)
+    none = whole_canvas(picture(40, 40), np.zeros((40, 40), bool), HALF)
     ((_, raw_KHW),) = see_all([none], network_of(identity))
     assert not raw_KHW.any()
 
@@ -179,7 +183,7 @@ def test_every_view_comes_back_to_its_place(symmetry: str, count: int) -> None:
 
 
 def test_a_network_is_averaged_over_the_symmetries() -> None:
-    raw_BKHW = network_of(column_number, "mirror").see([picture(SIDE, SIDE)])
+    raw_BKHW = network_of(column_number, "mirror").see([picture(SIDE, SIDE)], SIDE)
     np.testing.assert_allclose(raw_BKHW, np.full((1, 1, SIDE, SIDE), (SIDE - 1) / 2))
 
 

@@ -10,27 +10,44 @@ import torch
 from distmap.methods import losses
 
 
-def test_pixel_cross_entropy_by_hand() -> None:
-    # Logit 0 is probability 1/2: log 2 for any target. Logit log 9 is 0.9: target 1 counts as 0.92.
+def test_soft_cross_entropy_by_hand() -> None:
+    # Logit 0 is probability 1/2: log 2 for any target. Logit log 9 is 0.9.
     logits = torch.tensor([[[0.0, math.log(9)], [-math.log(9), 50.0]]], dtype=torch.float64)
-    target = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
-    weight = torch.tensor([[[1.0, 1.0], [1.0, 0.0]]])
-    with_ = -(0.92 * math.log(0.9) + 0.08 * math.log(0.1))
-    without = -(0.02 * math.log(0.1) + 0.98 * math.log(0.9))
-    found = losses.pixel_cross_entropy(logits, target, weight)
-    assert found.item() == pytest.approx((math.log(2) + with_ + without) / 3, rel=1e-5)
+    target = torch.tensor([[[0.3, 0.8], [0.0, 1.0]]])
+    sure = -(0.8 * math.log(0.9) + 0.2 * math.log(0.1))
+    found = losses.soft_cross_entropy(logits, target)
+    assert found.item() == pytest.approx((math.log(2) + sure - math.log(0.9) + 0) / 4, rel=1e-5)
 
 
-def test_pixel_cross_entropy_of_nothing_is_zero() -> None:
-    nothing = torch.zeros(1, 2, 2)
-    assert losses.pixel_cross_entropy(nothing + 3, nothing, nothing).item() == 0
-
-
-def test_pixel_cross_entropy_is_least_where_labels_are_smoothed_to() -> None:
-    logits = torch.tensor([[[math.log(0.92 / 0.08), math.log(0.02 / 0.98)]]], requires_grad=True)
-    losses.pixel_cross_entropy(logits, torch.tensor([[[1.0, 0.0]]]), torch.ones(1, 1, 2)).backward()  # type: ignore[no-untyped-call]
+def test_soft_cross_entropy_is_least_at_the_target() -> None:
+    target = torch.tensor([[[0.02, 0.4, 0.92]]])
+    logits = torch.logit(target).requires_grad_(True)
+    losses.soft_cross_entropy(logits, target).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad.abs().max() < 1e-6
+
+
+def test_soft_dice_loss_by_hand() -> None:
+    # p = 1/2, 0.9 and t = 1, 0: 2 * 0.5 + 1 over 0.25 + 0.81 + 1 + 1; then p = 0.1 and nothing: 1 over 2 * 0.01 + 1.
+    logits = torch.tensor([[[0.0, math.log(9)]], [[-math.log(9), -math.log(9)]]])
+    target = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]])
+    each = (1 - 2 / 3.06, 1 - 1 / 1.02)
+    assert losses.soft_dice_loss(logits, target).item() == pytest.approx(sum(each) / 2, rel=1e-5)
+    assert losses.soft_dice_loss(logits[:1], target[:1]).item() == pytest.approx(each[0], rel=1e-5)
+
+
+def test_soft_dice_loss_is_0_where_probabilities_are_the_targets() -> None:
+    for target in (torch.tensor([[[0.0, 1.0], [1.0, 1.0]]]), torch.zeros(1, 2, 2), torch.ones(2, 2, 2)):
+        logits = 200 * target - 100
+        assert losses.soft_dice_loss(logits, target).item() == pytest.approx(0, abs=1e-6)
+        assert losses.soft_dice_loss(-logits, target).item() > 0.6
+    soft = torch.tensor([[[0.02, 0.4, 0.92]]])  # the form with squares is 0 there as well
+    assert losses.soft_dice_loss(torch.logit(soft), soft).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_soft_dice_loss_of_no_picture_is_0() -> None:
+    nothing = torch.zeros(0, 4, 4)
+    assert losses.soft_dice_loss(nothing, nothing).item() == 0
 
 
 def test_classification_by_hand() -> None:
@@ -40,9 +57,3 @@ def test_classification_by_hand() -> None:
     assert losses.classification(logits, labels).item() == pytest.approx((right + wrong) / 2, rel=1e-5)
     plain = -(math.log(0.9) + math.log(0.1)) / 2
     assert losses.classification(logits, labels, 0.0).item() == pytest.approx(plain, rel=1e-5)
-
-
-def test_what_labels_count_as_is_given() -> None:
-    logits, target = torch.zeros(1, 1, 2) + math.log(9), torch.tensor([[[1.0, 0.0]]])
-    sure = losses.pixel_cross_entropy(logits, target, torch.ones(1, 1, 2), of_positive=1.0, of_negative=0.0)
-    assert sure.item() == pytest.approx(-(math.log(0.9) + math.log(0.1)) / 2, rel=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,18 +12,29 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from distmap.data.augment import augment, mix_bands
+from distmap.common.progress import Silent
 from distmap.data.batches import PictureStore, batches
 from distmap.data.seeding import LOCALIZER, step_rng
 from distmap.methods.base import Batch, Findings, FitContext, Frame
-from distmap.methods.classifier_training import AdversarialPerturbation, AdversarialSettings
+from distmap.methods.localizer_training import localizer_change
 from distmap.methods.losses import classification
 from distmap.methods.mil import ClassifierSettings, LocationMapSettings, Mil, MilSettings
 from distmap.methods.schedules import OneCycle
-from distmap.networks.localizer import LocationClassifier
+from distmap.networks.localizer import Localizer
 
 MakeFrame = Callable[..., Frame]
-TINY = MilSettings(classifier=ClassifierSettings(width=8))
+SMALL = ClassifierSettings(width=8, backbone="test_efficientnet", enlarge=1)
+TINY = MilSettings(classifier=SMALL)
+
+
+class Told(Silent):
+    """Keeps what is said."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def batch(step: int, bands: int = 1) -> Batch:
@@ -46,7 +58,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 # --- the map -----------------------------------------------------------------------------------------------------
 
 
-class Locations(LocationClassifier):
+class Locations(Localizer):
     """Gives these logits of locations, whatever it sees."""
 
     def __init__(self, logits_HW: Tensor) -> None:
@@ -102,16 +114,15 @@ def test_it_learns_where_the_thing_is(known: PictureStore, make_frame: MakeFrame
 
 
 def test_a_step_is_one_of_adamw_on_the_smoothed_cross_entropy_of_changed_pictures(make_frame: MakeFrame) -> None:
-    settings = MilSettings(
-        classifier=ClassifierSettings(width=8, learning_rate=0.01, weight_decay=0.2, label_smoothing=0.3)
-    )
+    changed = replace(SMALL, learning_rate=0.01, backbone_rate=0.5, weight_decay=0.2, label_smoothing=0.3)
+    settings = MilSettings(classifier=changed)
     method = Mil(settings, make_frame(bands=3))
     network = copy.deepcopy(method._network)
     loss = method.step(batch(5, bands=3), 0.4)["classification"]
-    rng = step_rng(0, LOCALIZER, 5)
-    x_BCHW = mix_bands(augment(batch(5, bands=3).x_BCHW, 0.125, 0.2, rng), 0.3, rng)
+    x_BCHW = localizer_change(changed, "mirror")(batch(5, bands=3).x_BCHW, step_rng(0, LOCALIZER, 5))
+    x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
     rate = 0.01 * OneCycle()(0.4)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.2)
+    optimiser = torch.optim.AdamW(network.parameter_groups(rate, 0.5), weight_decay=0.2)
     expected = classification(network(x_BCHW), batch(5).labels_B, 0.3)
     expected.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
@@ -121,13 +132,17 @@ def test_a_step_is_one_of_adamw_on_the_smoothed_cross_entropy_of_changed_picture
         torch.testing.assert_close(method.weights()[name], value, atol=1e-6, rtol=1e-4)
 
 
-def test_pictures_are_perturbed_as_far_as_they_are_spread(known: PictureStore, make_frame: MakeFrame) -> None:
-    settings = MilSettings(classifier=TINY.classifier, adversarial=AdversarialSettings(strength=0.4))
-    method = Mil(settings, make_frame())
-    assert method.prepare(FitContext(train=known, validation=known)) == Findings()
-    expected = AdversarialPerturbation.of_pictures(settings.adversarial, known).greatest
-    assert method._perturbation.greatest == pytest.approx(expected)
-    assert expected > 0
+def test_it_begins_with_pretrained_features_or_says_that_there_are_none(
+    known: PictureStore, make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    context = FitContext(train=known, validation=known, progress=Told(said))
+    assert Mil(TINY, make_frame()).prepare(context) == Findings()
+    assert len(said) == 1
+    assert said[0].startswith("warning: test_efficientnet: no ImageNet weights")
+    monkeypatch.setattr("distmap.networks.backbones.Backbone.load_imagenet_weights", lambda _: "")
+    Mil(TINY, make_frame()).prepare(context)
+    assert len(said) == 1
 
 
 def test_same_seed_same_weights(make_frame: MakeFrame) -> None:
@@ -146,13 +161,13 @@ def test_a_slower_method_makes_smaller_steps(make_frame: MakeFrame) -> None:
     method.slow_down(0.5)
     method.slow_down(0.5)
     method.step(batch(0), 0.2)
-    assert method._optimiser.param_groups[0]["lr"] == pytest.approx(0.25 * 2e-3)
+    rates = [group["lr"] for group in method._optimiser.param_groups]
+    assert rates == pytest.approx([0.25 * 2e-3 * OneCycle()(0.2), 0.25 * 0.25 * 2e-3 * OneCycle()(0.2)])
 
 
 def test_a_loaded_state_goes_on_as_if_nothing_had_happened(known: PictureStore, make_frame: MakeFrame) -> None:
     whole = Mil(TINY, make_frame())
     whole.prepare(FitContext(train=known, validation=known))
-    whole._perturbation.size = 1.0
     for number in range(2):
         whole.step(batch(number), number / 5)
     whole.slow_down(0.5)

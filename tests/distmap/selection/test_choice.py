@@ -17,7 +17,7 @@ from distmap.data.folders import WITH, WITHOUT, LabelledPicture
 from distmap.methods.base import Frame
 from distmap.methods.registry import find_method
 from distmap.methods.schedules import OneCycle
-from distmap.selection.choice import Choice, choose, strength
+from distmap.selection.choice import Choice, choose, separation, strength
 from distmap.selection.settings import SelectionSettings
 
 CPU = torch.device("cpu")
@@ -77,6 +77,20 @@ def test_maps_are_weighted_where_the_localizer_helps() -> None:
     assert chosen(misled) == Choice(step=100, kind="unweighted", auroc=1.0, follow_edges=False)
 
 
+def test_separation_by_hand() -> None:
+    assert separation([3.0, 5.0], [1.0, 1.0]) == pytest.approx(3.0)  # means 4 and 1, variances 1 and 0
+    assert separation([1.0, 3.0], [4.0, 10.0]) == pytest.approx(-5 / 10**0.5)
+    assert separation([], [1.0]) == separation([1.0], []) == 0
+
+
+@pytest.mark.parametrize(("sure", "kind"), [(SURE, "weighted"), (0.0, "unweighted")])
+def test_of_kinds_that_tell_pictures_apart_as_well_the_one_that_does_so_farthest(sure: float, kind: str) -> None:
+    """With a localizer that is sure of one picture WITH alone, weighted maps of the other are half as strong."""
+    model = Model(changes=(0.5, 0.4, 0.01, 0.01), locations=(SURE, sure, SURE, SURE))
+    assert chosen(model).auroc == 1
+    assert chosen(model).kind == kind
+
+
 def test_a_tie_goes_to_the_first() -> None:
     good = Model(changes=(0.5, 0.4, 0.1, 0.1), locations=(SURE,) * 4)
     assert chosen(good, good) == Choice(step=100, kind="weighted", auroc=1.0, follow_edges=False)
@@ -128,9 +142,7 @@ def textured(noise: float, rng: np.random.Generator) -> Model:
 
 @pytest.mark.parametrize(("noise", "expected"), [(0.05, True), (0.3, False)])
 def test_edges_are_followed_where_edge_contrast_is_high(noise: float, expected: bool, rng: np.random.Generator) -> None:
-    choice = chosen(textured(noise, rng))
-    assert choice.follow_edges is expected
-    assert choice.kind == ("weighted" if expected else "unweighted")
+    assert chosen(textured(noise, rng)).follow_edges is expected
 
 
 def test_how_much_edge_contrast_is_enough_is_a_setting(rng: np.random.Generator) -> None:

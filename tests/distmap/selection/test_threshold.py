@@ -9,11 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distmap.inference.predictor import ThresholdRule
 from distmap.selection.threshold import RATES, calibrate, find_threshold, mean_scores, threshold_for
-
-CROSS_ENTROPY: ThresholdRule = "minimum-cross-entropy"
-OTSU: ThresholdRule = "otsu"
 
 
 def test_threshold_by_hand() -> None:
@@ -71,7 +67,7 @@ Maps: TypeAlias = list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
 def test_no_maps_are_refused(without: int, having: int) -> None:
     one = np.ones((4, 4), np.float32)
     with pytest.raises(ValueError, match="no map"):
-        calibrate([one] * without, [one] * having, OTSU)
+        calibrate([one] * without, [one] * having)
 
 
 def objects(rng: np.random.Generator, count: int, fraction: float, strength: float = 0.8) -> Maps:
@@ -81,26 +77,12 @@ def objects(rng: np.random.Generator, count: int, fraction: float, strength: flo
     return list(np.where(rng.random(noise.shape) < fraction, strong, noise).astype(np.float32))
 
 
-@pytest.mark.parametrize("rule", [CROSS_ENTROPY, OTSU])
 @pytest.mark.parametrize("strength", [0.4, 4.0])
-def test_the_threshold_parts_objects_from_noise(rng: np.random.Generator, rule: ThresholdRule, strength: float) -> None:
-    detector = calibrate(objects(rng, 10, 0), objects(rng, 10, 0.08, strength), rule)
+def test_the_threshold_parts_objects_from_noise(rng: np.random.Generator, strength: float) -> None:
+    detector = calibrate(objects(rng, 10, 0), objects(rng, 10, 0.08, strength))
     assert 0.05 < detector.threshold < strength / 2 + 0.05 * strength
     assert detector.low_threshold == detector.threshold
     assert (detector.false_alarm, detector.pictures) == (0, 10)
-
-
-def test_minimum_cross_entropy(rng: np.random.Generator) -> None:
-    maps = objects(rng, 4, 0.1)
-    values = np.concatenate([map_HW.ravel() for map_HW in maps]).astype(float)
-
-    def cross_entropy(threshold: float) -> float:  # eq. 10 of the paper, without its constant term
-        above, below = values[values > threshold], values[values <= threshold]
-        return float(-above.sum() * np.log(above.mean()) - below.sum() * np.log(below.mean()))
-
-    least = min(np.linspace(0.01, 1.1, 400), key=cross_entropy)
-    found = calibrate(maps, maps, CROSS_ENTROPY).threshold
-    assert cross_entropy(found) == pytest.approx(cross_entropy(least), rel=1e-4)
 
 
 def test_otsu_has_the_greatest_variance_between_the_parts(rng: np.random.Generator) -> None:
@@ -112,14 +94,14 @@ def test_otsu_has_the_greatest_variance_between_the_parts(rng: np.random.Generat
         fraction = float(above.mean())
         return float(fraction * (1 - fraction) * (values[above].mean() - values[~above].mean()) ** 2)
 
-    found = calibrate(maps, maps, OTSU).threshold
+    found = calibrate(maps, maps).threshold
     assert between(found) == pytest.approx(max(between(one) for one in np.linspace(0.01, 1.1, 400)), rel=1e-3)
 
 
 def test_pictures_without_that_do_hold_the_thing_do_not_move_the_threshold(rng: np.random.Generator) -> None:
     having = objects(rng, 20, 0.1)
     clean, other = objects(rng, 20, 0), objects(rng, 3, 0.1)
-    alone, mixed = calibrate(clean, having, CROSS_ENTROPY), calibrate(clean[:17] + other, having, CROSS_ENTROPY)
+    alone, mixed = calibrate(clean, having), calibrate(clean[:17] + other, having)
     assert mixed.threshold == alone.threshold
     assert alone.false_alarm == 0
     assert mixed.false_alarm == pytest.approx(0.1 * 3 / 20, rel=0.15)  # what is taken is said, not hidden
@@ -139,23 +121,22 @@ def test_the_rates_hold_on_fresh_maps(rng: np.random.Generator, rate: float) -> 
     assert abs(taken - rate) < 4 * np.sqrt(2 * rate * (1 - rate) / pixels) + 1 / pixels
 
 
-@pytest.mark.parametrize("rule", [CROSS_ENTROPY, OTSU])
 @pytest.mark.parametrize("value", [0.0, 0.3])
-def test_maps_that_are_the_same_everywhere_take_nothing(rule: ThresholdRule, value: float) -> None:
+def test_maps_that_are_the_same_everywhere_take_nothing(value: float) -> None:
     flat = [np.full((8, 8), value, np.float32)] * 3
-    detector = calibrate(flat, flat, rule)
+    detector = calibrate(flat, flat)
     assert detector.threshold > value
     assert detector.false_alarm == 0
 
 
 def test_maps_of_several_sizes_are_pooled_by_pixel() -> None:
     small, large = np.full((1, 1), 0.9, np.float32), np.full((3, 33), 0.1, np.float32)
-    detector = calibrate([small, large], [small, large], OTSU)
+    detector = calibrate([small, large], [small, large])
     assert detector.false_alarm == pytest.approx(0.01)
 
 
 def test_the_table_of_rates(rng: np.random.Generator) -> None:
-    found = calibrate(objects(rng, 4, 0), objects(rng, 4, 0.1), CROSS_ENTROPY)
+    found = calibrate(objects(rng, 4, 0), objects(rng, 4, 0.1))
     assert (found.unit, found.pictures, found.rates) == ("pixel", 4, RATES)
     assert len(found.thresholds) == len(RATES)
     assert list(found.thresholds) == sorted(found.thresholds)  # rates fall, thresholds rise
@@ -174,7 +155,6 @@ def test_scores_that_no_picture_has_are_left_out() -> None:
     assert mean_scores([(1, {"score": 0.5}), (0, {})]) == {}
 
 
-@pytest.mark.parametrize("rule", [CROSS_ENTROPY, OTSU])
-def test_two_values_are_parted_between_them(rule: ThresholdRule) -> None:
+def test_two_values_are_parted_between_them() -> None:
     values = np.array([0.1] * 90 + [0.9] * 10, np.float32)
-    assert 0.1 <= find_threshold(values, rule) < 0.9
+    assert 0.1 <= find_threshold(values) < 0.9

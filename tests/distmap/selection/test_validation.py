@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +12,50 @@ import pytest
 from distmap.common.detection_settings import DetectionSettings
 from distmap.common.object_size import ObjectSize
 from distmap.common.picture_files import PictureFile
+from distmap.common.pictures import Array
 from distmap.common.progress import Progress, Silent
 from distmap.data.folders import LabelledPicture, list_folders
 from distmap.data.settings import DataSettings
-from distmap.inference.model import PictureMap
 from distmap.inference.predictor import Predictor
 from distmap.selection.settings import SelectionSettings
 from distmap.selection.validation import affordable, calibrated
 
 
 class Weighted(Predictor):
-    """Maps of the kind ``weighted``, parted by minimum cross-entropy."""
+    """Maps of two kinds."""
 
-    kinds = ("weighted",)
-    threshold_rules = {"weighted": "minimum-cross-entropy"}  # noqa: RUF012 - a constant
+    kinds = ("weighted", "half")
 
 
 class HandMade:
-    """In place of a model: pictures WITH have 10 of 100 pixels of 0.8, those WITHOUT one of 0.1."""
+    """In place of a model: pictures WITH have 10 of 100 pixels of 0.8, those WITHOUT one of 0.1. Maps of the kind
+    ``half`` are half as strong."""
 
     data = DataSettings(symmetry="mirror")
-    predictor: Predictor = Weighted(32)
-    mapper: Predictor = predictor
+    source = "weighted"
 
-    def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
+    def __init__(self) -> None:
+        self.predictor = self.mapper = Weighted(32)
+
+    def map_of(self, name: str) -> Array:
+        map_HW = np.zeros((10, 10), np.float32)
+        map_HW[0] = 0.8 if name.startswith("with_") else [0.1, *[0] * 9]
+        return map_HW
+
+    def maps_by_kind(
+        self, files: Sequence[PictureFile], kinds: Sequence[str]
+    ) -> Iterator[tuple[dict[str, Array], dict[str, float]]]:
+        assert tuple(kinds) == self.mapper.kinds
         for file in files:
             label = "with" if file.name.startswith("with_") else "without"
-            map_HW = np.zeros((10, 10), np.float32)
-            map_HW[0] = 0.8 if label == "with" else [0.1, *[0] * 9]
-            yield PictureMap(name=file.name, map_HW=map_HW, scores={f"psnr_{label}": 30.0, "residual": 0.01})
+            map_HW = self.map_of(file.name)
+            yield {"weighted": map_HW, "half": map_HW / 2}, {f"psnr_{label}": 30.0, "residual": 0.01}
 
 
 def found(
     model: Any, validation: list[LabelledPicture], typical: list[LabelledPicture], progress: Progress
 ) -> DetectionSettings:
-    return calibrated(model, validation, typical, SelectionSettings(), map_kind="weighted", step=7, progress=progress)
+    return calibrated(model, validation, typical, SelectionSettings(), step=7, progress=progress)
 
 
 @pytest.fixture
@@ -69,16 +77,14 @@ def test_the_threshold_is_of_typical_pictures_and_the_scores_of_validation_ones(
     class Uneven(HandMade):
         """Maps of the first two pictures WITH, of validation, are twenty times weaker."""
 
-        def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
-            for file, result in zip(files, super().map_files(files), strict=True):
-                weaker = file.name in {"with_00.png", "with_01.png"}
-                yield replace(result, map_HW=result.map_HW * (0.05 if weaker else 1.0))
+        def map_of(self, name: str) -> Array:
+            return super().map_of(name) * np.float32(0.048 if name in {"with_00.png", "with_01.png"} else 1)
 
     model: Any = Uneven()
     validation = [picture for picture in listed if picture.file.name.endswith(("_00.png", "_01.png"))]
     weak = found(model, validation, validation, Silent())
     usual = found(model, validation, listed, Silent())
-    assert weak.threshold < 0.04 < usual.threshold
+    assert weak.threshold < 0.0384 < usual.threshold
     assert (weak.pictures, usual.pictures) == (2, 2)
     assert (weak.validation_scores["taken"], usual.validation_scores["taken"]) == pytest.approx((0.1, 0.0))
 
@@ -87,13 +93,12 @@ def test_the_typical_object_is_that_of_validation_and_typical_pictures(listed: l
     class Blocks(HandMade):
         """Maps of pictures WITH hold a block of 3 x 4, those of the first two, of validation, two of them."""
 
-        def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
-            for file, result in zip(files, super().map_files(files), strict=True):
-                map_HW = np.zeros((20, 20), np.float32)
-                if file.name.startswith("with_"):
-                    map_HW[3:6, 2:6] = 0.8
-                    map_HW[12:16, 12:15] = 0.8 if file.name in {"with_00.png", "with_01.png"} else 0
-                yield replace(result, map_HW=map_HW)
+        def map_of(self, name: str) -> Array:
+            map_HW = np.zeros((20, 20), np.float32)
+            if name.startswith("with_"):
+                map_HW[3:6, 2:6] = 0.8
+                map_HW[12:16, 12:15] = 0.8 if name in {"with_00.png", "with_01.png"} else 0
+            return map_HW
 
     class Listening(Silent):
         def say(self, line: str) -> None:
@@ -108,26 +113,41 @@ def test_the_typical_object_is_that_of_validation_and_typical_pictures(listed: l
     assert found(model, validation, validation, Silent()).object_size is None, "four are too few"
 
 
-def test_settings_say_whether_maps_follow_edges_and_by_which_rule_they_are_parted(
-    listed: list[LabelledPicture],
-) -> None:
-    class Otsu(HandMade):
-        predictor = Predictor(32)
-        mapper = predictor
-
+def test_settings_say_whether_maps_follow_edges(listed: list[LabelledPicture]) -> None:
     model: Any = HandMade()
     assert found(model, listed, listed, Silent()).follow_edges
-    other: Any = Otsu()
-    other.predictor.follow_edges = False
-    settings = found(other, listed, listed, Silent())
-    assert not settings.follow_edges
-    assert settings.threshold != found(model, listed, listed, Silent()).threshold
+    model.predictor.follow_edges = False
+    assert not found(model, listed, listed, Silent()).follow_edges
+
+
+def test_every_kind_of_map_has_its_own_threshold_and_typical_object(listed: list[LabelledPicture]) -> None:
+    class Blocks(HandMade):
+        """Maps of pictures WITH hold a block of 3 x 4, twice as strong where it is stronger."""
+
+        def map_of(self, name: str) -> Array:
+            map_HW = np.zeros((20, 20), np.float32)
+            if name.startswith("with_"):
+                map_HW[3:6, 2:6] = 0.8
+            return map_HW
+
+    model: Any = Blocks()
+    settings = found(model, listed, listed, Silent())
+    assert settings.map_kind == "weighted"
+    assert list(settings.sources) == ["half"]
+    half = settings.of_source("half")
+    assert half.threshold == pytest.approx(settings.threshold / 2, rel=0.02)
+    assert half.object_size == settings.object_size == ObjectSize(area=12, length=4, width=3, several=0, objects=12)
+    assert len(half.rates) == len(half.thresholds) == len(settings.rates)
+    model.source = "half"
+    other = found(model, listed, listed, Silent())
+    assert (other.map_kind, other.threshold) == ("half", half.threshold)
+    assert other.sources["weighted"].threshold == settings.threshold
 
 
 def test_how_many_pictures_are_looked_at_is_a_setting(listed: list[LabelledPicture]) -> None:
     settings = SelectionSettings(threshold_views=6, least_pictures=1)  # of two symmetries
     model: Any = HandMade()
-    few = calibrated(model, listed, listed, settings, map_kind="weighted", step=7, progress=Silent())
+    few = calibrated(model, listed, listed, settings, step=7, progress=Silent())
     assert few.pictures == 3
 
 
@@ -135,11 +155,8 @@ def test_what_the_scores_say_against_the_maps_is_said_and_kept(listed: list[Labe
     class Alike(HandMade):
         """Every map is the same, whatever the class."""
 
-        def map_files(self, files: Sequence[PictureFile], *, explained: bool = True) -> Iterator[PictureMap]:
-            for result in super().map_files(files):
-                map_HW = np.zeros((10, 10), np.float32)
-                map_HW[0] = 0.8
-                yield replace(result, map_HW=map_HW)
+        def map_of(self, name: str) -> Array:
+            return super().map_of("with_")
 
     class Listening(Silent):
         def say(self, line: str) -> None:
@@ -154,6 +171,10 @@ def test_what_the_scores_say_against_the_maps_is_said_and_kept(listed: list[Labe
 
 @pytest.mark.parametrize(("symmetry", "count"), [("none", 600), ("mirror", 300), ("all", 75)])
 def test_the_more_symmetries_the_fewer_pictures(symmetry: str, count: int) -> None:
-    assert affordable(600, symmetry, SelectionSettings()) == count
-    assert affordable(10, symmetry, SelectionSettings()) == 60
-    assert affordable(10, symmetry, SelectionSettings(least_pictures=20)) == 20
+    model: Any = HandMade()
+    model.data = DataSettings(symmetry=symmetry)  # type: ignore[arg-type]
+    assert affordable(600, model, SelectionSettings()) == count
+    assert affordable(10, model, SelectionSettings()) == 60
+    assert affordable(10, model, SelectionSettings(least_pictures=20)) == 20
+    model.mapper.averaged = False  # each picture is seen once
+    assert affordable(600, model, SelectionSettings()) == 600

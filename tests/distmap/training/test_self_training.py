@@ -1,4 +1,4 @@
-"""Rounds of self-training: who is labelled how, what is learnt, when a round is left out."""
+"""Rounds of self-training: what the targets are, what is learnt, when a student is not used."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 import distmap
 import distmap.training.self_training
 from distmap.common.detection_settings import DetectionSettings
+from distmap.common.object_size import ObjectSize
 from distmap.common.picture_files import PictureFile
 from distmap.common.pictures import read_picture
 from distmap.config import Config, resolve
@@ -25,7 +26,15 @@ from distmap.training.student import train_student
 MakeConfig: TypeAlias = Callable[..., Config]
 
 TEACHERS = DetectionSettings(
-    threshold=0.5, low_threshold=0.5, false_alarm=0.01, rates=(), thresholds=(), pictures=2, map_kind="weighted", step=4
+    threshold=0.5,
+    low_threshold=0.5,
+    false_alarm=0.01,
+    rates=(),
+    thresholds=(),
+    pictures=2,
+    map_kind="weighted",
+    step=4,
+    validation_scores={"auroc": 0.5},
 )
 UNSURE = "with_03.png"
 
@@ -57,27 +66,35 @@ def split(pictures: tuple[Path, Path]) -> Split:
 
 @pytest.fixture
 def config(tiny: dict[str, Any]) -> MakeConfig:
-    """``config(steps=..., **settings of the student)``."""
+    """``config(steps=..., selection={...}, **settings of the student)``."""
 
-    def make(steps: int = 2, **student: Any) -> Config:
-        known = {"steps": steps, "encoder_depth": 3, "batch_size": 8, "learning_rate": 2e-3}
-        return resolve(overrides={**tiny, "student": {**known, **student}})
+    def make(steps: int = 2, selection: dict[str, Any] | None = None, **student: Any) -> Config:
+        own = {**tiny["student"], "steps": steps, "batch_size": 8, "backbone_rate": 1.0, **student}
+        training = {**tiny["training"], "steps": steps}
+        return resolve(overrides={**tiny, "training": training, "student": own, "selection": selection or {}})
 
     return make
 
 
-def sure_of_the_block(files: Sequence[PictureFile], *, explained: bool) -> Any:
-    """Maps that are 1 in the block of pictures WITH, 0.3 around it; one picture's map is empty."""
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """A student that has learnt next to nothing is taken; gives the settings of selection that this needs."""
+    monkeypatch.setattr("distmap.training.self_training.agreement", lambda *_: 1.0)
+    return {"tie": 1.0}
+
+
+def sure_of_the_block(files: Sequence[PictureFile], *, explained: bool, averaged: bool = True) -> Any:
+    """Maps that are 1 in the block of pictures WITH and 0.25 around it; one picture's map is empty."""
     assert not explained
     for file in files:
         map_HW = np.zeros((32, 32), np.float32)
-        if file.name != UNSURE:
-            map_HW[10:22, 10:22] = 0.3
+        if file.name.startswith("with_") and file.name != UNSURE:
+            map_HW[10:22, 10:22] = 0.25
             map_HW[12:20, 12:20] = 1
         yield PictureMap(name=file.name, map_HW=map_HW, scores={})
 
 
-def test_the_student_learns_what_the_maps_are_sure_of(
+def test_the_student_learns_what_the_maps_show(
     model: DistinctionModel, config: MakeConfig, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "map_files", sure_of_the_block)
@@ -90,14 +107,18 @@ def test_the_student_learns_what_the_maps_are_sure_of(
 
     monkeypatch.setattr("distmap.training.self_training.train_student", spy)
     spoken = Spoken()
-    taught, detection = learn_from_maps(model, TEACHERS, split, config(steps=60), 1, lambda: 0.0, spoken)
+    settings = config(steps=120, sharpness=2.0, decoder_widths=[16] * 5)
+    taught, detection = learn_from_maps(model, TEACHERS, split, settings, 1, lambda: 0.0, spoken)
     (store,) = seen
-    names = [picture.file.name for picture in store.pictures]
-    assert sorted(names) == sorted(p.file.name for p in split.train if p.file.name != UNSURE)
+    assert sorted(p.file.name for p in store.pictures) == sorted(p.file.name for p in split.train)
     for index, picture in enumerate(store.pictures):
-        target, weight = store[index][1:]
-        assert target.sum() == (64 if picture.label else 0)
-        assert (weight == 0).sum() == (12 * 12 - 64 if picture.label else 0)  # 0.3 is between 0.01 * 0.5 and 1.5 * 0.5
+        target = store[index][1]
+        if picture.label and picture.file.name != UNSURE:
+            assert target[16, 16] == pytest.approx(0.8, abs=1e-3)  # 1 / (1 + 0.5^2)
+            assert target[11, 11] == pytest.approx(0.2, abs=1e-3)  # 0.25^2 / (0.25^2 + 0.5^2)
+            assert (target[:10] == 0).all()
+        else:
+            assert (target == 0).all()
     assert (detection.map_kind, detection.step) == ("student", 4)
     assert detection.validation_scores["auroc"] == 1
     assert 0.1 < detection.threshold < 1
@@ -105,42 +126,98 @@ def test_the_student_learns_what_the_maps_are_sure_of(
         found = taught.map(read_picture(picture.file.path)) >= detection.threshold
         if picture.label:
             assert found[13:19, 13:19].mean() > 0.8
-        assert found[:8].mean() < 0.05
-    assert spoken.stages == ["labelling", "self-training, round 1", "calibrating"]
+        assert found[:6].mean() < 0.05
+    (warned,) = [line for line in spoken.lines if line.startswith("warning")]
+    assert "no ImageNet weights" in warned
+    assert spoken.stages == ["making targets", "teaching the student", "calibrating"]
+
+
+@pytest.mark.parametrize(("area", "target"), [(None, 0.25), (64, 1 / 10)])
+def test_targets_are_sharper_where_objects_are_countable(
+    model: DistinctionModel,
+    config: MakeConfig,
+    split: Split,
+    monkeypatch: pytest.MonkeyPatch,
+    area: int | None,
+    target: float,
+) -> None:
+    """Around the block the map is half of what the power sees at the threshold: 1/3 of it, and a ninth."""
+    seen: list[PictureStore] = []
+    monkeypatch.setattr(model, "map_files", sure_of_the_block)
+    monkeypatch.setattr("distmap.training.self_training.train_student", lambda _, store, *__: seen.append(store))
+    size = None if area is None else ObjectSize(area=area, length=8, width=8, several=0.5, objects=20)
+    before = replace(TEACHERS, threshold=0.75, object_size=size)
+    assert size is None or size.countable
+    settings = config(sharpness=1.0, sharpness_if_countable=2.0)
+    monkeypatch.setattr("distmap.training.self_training.calibrated", stop)
+    with pytest.raises(RuntimeError, match="seen enough"):
+        learn_from_maps(model, before, split, settings, 1, lambda: 0.0, Spoken())
+    (store,) = seen
+    sure = [i for i, p in enumerate(store.pictures) if p.label and p.file.name != UNSURE]
+    assert store[sure[0]][1][11, 11] == pytest.approx(target, abs=1e-3)
+
+
+def stop(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("seen enough")
+
+
+def test_as_many_pictures_teach_as_the_settings_say(
+    model: DistinctionModel, config: MakeConfig, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those WITH; those WITHOUT cost no map."""
+    seen: list[PictureStore] = []
+    monkeypatch.setattr(model, "map_files", sure_of_the_block)
+    monkeypatch.setattr("distmap.training.self_training.train_student", lambda _, store, *__: seen.append(store))
+    monkeypatch.setattr("distmap.training.self_training.calibrated", stop)
+    with pytest.raises(RuntimeError, match="seen enough"):
+        learn_from_maps(model, TEACHERS, split, config(pictures=3), 1, lambda: 0.0, Spoken())
+    labels = [picture.label for picture in seen[0].pictures]
+    assert labels.count(1) == 3
+    assert labels.count(0) == sum(picture.label == 0 for picture in split.train)
 
 
 def test_every_round_learns_from_the_maps_of_the_one_before(
-    model: DistinctionModel, config: MakeConfig, split: Split, monkeypatch: pytest.MonkeyPatch
+    model: DistinctionModel,
+    config: MakeConfig,
+    split: Split,
+    monkeypatch: pytest.MonkeyPatch,
+    taken: dict[str, float],
 ) -> None:
     makers: list[tuple[bool, float]] = []
-    label = distmap.training.self_training._labelled
+    made = distmap.training.self_training._targets
 
-    def spy(maker: DistinctionModel, pictures: Any, threshold: float, *rest: Any) -> Any:
-        makers.append((maker.student is not None, threshold))
-        return label(maker, pictures, 1e-9, *rest)
+    def spy(maker: DistinctionModel, pictures: Any, detection: DetectionSettings, *rest: Any) -> Any:
+        makers.append((maker.student is not None, detection.threshold))
+        return made(maker, pictures, detection, *rest)
 
-    monkeypatch.setattr("distmap.training.self_training._labelled", spy)
-    monkeypatch.setattr("distmap.training.self_training.agreement", lambda *_: 1.0)
-    _, detection = learn_from_maps(model, TEACHERS, split, config(), 2, lambda: 0.0, Spoken())
+    monkeypatch.setattr("distmap.training.self_training._targets", spy)
+    _, detection = learn_from_maps(model, TEACHERS, split, config(selection=taken), 2, lambda: 0.0, Spoken())
     assert [with_student for with_student, _ in makers] == [False, True]
     assert makers[0][1] == TEACHERS.threshold
     assert makers[1][1] != TEACHERS.threshold
     assert detection.map_kind == "student"
 
 
-@pytest.mark.parametrize(("threshold", "positive_ratio"), [(1e6, 1.5), (1.0, 1e6)])
-def test_nothing_to_learn_leaves_the_maps_as_they_are(
-    model: DistinctionModel, config: MakeConfig, split: Split, threshold: float, positive_ratio: float
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_the_sources_of_before_are_kept_beside_the_students_maps(
+    model: DistinctionModel, config: MakeConfig, split: Split, taken: dict[str, float], rounds: int
 ) -> None:
-    spoken = Spoken()
-    before = replace(TEACHERS, threshold=threshold)
-    settings = config(positive_ratio=positive_ratio)
-    same, detection = learn_from_maps(model, before, split, settings, 2, lambda: 0.0, spoken)
-    assert (same, detection) == (model, before)
-    assert spoken.lines == [
-        f"warning: no picture WITH reaches {positive_ratio:g} times the threshold, so there is nothing to train a "
-        "student on"
-    ]
+    other = replace(TEACHERS, threshold=0.7).as_source()
+    before = replace(TEACHERS, sources={"branch1": other}, validation_scores={"psnr": 30.0, "auroc": 0.0})
+    _, detection = learn_from_maps(model, before, split, config(selection=taken), rounds, lambda: 0.0, Spoken())
+    assert detection.sources == {"branch1": other, "weighted": TEACHERS.as_source()}
+    assert detection.of_source("weighted").threshold == TEACHERS.threshold
+    assert detection.validation_scores["psnr"] == 30.0
+    assert detection.validation_scores.keys() >= {"auroc", "background", "taken"}
+
+
+def test_a_new_student_takes_the_place_of_the_one_before(
+    model: DistinctionModel, config: MakeConfig, split: Split, taken: dict[str, float]
+) -> None:
+    first, before = learn_from_maps(model, TEACHERS, split, config(selection=taken), 1, lambda: 0.0, Spoken())
+    second, detection = learn_from_maps(first, before, split, config(selection=taken), 1, lambda: 0.0, Spoken())
+    assert second.student is not first.student
+    assert detection.sources.keys() == {"weighted"}
 
 
 def test_a_round_that_no_time_is_left_for_is_left_out(
@@ -153,15 +230,44 @@ def test_a_round_that_no_time_is_left_for_is_left_out(
     assert spoken.lines == ["warning: no time left for round 1 of self-training; give more"]
 
 
-def test_a_student_that_has_learnt_too_little_is_not_listened_to(
+@pytest.mark.parametrize(("agreed", "auroc", "used"), [(0.6, 0.98, True), (0.4, 1.0, False), (0.9, 0.97, False)])
+def test_a_student_that_agrees_too_little_or_tells_pictures_apart_worse_is_not_used(
+    model: DistinctionModel,
+    config: MakeConfig,
+    split: Split,
+    monkeypatch: pytest.MonkeyPatch,
+    agreed: float,
+    auroc: float,
+    used: bool,
+) -> None:
+    before = replace(TEACHERS, validation_scores={"auroc": 0.99})
+    after = replace(TEACHERS, map_kind="student", validation_scores={"auroc": auroc})
+    monkeypatch.setattr("distmap.training.self_training.agreement", lambda *_: agreed)
+    monkeypatch.setattr("distmap.training.self_training.calibrated", lambda *_, **__: after)
+    spoken = Spoken()
+    settings = config(least_agreement=0.5, selection={"tie": 0.015})
+    taught, detection = learn_from_maps(model, before, split, settings, 1, lambda: 0.0, spoken)
+    warned = [line for line in spoken.lines if "the maps stay as they were" in line]
+    if used:
+        assert taught.student is not None
+        assert detection.map_kind == "student"
+        assert not warned
+    else:
+        assert (taught, detection) == (model, before)
+        assert warned == [
+            f"warning: the student of round 1 finds too little of what it was taught (dice {agreed:.2f}, auroc "
+            f"{auroc:.2f} after 0.99), so the maps stay as they were; give more time"
+        ]
+
+
+def test_no_round_comes_after_one_that_is_not_used(
     model: DistinctionModel, config: MakeConfig, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "map_files", sure_of_the_block)
+    monkeypatch.setattr("distmap.training.self_training.agreement", lambda *_: 0.0)
     spoken = Spoken()
     same, detection = learn_from_maps(model, TEACHERS, split, config(steps=1), 2, lambda: 0.0, spoken)
     assert (same, detection) == (model, TEACHERS)
-    assert "round 2" not in " ".join(spoken.stages)
-    assert spoken.lines[-1].startswith("warning: the student of round 1 finds little of what it was taught (dice 0.")
+    assert sum("the student of round" in line for line in spoken.lines) == 1
 
 
 class Mapper:
@@ -208,7 +314,7 @@ def test_rounds_share_the_time(
         student.eval()
 
     monkeypatch.setattr("distmap.training.self_training.train_student", train)
-    monkeypatch.setattr("distmap.training.self_training.calibrated", lambda *_, **__: replace(TEACHERS, threshold=1e-9))
+    monkeypatch.setattr("distmap.training.self_training.calibrated", lambda *_, **__: TEACHERS)
     monkeypatch.setattr("distmap.training.self_training.agreement", lambda *_: 1.0)
     learn_from_maps(model, TEACHERS, split, config(), 2, lambda: now, Spoken())
     assert asked == pytest.approx([0.15 / (0.5 - 0.2), 0.15 / (1 - 0.35)])

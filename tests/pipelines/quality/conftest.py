@@ -21,7 +21,7 @@ TINY = {
     "generator": {"width": 8, "max_width": 16, "depth": 2, "style_size": 8, "mapping_width": 8},
     "discriminator": {"width": 8, "max_width": 16},
     "training": {"steps": 3, "precision": "32"},
-    "localizer": {"steps": 2, "batch_size": 4, "width": 8},
+    "localizer": {"steps": 2, "batch_size": 4, "width": 8, "backbone": "test_efficientnet", "enlarge": 1},
     "student": {"rounds": 0},
     "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},

@@ -169,7 +169,7 @@ def test_a_fit_left_by_an_earlier_version_is_another_one(make_row: MakeRow, work
         settings["locator"] = settings.pop("localizer")
     path.write_text(json.dumps(asked))
     config = place / "run" / "config.yaml"
-    config.write_text(config.read_text().removeprefix("format: 2\n"))
+    config.write_text(config.read_text().removeprefix("format: 3\n"))
     assert run(row, work).config["localizer"]["steps"] == 2
     assert [call["resume"] for call in fits.calls] == [False, False]
 

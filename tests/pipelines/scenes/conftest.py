@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from rasterio.transform import Affine
 from torch import Tensor
 
-from distmap.inference.sliding_window import Canvas, Network, see_all
+from distmap.inference.sliding_window import Canvas, Network, Windows, half_overlapping, see_all
 from pipelines.scenes.source import Scene, open_scene
 from pipelines.scenes.windows import Floats
 
@@ -55,13 +56,13 @@ class Brightness:
     def __call__(self) -> Brightness:
         return self
 
-    def window_side(self, height: int, width: int) -> int:
-        return self.side
+    def windows(self, height: int, width: int) -> Windows:
+        return half_overlapping(self.side, self.side)
 
-    def margin(self, side: int) -> int:
+    def margin(self, windows: Windows) -> int:
         return 0
 
-    def bytes_per_pixel(self, side: int) -> float:
+    def bytes_per_pixel(self, windows: Windows) -> float:
         return 8.0
 
     def see(self, x_BCHW: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ class Brightness:
         def as_it_is(window: NDArray[np.generic]) -> NDArray[np.float32]:
             return window.astype(np.float32)
 
-        network = Network(side=self.side, forward=self.see, scale=as_it_is, symmetry="none", device=torch.device("cpu"))
+        network = Network(forward=self.see, scale=as_it_is, symmetry="none", device=torch.device("cpu"))
         return [raw_KHW[0][canvas.inner] for canvas, raw_KHW in see_all(canvases, network)]
 
 
@@ -108,11 +109,37 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "generator": {"width": 8, "max_width": 16, "depth": 2, "style_size": 8, "mapping_width": 8},
         "discriminator": {"width": 8, "max_width": 16},
         "training": {"steps": 60, "time_limit": None, "precision": "32"},
-        "localizer": {"steps": 2, "batch_size": 4, "width": 8},
-        "student": {"rounds": 0},
+        "localizer": {"steps": 2, "batch_size": 4, "width": 8, "backbone": "test_efficientnet", "enlarge": 1},
+        "student": {
+            "rounds": 0,
+            "encoder": "test_efficientnet",
+            "decoder_widths": [8, 8, 8, 8, 8],
+            "least_side": 32,
+        },
         "map": {"normalisation_radius": 8},
         "picture_guide": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
         "judge": {"steps": 2, "batch_size": 4, "width": 8, "max_width": 16},
     }
     distmap.fit(folder / "with", folder / "without", run=folder / "run", overrides=settings, device="cpu")
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def taught_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run with an untrained student (do not change it)."""
+    import distmap
+    from distmap.common.detection_settings import read_detection_settings, write_detection_settings
+    from distmap.config import read_run_config
+    from distmap.inference.student import StudentPredictor
+    from distmap.run import save
+
+    run = tmp_path_factory.mktemp("taught")
+    for name in ("config.yaml", "dataset.json"):
+        shutil.copy(tiny_run / name, run)
+    of_method = read_detection_settings(tiny_run)
+    sources = {**of_method.sources, of_method.map_kind: of_method.as_source()}
+    write_detection_settings(run, replace(of_method, map_kind="student", threshold=0.5, sources=sources))
+    torch.manual_seed(0)
+    student = StudentPredictor(read_run_config(tiny_run).student, 3, side=32, precision="32").eval()
+    save(run, distmap.load(tiny_run, device="cpu").with_student(student))
+    return run

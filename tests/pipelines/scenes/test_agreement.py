@@ -52,7 +52,7 @@ def through_a_scene(model: distmap.DistinctionModel, path: Path) -> NDArray[np.f
     scene = open_scene(path, None, mapper.bands)
     whole = Region(top=0, left=0, bottom=scene.height, right=scene.width)
     with SceneReader(scene) as reader:
-        return map_canvas(read_canvas(reader, whole, mapper.window_side(scene.height, scene.width)), mapper)[0]
+        return map_canvas(read_canvas(reader, whole, mapper.windows(scene.height, scene.width)), mapper)[0]
 
 
 def agree(found: NDArray[Any], expected: NDArray[Any]) -> None:
@@ -60,21 +60,30 @@ def agree(found: NDArray[Any], expected: NDArray[Any]) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * expected.max())
 
 
+@pytest.fixture(params=["of the method", "of a student"])
+def run(request: pytest.FixtureRequest, tiny_run: Path, taught_run: Path) -> Path:
+    return tiny_run if request.param == "of the method" else taught_run
+
+
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("shape", ["square", "oblong", "windows"])
+@pytest.mark.parametrize("shape", ["square", "oblong", "windows", "large windows"])
 @pytest.mark.parametrize("nodata", [False, True])
 def test_files_and_scenes(
-    write_scene: WriteScene, tiny_run: Path, rng: np.random.Generator, scale: float, shape: str, nodata: bool
+    write_scene: WriteScene, run: Path, rng: np.random.Generator, scale: float, shape: str, nodata: bool
 ) -> None:
+    """A student sees up to six pictures at once along a side, and more in windows."""
     side = int(32 * scale)
-    height, width = {"square": (side, side), "oblong": (side, side * 3 // 4), "windows": (side * 3 + 5, side * 2 + 9)}[
-        shape
-    ]
+    height, width = {
+        "square": (side, side),
+        "oblong": (side, side * 3 // 4),
+        "windows": (side * 3 + 5, side * 2 + 9),
+        "large windows": (side * 8 + 5, side + 3),
+    }[shape]
     pixels = picture(rng, height, width, scale)
     if nodata:
         pixels[height // 2 :, width // 2 :] = 0
         pixels[:, :2] = 0
-    model = at_scale(tiny_run, scale)
+    model = at_scale(run, scale)
     path = write_scene("a.tif", pixels, transform=PLACE, nodata=0 if nodata else None)
     found, expected = through_a_scene(model, path), through_files(model, path)
     agree(found, expected)
@@ -84,14 +93,14 @@ def test_files_and_scenes(
 
 @pytest.mark.parametrize(("scale", "oblong"), [(0.5, False), (1.0, False), (2.0, False), (4.0, False), (1.7, True)])
 def test_files_and_the_exported_graph(
-    tmp_path: Path, tiny_run: Path, rng: np.random.Generator, scale: float, oblong: bool
+    tmp_path: Path, run: Path, rng: np.random.Generator, scale: float, oblong: bool
 ) -> None:
     side = int(32 * scale)
     size = side, side * 3 // 4 if oblong else side
     pixels = picture(rng, *size, scale)
-    model = at_scale(tiny_run, scale)
+    model = at_scale(run, scale)
     assert cv2.imwrite(str(tmp_path / "a.png"), pixels[..., ::-1])
-    export_onnx(model, read_detection_settings(tiny_run), tmp_path / "map.onnx", size)
+    export_onnx(model, read_detection_settings(run), tmp_path / "map.onnx", size)
     session = onnxruntime.InferenceSession(tmp_path / "map.onnx", providers=["CPUExecutionProvider"])
     scaled_BCHW = np.ascontiguousarray(np.moveaxis(model.scaling.apply(pixels), -1, 0)[None])
     (found,) = session.run(["map"], {"picture": scaled_BCHW})

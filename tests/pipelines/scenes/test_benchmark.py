@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np, psutil, rasterio, rasterio.shutil
 from rasterio.windows import Window
 from detect.extraction import ExtractionConfig
+from distmap.inference.sliding_window import half_overlapping
 from pipelines.scenes.geotiffs import OutputOptions, map_scenes
 from pipelines.scenes.job import Job, TileMemory, tile_shape
 from pipelines.scenes.outputs import COG_OPTIONS
@@ -48,13 +49,13 @@ class Trivial:
     def __call__(self):
         return self
 
-    def window_side(self, height, width):
-        return self.side
+    def windows(self, height, width):
+        return half_overlapping(self.side, self.side)
 
-    def margin(self, side):
+    def margin(self, windows):
         return 0
 
-    def bytes_per_pixel(self, side):
+    def bytes_per_pixel(self, windows):
         return 8.0
 
     def maps(self, canvases):

@@ -25,6 +25,7 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from torch import Tensor
 
+import distmap
 import pipelines
 from detect.extraction import ExtractionConfig
 from distmap.common.progress import Progress, Silent
@@ -77,6 +78,28 @@ def test_writes_everything(tmp_path: Path, write_scene: WriteScene, tiny_run: Pa
     assert (again.exit_code, again.stderr.splitlines()[1:]) == (0, ["a.tif: done earlier"])
     assert json.loads(again.stdout)["scenes"][0]["objects"] == summary["objects"]
     assert invoke(tiny_run, path, "--out", out, "--overwrite").exit_code == 0
+
+
+def test_maps_of_each_source(
+    tmp_path: Path, write_scene: WriteScene, taught_run: Path, rng: np.random.Generator
+) -> None:
+    path = write_scene("a.tif", colours(rng))
+    made = {}
+    for source in ("auto", "branch1", "localizer"):
+        result = invoke(taught_run, path, "--out", tmp_path / source, "--source", source, "--workers", 1)
+        assert result.exit_code == 0, result.stderr
+        with rasterio.open(tmp_path / source / "a_map.tif") as file:
+            made[source] = file.read(1)
+        (expected,) = distmap.load(taught_run, device="cpu", source=source).maps([path])
+        np.testing.assert_allclose(made[source], expected.map_HW, atol=1e-4 * expected.map_HW.max())
+    assert not np.allclose(made["auto"], made["branch1"])
+    # What one source left is not taken for another's.
+    command = (taught_run, path, "--out", tmp_path / "auto", "--source", "branch1", "--workers", 1, "--resume")
+    refused(invoke(*command), "--overwrite")
+    refused(
+        invoke(taught_run, path, "--out", tmp_path / "new", "--source", "brunch"), "--source brunch: the run has no"
+    )
+    assert not (tmp_path / "new").exists()
 
 
 def test_resume_passes_over_what_is_the_same(
@@ -578,6 +601,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from detect.extraction import ExtractionConfig
+from distmap.inference.sliding_window import half_overlapping
 from pipelines.scenes.geotiffs import OutputOptions, map_scenes
 from pipelines.scenes.source import open_scene
 from pipelines.scenes.work import Resources
@@ -591,13 +615,13 @@ class Mapper:
     def __call__(self):
         return self
 
-    def window_side(self, height, width):
-        return 32
+    def windows(self, height, width):
+        return half_overlapping(32, 32)
 
-    def margin(self, side):
+    def margin(self, windows):
         return 0
 
-    def bytes_per_pixel(self, side):
+    def bytes_per_pixel(self, windows):
         return 8.0
 
     def maps(self, canvases):
@@ -720,6 +744,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np, rasterio
 from detect.extraction import ExtractionConfig
+from distmap.inference.sliding_window import half_overlapping
 from pipelines.scenes.geotiffs import OutputOptions, map_scenes
 from pipelines.scenes.source import open_scene
 from pipelines.scenes.work import Resources

@@ -26,12 +26,17 @@ def model(tiny_run: Path) -> distmap.DistinctionModel:
     return distmap.load(tiny_run, device="cpu")
 
 
+@pytest.fixture
+def taught(taught_run: Path) -> distmap.DistinctionModel:
+    return distmap.load(taught_run, device="cpu")
+
+
 def scene_map(path: Path, mapper: ModelMapper) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     scene = open_scene(path, None, mapper.bands)
     whole = Region(top=0, left=0, bottom=scene.height, right=scene.width)
-    side = mapper.window_side(scene.height, scene.width)
+    windows = mapper.windows(scene.height, scene.width)
     with SceneReader(scene) as reader:
-        return map_canvas(read_canvas(reader, whole, side), mapper)[0]
+        return map_canvas(read_canvas(reader, whole, windows), mapper)[0]
 
 
 def picture(rng: np.random.Generator, height: int = 176) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -49,11 +54,13 @@ def test_a_part_of_a_scene_has_its_part_of_the_map(
         mapper = ModelMapper(model, side)
         scene = open_scene(write_scene(f"{side}.tif", picture(rng)), None, mapper.bands)
         tile = Region(top=70, left=60, bottom=100, right=90)
-        around = tile.grown(mapper.margin(side), scene)
+        windows = mapper.windows(scene.height, scene.width)
+        assert (windows.side, windows.step) == (side, side // 2)
+        around = tile.grown(mapper.margin(windows), scene)
         whole = Region(top=0, left=0, bottom=scene.height, right=scene.width)
         with SceneReader(scene) as reader:
-            part, _ = map_canvas(read_canvas(reader, around, side), mapper)
-            complete, _ = map_canvas(read_canvas(reader, whole, side), mapper)
+            part, _ = map_canvas(read_canvas(reader, around, windows), mapper)
+            complete, _ = map_canvas(read_canvas(reader, whole, windows), mapper)
         np.testing.assert_allclose(part[tile.within(around)], complete[tile.within(whole)], rtol=1e-4, atol=1e-6)
 
 
@@ -65,9 +72,32 @@ def test_map_of_a_crop_is_the_crop_of_the_map(
     whole = scene_map(write_scene("whole.tif", pixels), mapper)
     moved = UTM @ Affine.translation(11, 23)
     crop = scene_map(write_scene("crop.tif", pixels[23:, 11:], transform=moved), mapper)
-    border = mapper.side + mapper.margin(mapper.side)
+    border = mapper.side + mapper.margin(mapper.windows(*pixels.shape[:2]))
     assert whole.max() > 0
     np.testing.assert_allclose(crop[border:, border:], whole[23 + border :, 11 + border :], rtol=1e-4, atol=1e-5)
+
+
+def test_a_part_of_a_scene_has_its_part_of_a_students_map(
+    write_scene: WriteScene, taught: distmap.DistinctionModel, rng: np.random.Generator
+) -> None:
+    mapper = ModelMapper(taught)
+    scene = open_scene(write_scene("a.tif", picture(rng, height=400)), None, mapper.bands)
+    windows = mapper.windows(scene.height, scene.width)
+    assert (windows.side, windows.step, windows.seen) == (6 * 32, 5 * 32, 6 * 32)
+    tile = Region(top=170, left=60, bottom=230, right=90)
+    around = tile.grown(mapper.margin(windows), scene)
+    whole = Region(top=0, left=0, bottom=scene.height, right=scene.width)
+    with SceneReader(scene) as reader:
+        part, _ = map_canvas(read_canvas(reader, around, windows), mapper)
+        complete, _ = map_canvas(read_canvas(reader, whole, windows), mapper)
+    np.testing.assert_allclose(part[tile.within(around)], complete[tile.within(whole)], rtol=1e-4, atol=1e-6)
+
+
+def test_each_source_of_maps(taught_run: Path) -> None:
+    for source, kind in (("auto", "student"), ("branch1", "branch1"), ("localizer", "localizer")):
+        mapper = RunMapper(run=taught_run, device="cpu", source=source)()
+        assert mapper._model.source == kind
+        assert (mapper.windows(900, 900).seen == 6 * 32) == (kind == "student")
 
 
 def test_bands_are_checked(write_scene: WriteScene, model: distmap.DistinctionModel) -> None:
@@ -112,7 +142,7 @@ def test_other_tiles_and_halves_give_the_same_objects(
         list(do_tiles(job, job.remaining()))
         found = job.objects()[0]
         rows = shapely.bounds(found.geometry)[:, 1] + top
-        kept = rows > 13 + mapper().side + 2 * mapper().margin(mapper().side)
+        kept = rows > 13 + mapper().side + 2 * mapper().margin(mapper().windows(scene.height, scene.width))
         return list(zip(found.area[kept].tolist(), found.score[kept].tolist(), rows[kept].tolist(), strict=True))
 
     values = scene_map(write_scene("a.tif", pixels), mapper())

@@ -16,7 +16,7 @@ from rasterio.transform import Affine
 from torch import Tensor
 
 from distmap.common.pictures import read_picture
-from distmap.inference.sliding_window import window_starts
+from distmap.inference.sliding_window import Windows, window_starts
 from pipelines.scenes.source import SceneReader, open_scene
 from pipelines.scenes.windows import Region, map_canvas, read_canvas, rounded, touching
 from tests.pipelines.scenes.conftest import UTM, Brightness, WriteScene
@@ -26,13 +26,14 @@ def map_of(path: Path, mapper: Brightness, region: Region | None = None) -> NDAr
     scene = open_scene(path, None, None)
     region = region or Region(top=0, left=0, bottom=scene.height, right=scene.width)
     with SceneReader(scene) as reader:
-        return map_canvas(read_canvas(reader, region, mapper.side), mapper)[0]
+        return map_canvas(read_canvas(reader, region, mapper.windows(scene.height, scene.width)), mapper)[0]
 
 
-@given(st.integers(1, 20), st.integers(-(10**9), 10**9), st.integers(1, 300), st.data())
-def test_windows_that_touch_a_region(half: int, anchor: int, length: int, data: st.DataObject) -> None:
-    side = 2 * half
-    starts = window_starts(length, side, anchor)
+@given(st.integers(1, 20), st.integers(1, 5), st.integers(-(10**9), 10**9), st.integers(1, 300), st.data())
+def test_windows_that_touch_a_region(step: int, steps: int, anchor: int, length: int, data: st.DataObject) -> None:
+    """Whether they overlap or just meet."""
+    side = steps * step
+    starts = window_starts(length, Windows(side=side, step=step, seen=side), anchor)
     first = data.draw(st.integers(0, length - 1))
     end = data.draw(st.integers(first + 1, length))
     begin, stop = touching(starts, first, end, side)

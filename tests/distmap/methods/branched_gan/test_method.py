@@ -293,6 +293,7 @@ def test_a_picture_guide_is_trained_where_classes_are_separable_and_edge_contras
     monkeypatch.setattr(f"{CLASSIFIERS}.classifier_auroc", lambda *_: auroc)
     monkeypatch.setattr(f"{METHOD}.low_edge_contrast", lambda *_: low_contrast)
     gan = make_gan(localizer={"separable_pictures": enough})
+    assert gan.localizer is not None
     untrained = copy.deepcopy(gan.localizer.state_dict())
     fractions: list[float] = []
 
@@ -305,7 +306,7 @@ def test_a_picture_guide_is_trained_where_classes_are_separable_and_edge_contras
     assert gan.separable is separable
     assert findings == Findings(low_edge_contrast=low_contrast)
     assert (gan.picture_guide is not None) == (separable and not low_contrast)
-    assert fractions == [0.2, 0.05][: 1 + (gan.picture_guide is not None)]
+    assert fractions == [0.4, 0.05][: 1 + (gan.picture_guide is not None)]
     assert not same(untrained, gan.localizer.state_dict())
 
 
@@ -323,8 +324,26 @@ def test_few_of_the_validation_pictures_are_looked_at(
     assert looked == [6]
 
 
-def test_without_members_nothing_is_trained_before_the_first_step(make_gan: MakeGan, known: PictureStore) -> None:
-    gan = make_gan(localizer={"members": 0})
+@pytest.mark.parametrize(("certainty", "kind"), [(0.2, "auto"), (0.19, "auto"), (0.19, "weighted")])
+def test_maps_are_weighted_by_a_localizer_that_is_sure_of_something_alone(
+    make_gan: MakeGan, known: PictureStore, monkeypatch: pytest.MonkeyPatch, certainty: float, kind: str
+) -> None:
+    monkeypatch.setattr(f"{METHOD}.classifier_certainty", lambda *_: certainty)
+    sections = {"localizer": {"least_certainty": 0.2, "steps": 1}, "map": {"kind": kind}}
+    gan = make_gan(**sections)
+    gan.prepare(FitContext(train=known, validation=known))
+    left_open = ("weighted", "unweighted") if certainty == 0.2 else ("unweighted",)
+    candidates = left_open if kind == "auto" else ("weighted",)
+    again = make_gan(**sections)
+    again.load_state_dict(copy.deepcopy(gan.state_dict()))
+    for one in (gan, again):
+        predictor = one.predictor()
+        assert (predictor.candidates, predictor.kind) == (candidates, candidates[0])
+        assert "weighted" in predictor.kinds  # it may still be asked for
+
+
+def test_without_a_localizer_nothing_is_trained_before_the_first_step(make_gan: MakeGan, known: PictureStore) -> None:
+    gan = make_gan(localizer={"enabled": False})
     assert gan.prepare(FitContext(train=known, validation=known)) == Findings()
     assert (gan.separable, gan.picture_guide) == (False, None)
 
@@ -435,7 +454,7 @@ def test_settings_that_do_not_go_together_are_refused(make_settings: Callable[..
     BranchedGan.check_settings(make_settings(), 32)
     with pytest.raises(ValueError, match="setting image_size=36: must be a multiple of 8"):
         BranchedGan.check_settings(make_settings(), 36)
-    weighted = {"localizer": {"members": 0}, "map": {"kind": "weighted"}}
+    weighted = {"localizer": {"enabled": False}, "map": {"kind": "weighted"}}
     with pytest.raises(ValueError, match=r"setting map\.kind='weighted': needs a localizer"):
         make_settings(**weighted)
 
@@ -447,12 +466,12 @@ def test_with_the_paper_s_settings_what_is_ours_is_zero(
     gan = make_gan(preset=preset)
     findings = gan.prepare(FitContext(train=known, validation=known))
     assert findings == Findings()
-    assert (gan.separable, gan.picture_guide, len(gan.localizer.members)) == (False, None, 0)
+    assert (gan.separable, gan.picture_guide, gan.localizer) == (False, None, None)
     for step in range(2):
         terms = gan.step(make_batch(step), 0.5)
         assert (float(terms["guidance"]), float(terms["locality"])) == (0, 0)
         of_the_paper = ("adversary", "fidelity", "gradient", "focused", "overlap", "energy", "sparsity", "r1")
         assert all(float(terms[name]) > 0 for name in of_the_paper)
-    assert gan.predictor().kinds == ("branch1",)
+    assert gan.predictor().candidates == ("branch1",)
     gan.steps, gan._recent = 10_000, {"flips": 0.0, "change": 2.0, "margin": 99.0, "steps": 1.0}
     assert gan.review() == []

@@ -21,19 +21,20 @@ from distmap.inference.refinement import (
     suppress_halos,
 )
 from distmap.methods.branched_gan import BranchedGan
-from distmap.methods.branched_gan.predictor import BRANCH1, UNWEIGHTED, WEIGHTED, BranchedGanPredictor
+from distmap.methods.branched_gan.predictor import BRANCH1, LOCALIZER, UNWEIGHTED, WEIGHTED, BranchedGanPredictor
 from distmap.networks.classifiers import PictureClassifier
 
 MakeGan = Callable[..., BranchedGan]
 MakePredictor = Callable[..., BranchedGanPredictor]
 Array = NDArray[np.floating]
+GAIN = 0.2
 
 
 @pytest.fixture(scope="session")
 def make_predictor(make_gan: MakeGan) -> MakePredictor:
     """Return ``make_predictor(bands=1, localizer={}, **of_the_map)``."""
 
-    def make(bands: int = 1, localizer: dict[str, int] | None = None, **of_the_map: object) -> BranchedGanPredictor:
+    def make(bands: int = 1, localizer: dict[str, object] | None = None, **of_the_map: object) -> BranchedGanPredictor:
         return make_gan(bands, map=of_the_map, localizer=localizer or {}).predictor()
 
     return make
@@ -77,6 +78,7 @@ def test_raw_outputs_are_residuals_the_change_of_branch_1_and_the_localizer_s_lo
     x_BCHW = uniform(rng, 2, bands, 32, 32)
     without, with_ = (predictor.branches(x_BCHW, label) for label in (WITHOUT, WITH))
     assert without.shape == (2, 3, bands, 32, 32)
+    assert predictor.localizer is not None
     logits = predictor.localizer.location_logits(x_BCHW)
     enlarged = torch.nn.functional.interpolate(logits[:, None], (32, 32), mode="bilinear")[:, 0]
     raw = predictor(x_BCHW)
@@ -87,7 +89,7 @@ def test_raw_outputs_are_residuals_the_change_of_branch_1_and_the_localizer_s_lo
 
 
 def test_without_a_localizer_its_logit_is_0(make_predictor: MakePredictor, rng: np.random.Generator) -> None:
-    predictor = make_predictor(localizer={"members": 0})
+    predictor = make_predictor(localizer={"enabled": False})
     raw = predictor(uniform(rng, 2, 1, 32, 32))
     assert raw.shape == (2, 4, 32, 32)
     assert (raw[:, -1] == 0).all()
@@ -151,17 +153,19 @@ def test_the_coarse_map_is_smoothed_without_halos_and_weighted_by_the_smoothed_p
     make_predictor: MakePredictor, rng: np.random.Generator
 ) -> None:
     raw = torch.from_numpy(rng.normal(size=(2, 4, 20, 24)).astype(np.float32))
-    predictor = make_predictor(smoothing=1.2, halo_suppression=0.8, halo_radius=2, localizer_smoothing=2.5)
+    predictor = make_predictor(smoothing=1.2, halo_suppression=0.8, halo_radius=2, localizer_smoothing=2.5, gain=GAIN)
     distinction = predictor.distinction(raw, WEIGHTED)
     smooth = torch.from_numpy(np.stack([gaussian_filter(one, 1.2, mode="nearest") for one in distinction.numpy()]))
     unweighted = suppress_halos(smooth, 0.8, 2)
     torch.testing.assert_close(predictor.coarse_map(raw, UNWEIGHTED), unweighted)
     probability = torch.sigmoid(raw[:, -1]).numpy()
     there = torch.from_numpy(np.stack([gaussian_filter(one, 2.5, mode="nearest") for one in probability]))
-    torch.testing.assert_close(predictor.coarse_map(raw, WEIGHTED), unweighted * there)
+    torch.testing.assert_close(predictor.coarse_map(raw, LOCALIZER), there)
+    torch.testing.assert_close(predictor.coarse_map(raw, WEIGHTED), there * (unweighted / (unweighted + GAIN)).sqrt())
     torch.testing.assert_close(predictor.coarse_map(raw), predictor.coarse_map(raw, WEIGHTED))
-    sharp = make_predictor(smoothing=1.2, halo_suppression=0.8, halo_radius=2, localizer_smoothing=0)
-    torch.testing.assert_close(sharp.coarse_map(raw), unweighted * torch.sigmoid(raw[:, -1]))
+    sharp = make_predictor(smoothing=1.2, halo_suppression=0.8, halo_radius=2, localizer_smoothing=0, gain=GAIN)
+    expected = torch.sigmoid(raw[:, -1]) * (unweighted / (unweighted + GAIN)).sqrt()
+    torch.testing.assert_close(sharp.coarse_map(raw), expected)
     assert (unweighted == 0).any()
 
 
@@ -227,19 +231,38 @@ def test_margins_by_hand(make_predictor: MakePredictor) -> None:
 
 
 def test_kinds_are_those_that_the_settings_leave_open(make_predictor: MakePredictor) -> None:
-    assert make_predictor().kinds == (WEIGHTED, UNWEIGHTED)
-    assert make_predictor(localizer={"members": 0}).kinds == (UNWEIGHTED,)
-    for kind in (WEIGHTED, UNWEIGHTED, BRANCH1):
-        predictor = make_predictor(kind=kind)
-        assert predictor.kinds == (kind,)
-        assert predictor.kind == kind
-
-
-def test_weighted_maps_have_a_rule_of_their_own_for_the_threshold(make_predictor: MakePredictor) -> None:
+    every = (WEIGHTED, UNWEIGHTED, BRANCH1, LOCALIZER)
     predictor = make_predictor()
-    assert predictor.threshold_rule == "minimum-cross-entropy"
-    assert predictor.choose(UNWEIGHTED, follow_edges=True).threshold_rule == "otsu"
-    assert make_predictor(kind=BRANCH1).threshold_rule == "otsu"
+    assert (predictor.kinds, predictor.candidates) == (every, (WEIGHTED, UNWEIGHTED))
+    without = make_predictor(localizer={"enabled": False})
+    assert (without.kinds, without.candidates, without.kind) == ((UNWEIGHTED, BRANCH1), (UNWEIGHTED,), UNWEIGHTED)
+    for kind in every:
+        predictor = make_predictor(kind=kind)
+        assert (predictor.kinds, predictor.candidates, predictor.kind) == (every, (kind,), kind)
+
+
+def test_a_weighted_map_is_made_of_the_two_others_as_they_are_handed_out(
+    make_predictor: MakePredictor, rng: np.random.Generator
+) -> None:
+    predictor = make_predictor(gain=GAIN)
+    raw, picture = torch.from_numpy(rng.normal(size=(1, 4, 20, 24)).astype(np.float32)), uniform(rng, 1, 1, 40, 48)
+    unweighted, probability = (predictor.to_map(raw, picture, 2.0, kind=kind) for kind in (UNWEIGHTED, LOCALIZER))
+    expected = probability * (unweighted / (unweighted + GAIN)).sqrt()
+    torch.testing.assert_close(predictor.to_map(raw, picture, 2.0), expected)
+    # A localizer's map knows nothing of the picture's edges.
+    other = uniform(rng, 1, 1, 40, 48)
+    torch.testing.assert_close(predictor.to_map(raw, other, 2.0, kind=LOCALIZER), probability)
+    assert not torch.allclose(predictor.to_map(raw, other, 2.0, kind=UNWEIGHTED), unweighted)
+
+
+def test_a_weighted_map_by_hand(make_predictor: MakePredictor) -> None:
+    """p sqrt(m / (m + gain)): 0.7 of the probability where the unweighted map is the gain, 0 where it is 0."""
+    plain = {"smoothing": 0.0, "halo_suppression": 0.0, "localizer_smoothing": 0.0, "gate": 1e-9}
+    predictor = make_predictor(gain=0.3, **plain)
+    change = rows((1.0, 1.0, 1.0))
+    raw = raw_outputs(row(0.3, 0.0, 0.9), rows((0.0, 0.0, 0.0)), change, torch.tensor([[0.0, 50.0, np.log(3.0)]]))
+    expected = torch.tensor([[[0.5 * 0.5**0.5, 0.0, 0.75 * 0.75**0.5]]])
+    torch.testing.assert_close(predictor.coarse_map(raw, WEIGHTED), expected)
 
 
 # --- what else is told -------------------------------------------------------------------------------------------
