@@ -96,8 +96,8 @@ class MapSettings:
     """Sigma of the Gaussian that smooths a map."""
     localizer_smoothing: Sigma = 3.0
     """The same for the localizer's probability."""
-    gain: Positive = 0.03
-    """Unweighted map at which a weighted one is 0.7 of the localizer's probability."""
+    gain: Positive = 0.015
+    """Unweighted map at which a weighted one is half of the localizer's probability squared."""
     halo_suppression: Fraction = 0.2
     """Set to zero what is less than this fraction of the largest value within"""
     halo_radius: Radius = 3
