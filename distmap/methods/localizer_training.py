@@ -25,8 +25,11 @@ class LocalizerWarp(WarpSettings):
     """How far what a localizer sees is warped and relit: less than what a student sees."""
 
     zoom: Annotated[float, Ge(0), Le(3)] = 0.2
+    """The scale is exp(± this)."""
     shift: Fraction = 0.1
+    """Of the side, either way."""
     light: NonNegative = 0.2
+    """Colour jitter: change of contrast and brightness, and of the logarithm of gamma."""
 
 
 @dataclass(frozen=True, kw_only=True)
