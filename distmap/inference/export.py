@@ -110,9 +110,9 @@ def _traced(graph: nn.Module, bands: int, size: tuple[int, int], multiple: int |
     free: dict[int, Any] = {0: torch.export.Dim("batch")}
     height, width = size
     if multiple is not None:
-        # Unlike sides, or they would be taken for one.
+        # Unlike sides, or they would be taken for one; and both more than one multiple, which would be taken for fixed.
         free |= {2: multiple * torch.export.Dim("rows"), 3: multiple * torch.export.Dim("columns")}
-        width += multiple
+        height, width = height + multiple, width + 2 * multiple
     example = torch.zeros(TRACED_BATCH, bands, height, width)
     # Traced apart from the translation, which would quietly fix a size that it cannot leave free.
     traced = torch.export.export(graph, (example,), dynamic_shapes=(free,))
