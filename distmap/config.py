@@ -72,13 +72,12 @@ PRESETS: Mapping[str, tuple[str, Settings]] = {
         {
             "image_size": 256,
             "data": {"batch_size": 8},
-            "training": {"steps": 100_000, "candidates": ()},
-            "student": {"rounds": 0},
+            "training": {"steps": 100_000},
         },
     ),
     "paper-quick": (
         "the paper's losses and nothing else, with the networks and the time of quick",
-        {"training": {"time_limit": 600.0, "candidates": ()}, "student": {"rounds": 0}},
+        {"training": {"time_limit": 600.0}},
     ),
 }
 

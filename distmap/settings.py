@@ -52,8 +52,9 @@ class TrainingSettings:
 class StudentSettings:
     """The segmentation network (a U-Net) that learns what the method's maps show, and then makes the maps itself."""
 
-    rounds: Annotated[int, Ge(0), Le(100)] = 1
-    """How often one is trained; each after the first learns from the maps of the one before. 0: none."""
+    rounds: Annotated[int, Ge(0), Le(100)] = 0
+    """How often one is trained; each after the first learns from the maps of the one before. 0: none. The branched GAN
+    has one by default."""
     encoder: str = "tf_efficientnet_lite0"
     """Network of timm; it begins with what it knows of ImageNet, or at random where that cannot be had."""
     decoder_widths: tuple[Channels, Channels, Channels, Channels, Channels] = (96, 64, 48, 32, 16)

@@ -74,6 +74,7 @@ class BranchedGan(Method[BranchedGanSettings]):
     family = "additive maps by GAN"
     summary = "StarGAN v2 split into sub-generators that add up to the picture; the first holds the difference"
     Settings = BranchedGanSettings
+    defaults = {"student": {"rounds": 1}}  # noqa: RUF012 - a constant
     presets = PRESETS
 
     def __init__(self, settings: BranchedGanSettings, frame: Frame) -> None:

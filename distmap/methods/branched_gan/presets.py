@@ -10,6 +10,7 @@ PAPER_LOSSES: Mapping[str, Any] = {
     "losses": {"guidance": 0.0, "locality": 0.0, "r1_every": 1},
     "localizer": {"enabled": False},
     "interventions": {"enabled": False},
+    "student": {"rounds": 0},
     "discriminator": {"augment_shift": 0.0, "augment_contrast": 0.0},
     "map": {
         "kind": "branch1",
