@@ -34,7 +34,7 @@ class BranchedGanPredictor(Predictor):
     x̂(y) is the sum of the branches under class y. The map is large where the picture holds what only pictures WITH
     have, and zero where branch 1 is the same under both classes: ``r g / (g + gate)`` with ``r = abs(x - x̂(0))`` and
     ``g = abs(b_1(x, 1) - b_1(x, 0))``, both mean over bands. ``r`` gives the shape, the gate drops what is merely
-    reconstructed badly. A weighted map is ``p² m / (m + gain)`` with the unweighted map m and the localizer's
+    reconstructed badly. A weighted map is ``p m / (m + gain)`` with the unweighted map m and the localizer's
     probability p: the reconstruction knows what shape, the localizer knows where. ``branch1`` is ``g`` alone,
     ``localizer`` the probability alone.
     """
@@ -110,7 +110,7 @@ class BranchedGanPredictor(Predictor):
         return suppress_halos(smooth, self.settings.halo_suppression, self.settings.halo_radius)
 
     def _weighted(self, distinction_BHW: Tensor, probability_BHW: Tensor) -> Tensor:
-        return probability_BHW.square() * distinction_BHW / (distinction_BHW + self.settings.gain)
+        return probability_BHW * distinction_BHW / (distinction_BHW + self.settings.gain)
 
     def to_map(
         self,

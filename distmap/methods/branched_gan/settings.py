@@ -96,8 +96,8 @@ class MapSettings:
     """Sigma of the Gaussian that smooths a map."""
     localizer_smoothing: Sigma = 3.0
     """The same for the localizer's probability."""
-    gain: Positive = 0.015
-    """Unweighted map at which a weighted one is half of the localizer's probability squared."""
+    gain: Positive = 0.1
+    """Unweighted map at which a weighted one is half of the localizer's probability."""
     halo_suppression: Fraction = 0.2
     """Set to zero what is less than this fraction of the largest value within"""
     halo_radius: Radius = 3

@@ -161,10 +161,10 @@ def test_the_coarse_map_is_smoothed_without_halos_and_weighted_by_the_smoothed_p
     probability = torch.sigmoid(raw[:, -1]).numpy()
     there = torch.from_numpy(np.stack([gaussian_filter(one, 2.5, mode="nearest") for one in probability]))
     torch.testing.assert_close(predictor.coarse_map(raw, LOCALIZER), there)
-    torch.testing.assert_close(predictor.coarse_map(raw, WEIGHTED), there**2 * unweighted / (unweighted + GAIN))
+    torch.testing.assert_close(predictor.coarse_map(raw, WEIGHTED), there * unweighted / (unweighted + GAIN))
     torch.testing.assert_close(predictor.coarse_map(raw), predictor.coarse_map(raw, WEIGHTED))
     sharp = make_predictor(smoothing=1.2, halo_suppression=0.8, halo_radius=2, localizer_smoothing=0, gain=GAIN)
-    expected = torch.sigmoid(raw[:, -1]) ** 2 * unweighted / (unweighted + GAIN)
+    expected = torch.sigmoid(raw[:, -1]) * unweighted / (unweighted + GAIN)
     torch.testing.assert_close(sharp.coarse_map(raw), expected)
     assert (unweighted == 0).any()
 
@@ -247,7 +247,7 @@ def test_a_weighted_map_is_made_of_the_two_others_as_they_are_handed_out(
     predictor = make_predictor(gain=GAIN)
     raw, picture = torch.from_numpy(rng.normal(size=(1, 4, 20, 24)).astype(np.float32)), uniform(rng, 1, 1, 40, 48)
     unweighted, probability = (predictor.to_map(raw, picture, 2.0, kind=kind) for kind in (UNWEIGHTED, LOCALIZER))
-    expected = probability**2 * unweighted / (unweighted + GAIN)
+    expected = probability * unweighted / (unweighted + GAIN)
     torch.testing.assert_close(predictor.to_map(raw, picture, 2.0), expected)
     # A localizer's map knows nothing of the picture's edges.
     other = uniform(rng, 1, 1, 40, 48)
@@ -256,12 +256,12 @@ def test_a_weighted_map_is_made_of_the_two_others_as_they_are_handed_out(
 
 
 def test_a_weighted_map_by_hand(make_predictor: MakePredictor) -> None:
-    """p² m / (m + gain): half of p² where the unweighted map is the gain, 0 where it is 0."""
+    """p m / (m + gain): half of p where the unweighted map is the gain, 0 where it is 0."""
     plain = {"smoothing": 0.0, "halo_suppression": 0.0, "localizer_smoothing": 0.0, "gate": 1e-9}
     predictor = make_predictor(gain=0.3, **plain)
     change = rows((1.0, 1.0, 1.0))
     raw = raw_outputs(row(0.3, 0.0, 0.9), rows((0.0, 0.0, 0.0)), change, torch.tensor([[0.0, 50.0, np.log(3.0)]]))
-    expected = torch.tensor([[[0.5**2 * 0.5, 0.0, 0.75**2 * 0.75]]])
+    expected = torch.tensor([[[0.5 * 0.5, 0.0, 0.75 * 0.75]]])
     torch.testing.assert_close(predictor.coarse_map(raw, WEIGHTED), expected)
 
 
