@@ -49,7 +49,8 @@ def test_its_map_is_the_probability() -> None:
 
 
 def test_pictures_are_normalised_as_those_of_the_encoders_training() -> None:
-    network, seen = student(3), []
+    seen: list[torch.Tensor] = []
+    network = student(3)
     network.unet.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     x_BCHW = torch.zeros(1, 3, 32, 32)
     network(x_BCHW)

@@ -58,7 +58,8 @@ def test_pictures_are_normalised_as_those_of_the_networks_training() -> None:
     grey = (torch.tensor(0.3) - mean) / spread
     torch.testing.assert_close(grey, torch.full((1, 5, 1, 1), (0.65 - sum(MEAN) / 3) / (sum(SPREAD) / 3)))
     # The backbone shows its network just that.
-    backbone, seen = Backbone(TINY, 3, (4,)).eval(), []
+    seen: list[torch.Tensor] = []
+    backbone = Backbone(TINY, 3, (4,)).eval()
     backbone.features.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     backbone(x_BCHW.repeat(1, 1, 8, 8))
     torch.testing.assert_close(seen[0][..., :4, :4], expected)

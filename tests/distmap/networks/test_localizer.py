@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import pytest
 import torch
@@ -75,12 +76,12 @@ def test_every_stride_counts() -> None:
     network, x_BCHW = localizer(), torch.rand(1, 2, 32, 32)
     whole = network.location_logits(x_BCHW)
     assert len(network.lateral) == 3
-    for lateral in network.lateral:
-        kept = lateral.weight.detach().clone()  # type: ignore[operator]
+    for lateral in cast("list[torch.nn.Conv2d]", list(network.lateral)):
+        kept = lateral.weight.detach().clone()
         with torch.no_grad():
-            lateral.weight.zero_()  # type: ignore[operator]
+            lateral.weight.zero_()
             assert not torch.allclose(network.location_logits(x_BCHW), whole)
-            lateral.weight.copy_(kept)  # type: ignore[operator]
+            lateral.weight.copy_(kept)
     torch.testing.assert_close(network.location_logits(x_BCHW), whole)
 
 
