@@ -69,11 +69,14 @@ class TestFloors:
 def test_a_row_says_how_it_came_about(make_row: MakeRow, make_result: MakeResult) -> None:
     result = make_result(
         resumed=True,
+        scores={"branch1_pixel_ap": 0.4},
         groups={"train": ["a", "b", "c"], "test": ["d"]},
         commands=("one command", "another"),
     )
     text = render([result], [make_row()])
     assert "Machine: cpu, 2 cores, 1 torch thread." in text
+    assert cells(text, "pixel_ap of branch 1 alone") == [["pixel_ap of branch 1 alone", "0.400"]]
+    assert cells(text, "pixel_ap of the localizer alone") == [["pixel_ap of the localizer alone", "–"]]
     assert "1 minutes on 6 pictures WITH and 7 WITHOUT of 3 groups" in text
     assert "1 group set aside (`d`): 3 pictures WITH and 4 WITHOUT." in text
     assert "```bash\none command\nanother\n```" in text

@@ -81,6 +81,8 @@ def test_a_row_gives_one_file_with_all_that_is_needed(make_row: MakeRow, finishe
     assert result.pictures == {"train": {"with": 6, "without": 6}, "test": {"with": 50, "without": 50}}
     assert 0 <= result.scores["pixel_ap"] <= 1
     assert result.scores["dice_lost"] == result.scores["dice_oracle"] - result.scores["dice"]
+    for source in ("branch1", "localizer"):
+        assert 0 <= result.scores[f"{source}_pixel_ap"] <= 1
     assert result.config["seed"] == 3
     assert result.seconds.fit > 0
     assert not result.resumed
