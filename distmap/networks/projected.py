@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -72,7 +73,7 @@ class RandomMixing(nn.Module):
     variance, and are meant to stay so.
     """
 
-    def __init__(self, channels: list[int]) -> None:
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.over_channels = nn.ModuleList(nn.Conv2d(count, count, 1, bias=False) for count in channels)
         self.over_scales = nn.ModuleList(

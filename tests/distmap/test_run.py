@@ -65,7 +65,8 @@ def test_what_was_chosen_is_loaded(copy_of_run: Path, kind: str, follow_edges: b
 def test_a_student_is_saved_and_loaded(copy_of_run: Path, pictures: tuple[Path, Path]) -> None:
     loaded = distmap.load(copy_of_run, device="cpu")
     torch.manual_seed(0)
-    taught = loaded.with_student(StudentPredictor(read_run_config(copy_of_run).student, 1, side=32).eval())
+    student = StudentPredictor(read_run_config(copy_of_run).student, 1, side=32, precision="32")
+    taught = loaded.with_student(student.eval())
     save(copy_of_run, taught)
     again = distmap.load(copy_of_run, device="cpu")
     picture = read_picture(pictures[0] / "with_00.png")

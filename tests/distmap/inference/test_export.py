@@ -22,6 +22,7 @@ from distmap.cli import main
 from distmap.common.detection_settings import read_detection_settings
 from distmap.common.pictures import read_picture
 from distmap.inference.export import MapGraph, export_onnx
+from distmap.inference.student import StudentPredictor
 
 Maps = NDArray[np.float32]
 
@@ -80,7 +81,7 @@ def test_the_graph_of_a_student_takes_other_sizes_too(taught: Path, tmp_path: Pa
     run = distmap.load(taught, device="cpu")
     facts = metadata(session)
     assert [facts[name] for name in ("side", "multiple", "height", "width")] == ["32", "32", "0", "0"]
-    assert run.student is not None
+    assert isinstance(run.student, StudentPredictor)
     run.student.precision = "32"
     graph = MapGraph(run.student, "none").eval()  # a student is not averaged over symmetries
     for shape in ((1, 32, 32, 1), (2, 96, 64, 1), (3, 32, 160, 1)):
@@ -95,7 +96,7 @@ def test_the_graph_of_a_student_takes_other_sizes_too(taught: Path, tmp_path: Pa
 def test_exporting_leaves_the_model_as_it_was(taught: Path, tmp_path: Path) -> None:
     """The graph computes in float32, whatever the run does."""
     run = distmap.load(taught, device="cpu")
-    assert run.student is not None
+    assert isinstance(run.student, StudentPredictor)
     run.student.precision = "bf16"
     export_onnx(run, read_detection_settings(taught), tmp_path / "map.onnx")
     assert run.student.precision == "bf16"

@@ -53,8 +53,8 @@ def predictors() -> list[ParameterSet]:
 
 def predictor_of(name: str, settings: dict[str, object], frame: Frame) -> Predictor:
     if name == "student":
-        settings = StudentSettings(encoder="test_efficientnet")
-        return StudentPredictor(settings, frame.bands, side=frame.side, precision="32")
+        student = StudentSettings(encoder="test_efficientnet")
+        return StudentPredictor(student, frame.bands, side=frame.side, precision="32")
     overrides = {"image_size": frame.side, **SMALL.get(name, {}), **settings}
     config = resolve(method=name, overrides=overrides)
     return find_method(name).new_predictor(config.settings, frame).eval()

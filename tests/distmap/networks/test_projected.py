@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -80,7 +80,7 @@ def test_features_stay_bit_by_bit_as_they_are() -> None:
     network.train()
     for _ in range(2):
         optimiser.zero_grad()
-        F.softplus(network(pictures(4))).mean().backward()
+        F.softplus(network(pictures(4))).mean().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     after = network.state_dict()
     moved = {name for name in after if not torch.equal(before[name], after[name])}
@@ -108,7 +108,9 @@ def test_heads_differ_by_class() -> None:
     logits = network(pictures())
     assert (logits[:, 0] - logits[:, 1]).abs().min() > 1e-4
     logits[:, 1].sum().backward()
-    last = network.heads[0][-1].parametrizations.weight.original  # the gradient of the other class's is nothing
+    last = cast("Any", network.heads[0])[
+        -1
+    ].parametrizations.weight.original  # the gradient of the other class's is nothing
     assert last.grad is not None
     assert (last.grad[1] != 0).any()
     # What normalises both is the largest singular value, which they share.
@@ -133,12 +135,15 @@ def test_mixing_by_hand() -> None:
     mixing = RandomMixing([2, 3])
     fine, coarse = torch.rand(1, 2, 8, 8), torch.rand(1, 3, 4, 4)
     mixed_fine, mixed_coarse = mixing([fine, coarse])
-    over_channels = [layer.weight[:, :, 0, 0] for layer in mixing.over_channels]
-    expected = torch.einsum("oi,bihw->bohw", over_channels[1], coarse)
+    over_channels, over_scales = (
+        cast("list[torch.nn.Conv2d]", list(some)) for some in (mixing.over_channels, mixing.over_scales)
+    )
+    weights = [layer.weight[:, :, 0, 0] for layer in over_channels]
+    expected = torch.einsum("oi,bihw->bohw", weights[1], coarse)
     torch.testing.assert_close(mixed_coarse, expected)
-    down = F.conv2d(expected, mixing.over_scales[0].weight, padding=1)
+    down = F.conv2d(expected, over_scales[0].weight, padding=1)
     down = F.interpolate(down, scale_factor=2, mode="bilinear")
-    torch.testing.assert_close(mixed_fine, torch.einsum("oi,bihw->bohw", over_channels[0], fine) + down)
+    torch.testing.assert_close(mixed_fine, torch.einsum("oi,bihw->bohw", weights[0], fine) + down)
 
 
 def test_mixing_keeps_the_variance_of_each_scale_before_scales_are_added() -> None:

@@ -182,9 +182,9 @@ def test_network_takes_most_of_the_time(
     spent: list[float] = []
     see = Network.see
 
-    def timed(network: Network, windows: Any) -> Any:
+    def timed(network: Network, windows: Any, side: int) -> Any:
         start = time.perf_counter()
-        seen = see(network, windows)
+        seen = see(network, windows, side)
         spent.append(time.perf_counter() - start)
         return seen
 
