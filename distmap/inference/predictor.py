@@ -41,6 +41,8 @@ class Predictor(nn.Module):
     """Memory that ``to_map`` takes, in bytes for each pixel of a picture."""
     span: int = 1
     """It sees windows of up to so many times ``side`` as well, a whole number of times."""
+    threshold: float | None = None
+    """At which its maps are cut, where that is known beforehand; None: it is found in them."""
     averaged: bool = True
     """Whether its raw outputs are averaged over the symmetries of the pictures."""
 

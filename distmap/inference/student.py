@@ -35,6 +35,7 @@ class StudentPredictor(Predictor):
     kinds = (STUDENT,)
     span = 6
     averaged = False
+    threshold = 0.5  # that of its targets where its teacher's maps are at their threshold
 
     def __init__(self, settings: StudentSettings, bands: int, *, side: int, precision: str) -> None:
         import segmentation_models_pytorch as smp

@@ -29,14 +29,17 @@ def threshold_for(values: Array, rate: float) -> float:
     return float(np.nextafter(np.float32(max(highest_refused, 0)), np.float32(np.inf)))
 
 
-def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array]) -> DetectionSettings:
+def calibrate(
+    without_maps: Sequence[Array], with_maps: Sequence[Array], threshold: float | None = None
+) -> DetectionSettings:
     """Threshold from maps (H x W each), pooled over their pixels: of pictures WITHOUT that were kept out of training,
     and of pictures WITH.
 
     The threshold parts the pixels of pictures WITH in two, with the greatest variance between the two parts (Otsu
     1979). A rate of false alarms in pictures WITHOUT, the usual
     criterion, depends on a few strong pixels of what may be a dozen pictures; here they only tell what fraction of
-    their pixels is taken, at this and at other thresholds. No label of a pixel is used.
+    their pixels is taken, at this and at other thresholds. No label of a pixel is used. ``threshold``: in its place,
+    where it is known.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def calibrate(without_maps: Sequence[Array], with_maps: Sequence[Array]) -> Dete
     nothing, something = (
         np.concatenate([map_HW.ravel() for map_HW in maps]).astype(np.float32) for maps in (without_maps, with_maps)
     )
-    threshold = find_threshold(something)
+    threshold = find_threshold(something) if threshold is None else threshold
     return DetectionSettings(
         threshold=threshold,
         low_threshold=threshold,

@@ -64,7 +64,7 @@ def calibrated(
 
     def of_kind(kind: str) -> DetectionSettings:
         typical_maps = [by_name[file.name][kind] for file in with_thing]
-        found = calibrate([of_picture[kind] for of_picture in maps[WITHOUT]], typical_maps)
+        found = calibrate([of_picture[kind] for of_picture in maps[WITHOUT]], typical_maps, model.mapper.threshold)
         everything = [of_picture[kind] for of_picture in by_name.values()]
         return replace(found, object_size=find_object_size(everything, found.threshold))
 
