@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,8 +38,7 @@ def describe_run(run: Path) -> dict[str, Any]:
         lines = read_utf8(run / METRICS).split("\n")[:-1]
         description["last_metrics"] = _metrics(lines[-1], f"{run / METRICS}: line {len(lines)}") if lines else None
     if (run / DETECTOR).is_file():
-        settings = asdict(read_detection_settings(run))
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+        plain = json.loads(json.dumps(asdict(read_detection_settings(run))))  # lists, not tuples, at any depth
         description["detector"] = read_json(run / DETECTOR) | plain
     return description
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,5 +81,6 @@ def test_dice_lost_is_that_of_the_threshold(tmp_path: Path) -> None:
 def test_every_score_of_the_page_is_one_of_evaluate() -> None:
     from pipelines.quality.scores import KINDS
 
-    assert set(KINDS) - {"dice_lost", "on_shape"} <= set(evaluation().to_dict())
+    of_sources = re.compile("^(?:branch1|localizer)_")
+    assert {of_sources.sub("", name) for name in KINDS} - {"dice_lost", "on_shape"} <= set(evaluation().to_dict())
     assert detect.Evaluation is Evaluation
