@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
     with playwright.sync_playwright() as started:
         try:
             opened = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        except playwright.Error as error:  # as where a test before it has bounded the memory of this process
+        except playwright.Error as error:  # seen late in a whole run, not alone; why is not known
             pytest.skip(f"Chromium does not start here: {str(error).splitlines()[0]}")
         yield opened
         opened.close()
