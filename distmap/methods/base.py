@@ -70,17 +70,6 @@ class FitContext:
     progress: Progress = field(default_factory=Silent)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Findings:
-    """What a method found out before its first step.
-
-    ``low_edge_contrast``: pictures vary little more where the thing is than they do usually, so that maps cannot follow
-    its edges.
-    """
-
-    low_edge_contrast: bool = False
-
-
 class Method(ABC, Generic[SettingsT]):
     """A way of learning the distinction, in training.
 
@@ -113,9 +102,8 @@ class Method(ABC, Generic[SettingsT]):
     def new_predictor(cls, settings: SettingsT, frame: Frame) -> Predictor:
         """A predictor as ``predictor`` gives it, with weights that are to be loaded."""
 
-    def prepare(self, context: FitContext) -> Findings:
+    def prepare(self, context: FitContext) -> None:
         """What comes before the first step: a localizer, a feature bank; may be all there is."""
-        return Findings()
 
     def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """One update of every network; ``progress`` in 0..1 sets rates and weights. Gives losses, detached."""

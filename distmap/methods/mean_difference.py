@@ -14,7 +14,7 @@ from distmap.common.kinds import Sigma
 from distmap.data.folders import WITHOUT
 from distmap.inference.predictor import Predictor
 from distmap.inference.refinement import gaussian, gaussian_reach
-from distmap.methods.base import Findings, FitContext, Frame, Method
+from distmap.methods.base import FitContext, Frame, Method
 from distmap.methods.registry import register
 
 
@@ -81,7 +81,7 @@ class MeanDifference(Method[MeanDifferenceSettings]):
         """See ``Method.new_predictor``."""
         return MeanDifferencePredictor(settings, side=frame.side, bands=frame.bands)
 
-    def prepare(self, context: FitContext) -> Findings:
+    def prepare(self, context: FitContext) -> None:
         """Take the mean."""
         store = context.train
         members = [index for index, picture in enumerate(store.pictures) if picture.label == WITHOUT]
@@ -90,7 +90,6 @@ class MeanDifference(Method[MeanDifferenceSettings]):
             context.progress.update("taking the mean", number / len(members), {})
             total += store[index]
         self._predictor.mean_CHW.copy_(torch.from_numpy(total / len(members)))
-        return Findings()
 
     def predictor(self, weights: Mapping[str, Tensor] | None = None) -> MeanDifferencePredictor:
         """See ``Method.predictor``."""

@@ -15,7 +15,7 @@ from distmap.common.kinds import Sigma
 from distmap.data.seeding import LOCALIZER, seeded_networks, step_rng
 from distmap.inference.predictor import Predictor
 from distmap.inference.refinement import gaussian, gaussian_reach
-from distmap.methods.base import Batch, Findings, FitContext, Frame, Method
+from distmap.methods.base import Batch, FitContext, Frame, Method
 from distmap.methods.classifier_training import classifier_step, set_rates
 from distmap.methods.localizer_training import LocalizerUpdates, localizer_change, localizer_optimiser
 from distmap.methods.registry import register
@@ -96,11 +96,10 @@ class Mil(Method[MilSettings]):
         """See ``Method.new_predictor``."""
         return MilPredictor(cls.new_network(settings, frame.bands), settings, side=frame.side)
 
-    def prepare(self, context: FitContext) -> Findings:
+    def prepare(self, context: FitContext) -> None:
         """Begin with what is known of ImageNet."""
         if note := self._network.backbone.load_imagenet_weights():
             context.progress.say(f"warning: {note}")
-        return Findings()
 
     def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """One update."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distmap.common.errors import is_out_of_memory
 from distmap.common.files import replacing
-from distmap.methods.base import Findings, Method
+from distmap.methods.base import Method
 
 STATE = "state/latest.pt"
 
@@ -23,7 +23,7 @@ class TrainingState:
     method: Method[Any]
     step: int = 0
     seconds: float = 0.0
-    findings: Findings | None = None
+    prepared: bool = False
     candidates: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
     def save(self, path: Path, seconds: float) -> None:
@@ -31,7 +31,7 @@ class TrainingState:
         state = {
             "steps": self.step,
             "seconds": seconds,
-            "findings": None if self.findings is None else asdict(self.findings),
+            "prepared": self.prepared,
             "candidates": self.candidates,
             "method": self.method.state_dict(),
         }
@@ -47,7 +47,7 @@ class TrainingState:
             state = read_state(path, self.method.frame.device)
             self.method.load_state_dict(state["method"])
             self.candidates = dict(state["candidates"])
-            self.findings = None if state["findings"] is None else Findings(**state["findings"])
+            self.prepared = bool(state["prepared"])
             self.step, self.seconds = int(state["steps"]), float(state["seconds"])
         except Exception as error:  # a damaged state may be anything to torch
             if is_out_of_memory(error):

@@ -136,7 +136,7 @@ class _Fit:
         self.run, self.config, self.split, self.stats = run, config, split, stats
         self.device, self.progress = device, progress
         self.state = self._state()
-        self.prepared_now = self.state.findings is None
+        self.prepared_now = not self.state.prepared
         self.budget = Budget(config, start - self.state.seconds)
         size, cache_mb = config.image_size, config.data.cache_mb
         self.store = PictureStore(split.train, stats.scaling, size, cache_mb, stamps)
@@ -204,8 +204,9 @@ class _Fit:
         from distmap.training.monitor import stop_on_interrupt
 
         state = self.state
-        if state.findings is None:
-            state.findings = state.method.prepare(self._context(self.budget.fraction_from_now))
+        if not state.prepared:
+            state.method.prepare(self._context(self.budget.fraction_from_now))
+            state.prepared = True
             with stop_on_interrupt() as stopping:
                 state.save(self.run / STATE, self.budget.seconds)
             if stopping.is_set():

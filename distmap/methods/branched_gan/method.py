@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from distmap.common.memory import GB, check_memory
 from distmap.data.augment import augment, mix_bands
 from distmap.data.seeding import NETWORKS, STEPS, seeded_networks, step_rng
-from distmap.methods.base import Batch, Findings, FitContext, Frame, Method
+from distmap.methods.base import Batch, FitContext, Frame, Method
 from distmap.methods.branched_gan import losses
 from distmap.methods.branched_gan.classifiers import (
     low_edge_contrast,
@@ -149,7 +149,7 @@ class BranchedGan(Method[BranchedGanSettings]):
             bands=frame.bands,
         )
 
-    def prepare(self, context: FitContext) -> Findings:
+    def prepare(self, context: FitContext) -> None:
         """Load pretrained features, train the localizer, find out what it tells of the classes, and train the picture
         guide where it serves."""
         settings, device = self.settings, self.frame.device
@@ -159,7 +159,7 @@ class BranchedGan(Method[BranchedGanSettings]):
             if note:
                 context.progress.say(f"warning: {note}")
         if self.localizer is None:
-            return Findings()
+            return
         context.progress.update("finding locations", 0, {})
         clock = context.clock(settings.localizer.time_fraction)
         train_localizer(self.localizer, settings.localizer, context.train, self.frame, clock)
@@ -171,7 +171,6 @@ class BranchedGan(Method[BranchedGanSettings]):
             context.progress.update("learning whole pictures", 0, {})
             clock = context.clock(settings.picture_guide.time_fraction)
             self.picture_guide = train_picture_guide(context.train, settings, self.frame, clock)
-        return Findings(low_edge_contrast=low_contrast)
 
     def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """One update of each network on a class-balanced batch; ``progress`` in 0..1 sets rates and weights.

@@ -11,7 +11,7 @@ from torch import Tensor
 from distmap.common.progress import Silent
 from distmap.data.batches import PictureStore
 from distmap.inference.predictor import Predictor
-from distmap.methods.base import Batch, Findings, FitContext, Frame, Method
+from distmap.methods.base import Batch, FitContext, Frame, Method
 
 
 class Least(Method[int]):
@@ -32,7 +32,7 @@ def test_a_method_needs_no_more_than_a_predictor(known: PictureStore, make_frame
     method = Least(8, frame)
     context = FitContext(train=known, validation=known)
     assert (method.settings, method.frame, method.predictor().side) == (8, frame, 8)
-    assert method.prepare(context) == Findings(low_edge_contrast=False)
+    method.prepare(context)
     method.finish(context)
     method.slow_down(0.5)
     method.load_state_dict(method.state_dict())

@@ -15,7 +15,7 @@ from torch import Tensor
 from distmap.common.progress import Silent
 from distmap.data.batches import PictureStore, batches
 from distmap.data.seeding import LOCALIZER, step_rng
-from distmap.methods.base import Batch, Findings, FitContext, Frame
+from distmap.methods.base import Batch, FitContext, Frame
 from distmap.methods.localizer_training import localizer_change
 from distmap.methods.losses import classification
 from distmap.methods.mil import ClassifierSettings, LocationMapSettings, Mil, MilSettings
@@ -137,7 +137,7 @@ def test_it_begins_with_pretrained_features_or_says_that_there_are_none(
 ) -> None:
     said: list[str] = []
     context = FitContext(train=known, validation=known, progress=Told(said))
-    assert Mil(TINY, make_frame()).prepare(context) == Findings()
+    Mil(TINY, make_frame()).prepare(context)
     assert len(said) == 1
     assert said[0].startswith("warning: test_efficientnet: no ImageNet weights")
     monkeypatch.setattr("distmap.networks.backbones.Backbone.load_imagenet_weights", lambda _: "")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from distmap.config import resolve
-from distmap.methods.base import Batch, Findings, Frame
+from distmap.methods.base import Batch, Frame
 from distmap.methods.branched_gan import BranchedGan
 from distmap.methods.schedules import OneCycle
 from distmap.training.checkpoint import TrainingState, read_state
@@ -33,17 +33,17 @@ def batch(step: int) -> Batch:
     return Batch(x_BCHW=x_BCHW, labels_B=torch.tensor([1, 1, 0, 0]), step=step)
 
 
-@pytest.mark.parametrize("findings", [None, Findings(low_edge_contrast=True), Findings()])
-def test_a_state_comes_back_as_it_was_saved(tiny: dict[str, Any], tmp_path: Path, findings: Findings | None) -> None:
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_state_comes_back_as_it_was_saved(tiny: dict[str, Any], tmp_path: Path, prepared: bool) -> None:
     state = TrainingState(method=new_method(tiny))
     for step in range(3):
         state.method.step(batch(step), 0.0)
-    state.step, state.findings = 3, findings
+    state.step, state.prepared = 3, prepared
     state.candidates[2] = state.method.weights()
     state.save(tmp_path / "latest.pt", 12.5)
     resumed = TrainingState(method=new_method(tiny))
     resumed.load(tmp_path / "latest.pt")
-    assert (resumed.step, resumed.seconds, resumed.findings) == (3, 12.5, findings)
+    assert (resumed.step, resumed.seconds, resumed.prepared) == (3, 12.5, prepared)
     assert list(resumed.candidates) == [2]
     kept, before = resumed.candidates[2], state.candidates[2]
     assert kept.keys() == before.keys()
@@ -58,7 +58,7 @@ def test_a_state_comes_back_as_it_was_saved(tiny: dict[str, Any], tmp_path: Path
 def test_a_state_is_read_as_plain_values(tiny: dict[str, Any], tmp_path: Path) -> None:
     TrainingState(method=new_method(tiny), step=7).save(tmp_path / "latest.pt", 1.0)
     state = read_state(tmp_path / "latest.pt")
-    assert (state["steps"], state["seconds"], state["findings"], state["candidates"]) == (7, 1.0, None, {})
+    assert (state["steps"], state["seconds"], state["prepared"], state["candidates"]) == (7, 1.0, False, {})
     assert state["method"].keys() >= {"generator", "discriminator", "average", "localizer"}
 
 
@@ -77,10 +77,10 @@ def test_a_state_of_other_networks_is_refused(tiny: dict[str, Any], tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "content", [[1, 2], {}, {"method": 3}, {"steps": 1, "seconds": 2.0, "findings": {"unknown": 1}, "candidates": {}}]
+    "content", [[1, 2], {}, {"method": 3}, {"steps": 1, "seconds": 2.0, "prepared": True, "candidates": 3}]
 )
 def test_a_file_that_holds_something_else_is_refused(tiny: dict[str, Any], tmp_path: Path, content: object) -> None:
-    if isinstance(content, dict) and "findings" in content:
+    if isinstance(content, dict) and "prepared" in content:
         content = content | {"method": new_method(tiny).state_dict()}
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(ValueError, match=r"other\.pt: damaged"):
