@@ -47,8 +47,8 @@ def choose(
 ) -> Choice:
     """The best of the models, given as (step, model) with the one that is preferred first, and of the kinds of map.
 
-    Of each model the kind is chosen first, and then the model: the first, unless another tells the pictures apart
-    clearly better. Stops early when ``out_of_time()``, after the first at least.
+    Of each model the kind is chosen first, and then the model: each time the first, unless another tells the pictures
+    apart clearly better. Stops early when ``out_of_time()``, after the first at least.
     """
     found: list[Choice] = []
     for step, model in models:
@@ -58,19 +58,9 @@ def choose(
     return _clearly_best(found, settings.tie)
 
 
-def separation(with_: Sequence[float], without: Sequence[float]) -> float:
-    """How far two groups of numbers lie apart: the difference of their means over the root of the sum of their
-    variances; 0 where one is empty."""
-    if not (with_ and without):
-        return 0.0
-    spread = float(np.sqrt(np.var(with_) + np.var(without)))
-    return float(np.mean(with_) - np.mean(without)) / max(spread, 1e-12)
-
-
 def _best_kind(
     step: int, model: DistinctionModel, pictures: Sequence[LabelledPicture], settings: SelectionSettings
 ) -> Choice:
-    """Of the kinds that tell pictures apart as well as any, up to a tie, the one whose strengths lie farthest apart."""
     import torch
 
     kinds = model.predictor.candidates
@@ -86,11 +76,16 @@ def _best_kind(
             if picture.label == WITH:
                 contrast = edge_contrast(map_HW, grey_HW, settings.edge_radius, saturation=settings.edge_saturation)
                 contrasts[kind] += [] if contrast is None else [contrast]
-    told_apart = {kind: auroc(strengths[kind, WITH], strengths[kind, WITHOUT]) for kind in kinds}
-    tied = [kind for kind in kinds if told_apart[kind] >= max(told_apart.values()) - settings.tie]
-    best = max(tied, key=lambda kind: separation(strengths[kind, WITH], strengths[kind, WITHOUT]))
-    contrast = float(np.median(contrasts[best])) if contrasts[best] else 0.0
-    return Choice(step=step, kind=best, auroc=told_apart[best], follow_edges=contrast >= settings.edge_contrast)
+    choices = [
+        Choice(
+            step=step,
+            kind=kind,
+            auroc=auroc(strengths[kind, WITH], strengths[kind, WITHOUT]),
+            follow_edges=bool(contrasts[kind]) and float(np.median(contrasts[kind])) >= settings.edge_contrast,
+        )
+        for kind in kinds
+    ]
+    return _clearly_best(choices, settings.tie)
 
 
 def _clearly_best(choices: Sequence[Choice], tie: float) -> Choice:
